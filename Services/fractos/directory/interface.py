@@ -1,0 +1,69 @@
+"""Who is alive and where: what every directory offers, whatever keeps it (ZooKeeper, or files on one host).
+
+Nodes register themselves; nodes, clients and the launcher read. A directory lives on one event loop: its methods are called
+there and its watchers are called there.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DirectoryRecord:
+    """Which directory a datacenter uses: what `up` leaves in `<service_config_paths>/directory.json`."""
+
+    kind: str  # "zookeeper" or "files"
+    address: str  # ZooKeeper: "host:port,host:port,…[/chroot]"; files: an absolute folder
+    datacenter: str  # the datacenter's name
+
+
+@dataclass(frozen=True)
+class Member:
+    """One registered node."""
+
+    node_type: str  # "math"
+    name: str  # "math-0"
+    id: str  # a fresh uuid4 per process
+    sequence: int  # the lowest of a type leads
+    address: str  # "host:port" of its gRPC server
+    pid: int
+    log: str  # its log file
+    registered_at: float  # Unix time in seconds
+
+
+Watcher = Callable[[tuple[Member, ...]], None]
+
+
+class Directory(ABC):
+    """One datacenter's directory. `await start()` first, `await close()` last.
+
+    Losing the directory never makes a living node dead: while it is unreachable, `members()` keeps what was last known, and a
+    node that was dropped from it registers again by itself, under the same name and id and with a new sequence number.
+    """
+
+    @abstractmethod
+    async def start(self, timeout_s: float = 10.0) -> None:
+        """Connect and read who is there. Raises UnavailableError, naming the address, if that takes longer."""
+
+    @abstractmethod
+    async def register(self, node_type: str, index: int | None, *, id: str, address: str, pid: int, log: str) -> Member:
+        """List this process as `<node_type>-<index>`; without an index as the lowest that is free.
+
+        The entry lasts until `close()` or the death of the process. The entry of a process that is certainly dead does not
+        count as taken. Raises AlreadyExistsError, naming the holder's pid and address, if a living process has the index.
+        """
+
+    @abstractmethod
+    def members(self) -> tuple[Member, ...]:
+        """All registered nodes as last seen, sorted by type, then sequence."""
+
+    @abstractmethod
+    def watch(self, watcher: Watcher) -> None:
+        """Call `watcher` with `members()` now, and again after every change."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Take this process's entry out and disconnect. May be called twice."""
