@@ -159,12 +159,14 @@ class Finished(_message.Message):
     def __init__(self, runs: _Optional[_Iterable[_Union[FinishedRun, _Mapping]]] = ...) -> None: ...
 
 class FinishedRun(_message.Message):
-    __slots__ = ("run_id", "deadline")
+    __slots__ = ("run_id", "deadline", "drop")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_FIELD_NUMBER: _ClassVar[int]
+    DROP_FIELD_NUMBER: _ClassVar[int]
     run_id: bytes
     deadline: float
-    def __init__(self, run_id: _Optional[bytes] = ..., deadline: _Optional[float] = ...) -> None: ...
+    drop: bool
+    def __init__(self, run_id: _Optional[bytes] = ..., deadline: _Optional[float] = ..., drop: _Optional[bool] = ...) -> None: ...
 
 class Frame(_message.Message):
     __slots__ = ("request", "completion", "finished")

@@ -1,0 +1,164 @@
+"""The Adaptor of an application node: the calls of `protos/application.proto` on one side, the engine's runs on the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import grpc
+
+from Services.fractos.controller import Controller
+from Services.fractos.errors import Context, FractosError, failure_of
+from Services.fractos.events import Accepted, CancelAsked, Refused, RunEnded, Submitted
+from Services.fractos.runs import Run, Runs
+from Services.fractos.transport.outbox import Outbox
+from Services.fractos.transport.unary import translated_errors
+from protos import application_pb2, application_pb2_grpc
+
+DEFAULT_LIST_LIMIT = 100
+
+Reply = Callable[[application_pb2.RunResult], None]
+
+
+class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
+    """Hands submissions to the engine, and its answers to whoever waits for them. Lives on the Controller's event loop."""
+
+    def __init__(self) -> None:
+        self._controller: Controller
+        self._runs: Runs
+        self._waiting: dict[bytes, list[Reply]] = {}
+        self._refusal: FractosError | None = None
+
+    def attach(self, controller: Controller, server: grpc.aio.Server) -> None:
+        """Offer the service on `server` through this Controller, whose engine has runs."""
+        assert controller.engine.runs is not None
+        application_pb2_grpc.add_ApplicationServicer_to_server(self, server)
+        self._controller = controller
+        self._runs = controller.engine.runs
+
+    def answer(self, effect: Accepted | Refused | RunEnded) -> None:
+        """Take an answer of the engine."""
+        if isinstance(effect, RunEnded):
+            for reply in self._waiting.pop(effect.result.run_id, ()):
+                reply(effect.result)
+        elif isinstance(effect, Refused):
+            self._refusal = effect.error
+
+    async def Submit(
+        self,
+        request: application_pb2.SubmitRequest,
+        context: grpc.aio.ServicerContext[application_pb2.SubmitRequest, application_pb2.SubmitResponse],
+    ) -> application_pb2.SubmitResponse:
+        """Start a run."""
+        async with translated_errors(context, self._controller):
+            self._submit(request)
+        return application_pb2.SubmitResponse()
+
+    async def Watch(
+        self,
+        request: application_pb2.WatchRequest,
+        context: grpc.aio.ServicerContext[application_pb2.WatchRequest, application_pb2.WatchResponse],
+    ) -> AsyncIterator[application_pb2.WatchResponse]:
+        """Stream a run's state until it has ended."""
+        async with translated_errors(context, self._controller):
+            run = self._runs.find(request.run_id)
+            if run.result is None:
+                yield application_pb2.WatchResponse(state=run.state)
+                await self._end_of(run)
+            yield application_pb2.WatchResponse(state=run.state, result=run.result)
+
+    async def Cancel(
+        self,
+        request: application_pb2.CancelRequest,
+        context: grpc.aio.ServicerContext[application_pb2.CancelRequest, application_pb2.CancelResponse],
+    ) -> application_pb2.CancelResponse:
+        """End a run."""
+        async with translated_errors(context, self._controller):
+            run = self._runs.find(request.run_id)
+            running = run.result is None
+            self._controller.feed(CancelAsked(request.run_id))
+        return application_pb2.CancelResponse(cancelled=running)
+
+    async def ListRuns(
+        self,
+        request: application_pb2.ListRunsRequest,
+        context: grpc.aio.ServicerContext[application_pb2.ListRunsRequest, application_pb2.ListRunsResponse],
+    ) -> application_pb2.ListRunsResponse:
+        """Describe the runs in flight and those that ended lately."""
+        runs = self._runs.newest(request.limit or DEFAULT_LIST_LIMIT)
+        return application_pb2.ListRunsResponse(runs=[_info(run) for run in runs])
+
+    async def Session(
+        self,
+        request_iterator: object,
+        context: grpc.aio.ServicerContext[application_pb2.SessionRequests, application_pb2.SessionResponses],
+    ) -> None:
+        """Serve one client's submissions until it closes the stream. Its runs go on without it."""
+        results: Outbox[application_pb2.RunResult] = Outbox()
+        writer = asyncio.create_task(_write(results, context))
+        try:
+            await context.write(application_pb2.SessionResponses())  # tells the client that it is served
+            while (batch := await context.read()) is not grpc.aio.EOF:
+                for request in batch.requests:
+                    if request.HasField("submit"):
+                        self._submit_in_session(request.submit, results.put)
+                    else:
+                        self._controller.feed(CancelAsked(request.cancel.run_id))
+        finally:
+            writer.cancel()
+
+    def _submit(self, request: application_pb2.SubmitRequest) -> None:
+        """Have the engine take a run, at once. Raises its refusal."""
+        self._refusal = None
+        self._controller.feed(Submitted(request))
+        if self._refusal is not None:
+            raise self._refusal
+
+    def _submit_in_session(self, request: application_pb2.SubmitRequest, reply: Reply) -> None:
+        run_id = request.run_id
+        replies = self._waiting.setdefault(run_id, [])
+        replies.append(reply)
+        try:
+            self._submit(request)
+        except FractosError as error:
+            replies.remove(reply)
+            if not replies:
+                self._waiting.pop(run_id, None)
+            identity = self._controller.engine.identity
+            failure = failure_of(error, Context(node=identity.name, log_file=identity.log))
+            reply(application_pb2.RunResult(run_id=run_id, failure=failure))
+
+    async def _end_of(self, run: Run) -> None:
+        ended = asyncio.get_running_loop().create_future()
+        replies = self._waiting.setdefault(run.run_id, [])
+
+        def reply(result: application_pb2.RunResult) -> None:
+            if not ended.done():
+                ended.set_result(None)
+
+        replies.append(reply)
+        try:
+            await ended
+        finally:
+            if reply in replies:
+                replies.remove(reply)
+
+
+async def _write(
+    results: Outbox[application_pb2.RunResult],
+    context: grpc.aio.ServicerContext[application_pb2.SessionRequests, application_pb2.SessionResponses],
+) -> None:
+    while True:
+        await context.write(application_pb2.SessionResponses(results=await results.take()))
+
+
+def _info(run: Run) -> application_pb2.RunInfo:
+    return application_pb2.RunInfo(
+        run_id=run.run_id,
+        name=run.plan.name,
+        state=run.state,
+        submitted_at=run.submitted_at,
+        deadline=run.deadline,
+        ended_at=run.ended_at,
+        steps=len(run.plan.steps),
+    )

@@ -1,0 +1,207 @@
+"""data_center_setup.cfg as frozen dataclasses: read once, all mistakes reported together.
+
+Read by the launcher, by nodes at their start and by `connect()`. The file itself explains every key; the defaults are the
+ones below. Also keeps the directory record: which directory the datacenter uses, and where.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from Services.fractos.directory.interface import DirectoryRecord
+from Services.fractos.errors import ConfigurationError
+from Services.fractos.settings_file import Section, Sections
+
+CONFIGURATION_FILE = "data_center_setup.cfg"
+CODE_ROOT = Path(__file__).resolve().parents[2]
+MAXIMUM_REPLICAS = 100
+MAXIMUM_SERVERS = 7
+DirectoryKind = Literal["zookeeper", "files"]
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """One node of the plan."""
+
+    name: str  # "storage-0"
+    node_type: str  # "storage"
+    controller: Path  # the script that is started
+
+
+@dataclass(frozen=True)
+class ControllerSettings:
+    """One section such as [storage_controller]."""
+
+    section: str  # "storage_controller"
+    node_type: str  # "storage"
+    paths: tuple[Path, ...]  # absolute; one node each, times `replicas`
+    verbose: bool
+    zookeeper: bool
+    storage_path: Path  # absolute
+    replicas: int
+
+    @property
+    def nodes(self) -> tuple[NodeSettings, ...]:
+        """The nodes to start, numbered from 0 in the order of the paths."""
+        scripts = [path for path in self.paths for _ in range(self.replicas)]
+        return tuple(NodeSettings(f"{self.node_type}-{i}", self.node_type, script) for i, script in enumerate(scripts))
+
+
+@dataclass(frozen=True)
+class ZooKeeperSettings:
+    """The [ZooKeeper] section."""
+
+    servers: int = 3
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One datacenter. All paths are absolute."""
+
+    root: Path  # the folder of data_center_setup.cfg: whatever is made at run time lies under it
+    name: str
+    grpc_ip: str
+    service_config_path: Path
+    start_timeout_s: float
+    controllers: tuple[ControllerSettings, ...]
+    zookeeper: ZooKeeperSettings
+
+    @property
+    def directory_kind(self) -> DirectoryKind:
+        """Which directory the `zookeeper` keys, which all agree, ask for."""
+        return "zookeeper" if self.controllers[0].zookeeper else "files"
+
+    @property
+    def nodes(self) -> tuple[NodeSettings, ...]:
+        """All nodes to start, in the order of `controller_names`."""
+        return tuple(node for controller in self.controllers for node in controller.nodes)
+
+    @property
+    def logs_path(self) -> Path:
+        """Where the log of every node is: `<name>.log`."""
+        return self.root / "logs"
+
+    def controller(self, node_type: str) -> ControllerSettings | None:
+        """The settings of a type of node, if the datacenter has any."""
+        return next((one for one in self.controllers if one.node_type == node_type), None)
+
+    def with_directory(self, kind: DirectoryKind) -> Configuration:
+        """The same datacenter with every `zookeeper` key set as `kind` asks."""
+        controllers = tuple(replace(one, zookeeper=kind == "zookeeper") for one in self.controllers)
+        return replace(self, controllers=controllers)
+
+
+def find_root(start: Path) -> Path:
+    """Return the nearest folder that holds data_center_setup.cfg: `start` itself (a file or a folder) or above.
+
+    Raises ConfigurationError if there is none.
+    """
+    here = start.resolve()
+    for folder in (here, *here.parents):
+        if (folder / CONFIGURATION_FILE).is_file():
+            return folder
+    raise ConfigurationError(f"no {CONFIGURATION_FILE} in {here} or any folder above; say where the datacenter is with --path")
+
+
+def load(root: Path) -> Configuration:
+    """Read the configuration of the datacenter in folder `root`.
+
+    Raises one ConfigurationError that lists every mistake with its section, key, value and remedy.
+    """
+    root = root.resolve()
+    sections = Sections.read(root / CONFIGURATION_FILE)
+    center = sections.section("DataCenter", {"name", "grpc_ip", "service_config_paths", "start_timeout_s"})
+    names = sections.section("Controllers", {"controller_names"}).names("controller_names", r"[a-z][a-z0-9_]*_controller")
+    ensemble = sections.section("ZooKeeper", {"servers"}, required=False)
+    configuration = Configuration(
+        root=root,
+        name=center.text("name", "mockdc", r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", "letters, digits, '_', '.' and '-', at most 63"),
+        grpc_ip=center.ipv4("grpc_ip", "127.0.0.1"),
+        service_config_path=center.folder("service_config_paths", root, "Services/config"),
+        start_timeout_s=center.number("start_timeout_s", 120, 1, 3600),
+        controllers=tuple(_controller(sections, name, root) for name in names),
+        zookeeper=ZooKeeperSettings(ensemble.number("servers", 3, 1, MAXIMUM_SERVERS, odd=True)),
+    )
+    _check_agreement(sections, configuration.controllers)
+    # Extensions may leave the section of a controller that is switched off where it is.
+    sections.finish({"DataCenter", "Controllers", "ZooKeeper", *names}, tolerated=r"[a-z][a-z0-9_]*_controller")
+    return configuration
+
+
+def _controller(sections: Sections, name: str, root: Path) -> ControllerSettings:
+    section = sections.section(name, {"paths_to_controller", "verbose", "zookeeper", "storage_path", "replicas"})
+    return ControllerSettings(
+        section=name,
+        node_type=name.removesuffix("_controller"),
+        paths=tuple(_script(section, written, root) for written in section.names("paths_to_controller", r".+")),
+        verbose=section.boolean("verbose", default=False),
+        zookeeper=section.boolean("zookeeper", default=True),
+        storage_path=section.folder("storage_path", root, "Services/storage"),
+        replicas=section.number("replicas", 1, 1, MAXIMUM_REPLICAS),
+    )
+
+
+def _script(section: Section, written: str, root: Path) -> Path:
+    """A controller's script: in the datacenter's folder, or else in the code's own."""
+    candidates = [base / written for base in dict.fromkeys((root, CODE_ROOT))]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    places = " nor ".join(str(candidate) for candidate in candidates)
+    section.mistake("paths_to_controller", written, f"there is no file {places}; correct the path")
+    return candidates[0]
+
+
+def _check_agreement(sections: Sections, controllers: tuple[ControllerSettings, ...]) -> None:
+    stated = [one for one in controllers if (one.section, "zookeeper") not in sections.mistaken]
+    if len({one.zookeeper for one in stated}) > 1:
+        said = ", ".join(f"[{one.section}] zookeeper = {one.zookeeper}" for one in stated)
+        sections.mistakes.append(f"a datacenter has one kind of directory, but {said}; set all `zookeeper` keys alike")
+
+
+def directory_record_path(configuration: Configuration) -> Path:
+    """Where the directory record is."""
+    return configuration.service_config_path / "directory.json"
+
+
+def read_directory_record(configuration: Configuration) -> DirectoryRecord | None:
+    """Which directory the datacenter uses, as `--setup` or `up` left it; None if neither ever ran.
+
+    Raises ConfigurationError if the file is damaged.
+    """
+    path = directory_record_path(configuration)
+    try:
+        record = DirectoryRecord(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(
+            f"{path} is damaged ({error}); delete it and type `python3 run_datacenter.py` to have it made anew"
+        ) from error
+    if record.kind not in {"zookeeper", "files"}:
+        raise ConfigurationError(f"{path} names an unknown kind of directory, {record.kind!r}; delete it and run `up` again")
+    return record
+
+
+def write_directory_record(configuration: Configuration, record: DirectoryRecord) -> None:
+    """Record which directory the datacenter uses. Readers see the old record or the new one, never a part."""
+    write_atomically(directory_record_path(configuration), json.dumps(asdict(record), indent=2) + "\n")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace the file `path` by one that holds `text`, at once; folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

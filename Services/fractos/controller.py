@@ -1,0 +1,151 @@
+"""The Controller: runs the engine on an event loop. It executes the engine's effects and feeds what follows from them back.
+
+Knows no device: the Adaptor it was given does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from google.protobuf.message import Message
+
+from Services.fractos.adaptor import Adaptor
+from Services.fractos.engine import Engine
+from Services.fractos.errors import DeadlineExceededError, UnimplementedError
+from Services.fractos.events import (
+    Accepted,
+    CallDevice,
+    DeviceDone,
+    DropCalls,
+    Effect,
+    Event,
+    KeepLink,
+    Log,
+    Refused,
+    RunEnded,
+    SendFrame,
+    TimerDue,
+    Wake,
+    WorkKey,
+)
+from Services.fractos.operations import Operation
+from Services.fractos.transport.interface import Transport
+
+log = logging.getLogger(__name__)
+
+
+class Controller:
+    """One node's engine at work. Lives on one event loop; `feed` is called there only."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        adaptor: Adaptor | None,
+        transport: Transport,
+        *,
+        clock: Callable[[], float] = time.time,
+        answer: Callable[[Accepted | Refused | RunEnded], None] | None = None,
+    ) -> None:
+        """`answer` gets the effects that are for clients; only an application node has any."""
+        self.engine = engine
+        self._adaptor = adaptor
+        self._transport = transport
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._threads = ThreadPoolExecutor(adaptor.threads if adaptor else 1, thread_name_prefix="device")
+        self._calls: dict[WorkKey, Future[DeviceDone]] = {}
+        self._events: deque[Event] = deque()
+        self._feeding = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._perform: dict[type, Callable[[Any], None]] = {
+            SendFrame: lambda effect: transport.send(effect.address, effect.frame),
+            CallDevice: self._call_device,
+            DropCalls: self._drop_calls,
+            KeepLink: lambda effect: transport.keep(effect.address),
+            Wake: self._wake,
+            Log: lambda effect: log.log(effect.level, "%s", effect.text),
+        }
+        if answer is not None:
+            self._perform |= dict.fromkeys((Accepted, Refused, RunEnded), answer)
+
+    def feed(self, event: Event) -> None:
+        """Give the engine an event and do what it asks for."""
+        self._events.append(event)
+        if self._feeding:  # an effect of an earlier event caused this one: it has its turn after that
+            return
+        self._feeding = True
+        try:
+            while self._events:
+                self._handle(self._events.popleft())
+        finally:
+            self._feeding = False
+
+    async def call(self, operation: Operation, request: Message, deadline: float) -> Message:
+        """Run one operation outside any run: the node's own unary service. Raises what the Adaptor raises."""
+        if self._adaptor is None:
+            raise UnimplementedError(f"{self.engine.identity.name} has no device")
+        if self._adaptor.is_inline(operation):
+            return self._adaptor.call(operation, request)
+        return await self._loop.run_in_executor(self._threads, self._call_in_time, operation, request, deadline)
+
+    async def close(self) -> None:
+        """Stop the device's threads; calls that have begun end first."""
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._loop.run_in_executor(None, lambda: self._threads.shutdown(cancel_futures=True))
+
+    def _handle(self, event: Event) -> None:
+        try:
+            effects: list[Effect] = self.engine.handle(event, self._clock())
+            for effect in effects:
+                self._perform[type(effect)](effect)
+        except Exception:
+            # One bad event must not take the node down; the run it belonged to ends by its deadline.
+            log.exception("could not handle %s", type(event).__name__)
+
+    def _call_device(self, effect: CallDevice) -> None:
+        assert self._adaptor is not None  # the engine of a node without a device refuses every step
+        if self._adaptor.is_inline(effect.operation):
+            self._events.append(self._run(effect))
+            return
+        call = self._calls[effect.key] = self._threads.submit(self._run, effect)
+        call.add_done_callback(lambda call: self._loop.call_soon_threadsafe(self._called, effect.key, call))
+
+    def _called(self, key: WorkKey, call: Future[DeviceDone]) -> None:
+        self._calls.pop(key, None)
+        if not call.cancelled():
+            self.feed(call.result())
+
+    def _run(self, effect: CallDevice) -> DeviceDone:
+        started_at = self._clock()
+        try:
+            response = self._call_in_time(effect.operation, effect.request, effect.deadline)
+        except Exception as error:  # the edge between trusted and untrusted code
+            return DeviceDone(effect.key, None, error, started_at, self._clock())
+        return DeviceDone(effect.key, response, None, started_at, self._clock())
+
+    def _call_in_time(self, operation: Operation, request: Message, deadline: float) -> Message:
+        assert self._adaptor is not None
+        if self._clock() > deadline:
+            raise DeadlineExceededError(f"the deadline passed while {operation.path} waited for the device")
+        return self._adaptor.call(operation, request)
+
+    def _drop_calls(self, effect: DropCalls) -> None:
+        for key, call in list(self._calls.items()):
+            if key[0] == effect.run_id:
+                call.cancel()
+
+    def _wake(self, effect: Wake) -> None:
+        from_now = max(0.0, effect.at - self._clock())
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(from_now, self._timer_due)
+
+    def _timer_due(self) -> None:
+        self.feed(TimerDue())

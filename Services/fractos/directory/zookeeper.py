@@ -1,0 +1,238 @@
+"""The directory in ZooKeeper, for datacenters on one or many hosts. Opened by `open_directory`.
+
+A node is the ephemeral, sequential entry `/mockdc/<datacenter>/<type>/<id>-<node>-<sequence>`. Everything that is read or
+written goes through one task per directory, woken by watches and by changes of the connection: nothing polls.
+
+Names are given out under an optimistic lock. A registration reads the version of its type's node, then the entries, and
+creates its own entry in one transaction that also sets the type's node at that version: of two that start at once ZooKeeper
+commits one, which gets the lower sequence, and the other reads again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from dataclasses import replace
+
+from kazoo.exceptions import (
+    BadVersionError,
+    ConnectionLoss,
+    NoNodeError,
+    RolledBackError,
+    RuntimeInconsistency,
+    SessionExpiredError,
+)
+
+from Services.fractos.directory.entry import Registration, choose_index, decode, encode, entry_prefix, index_of
+from Services.fractos.directory.interface import Directory, DirectoryRecord, Member, Watcher
+from Services.fractos.directory.probe import certainly_dead
+from Services.fractos.directory.roster import Roster
+from Services.fractos.directory.zookeeper_session import ZooKeeperSession
+from Services.fractos.errors import AlreadyExistsError, ConfigurationError, FailedPreconditionError, UnavailableError
+
+REGISTER_TIMEOUT_S = 15.0
+RETRY_S = 1.0
+CONFLICTS = (BadVersionError, NoNodeError, RolledBackError, RuntimeInconsistency)  # someone else was faster
+
+logger = logging.getLogger(__name__)
+
+
+class ZooKeeperDirectory(Directory):
+    """One datacenter's part of a ZooKeeper ensemble."""
+
+    def __init__(self, record: DirectoryRecord) -> None:
+        self._address = record.address
+        self._hosts, slash, chroot = record.address.partition("/")
+        self._root = f"{slash}{chroot.rstrip('/')}/mockdc/{record.datacenter}"
+        self._roster = Roster()
+        self._entries: dict[str, dict[str, Member | None]] = {}  # path of the type → name → member, None if it is not one
+        self._stale: set[str] = set()  # the paths whose children have to be read again
+        self._wake = asyncio.Event()
+        self._complete = asyncio.Event()  # the members have been read once
+        self._session: ZooKeeperSession | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._registration: Registration | None = None
+        self._listed: asyncio.Future[Member] | None = None
+
+    async def start(self, timeout_s: float = 10.0) -> None:
+        """Connect and read who is there; servers that are still coming up are tried again until `timeout_s` have passed.
+
+        Raises UnavailableError, naming the address, if it takes longer, and ConfigurationError if it is no address.
+        """
+        try:
+            self._session = ZooKeeperSession(self._hosts, self._on_connected, self._on_change)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"{self._address!r} is not the address of a ZooKeeper ensemble: {error}; give host:port,host:port,…"
+            ) from error
+        self._session.open()
+        self._task = asyncio.create_task(self._follow(self._session), name="directory")
+        try:
+            await asyncio.wait_for(self._complete.wait(), timeout_s)
+        except asyncio.TimeoutError:
+            await self.close()
+            raise UnavailableError(
+                f"ZooKeeper at {self._address} did not answer within {timeout_s:g} s; start the datacenter with"
+                " run_datacenter.py, or each server with zookeeper/zookeeper<n>/bin/zkServer.sh start"
+            ) from None
+
+    async def register(self, node_type: str, index: int | None, *, id: str, address: str, pid: int, log: str) -> Member:
+        """List this process; see Directory.
+
+        The entry of a process on this host whose address refuses connections counts as that of a dead one, so this node's
+        server must be listening already. Raises UnavailableError if ZooKeeper does not answer for 15 s.
+        """
+        if self._session is None or self._registration is not None:
+            raise FailedPreconditionError(f"{address} must start() the directory first, and register() once")
+        self._registration = Registration(node_type, index, id, address, pid, log)
+        self._listed = asyncio.get_running_loop().create_future()
+        self._wake.set()
+        try:
+            return await asyncio.wait_for(self._listed, REGISTER_TIMEOUT_S)
+        except asyncio.TimeoutError:
+            self._registration = None
+            raise UnavailableError(
+                f"ZooKeeper at {self._address} did not list {node_type} {address} within {REGISTER_TIMEOUT_S:g} s;"
+                " check its servers with run_datacenter.py status"
+            ) from None
+
+    def members(self) -> tuple[Member, ...]:
+        """All registered nodes as last seen, sorted by type, then sequence."""
+        return self._roster.members
+
+    def watch(self, watcher: Watcher) -> None:
+        """Call `watcher` with `members()` now, and again after every change."""
+        self._roster.watch(watcher)
+
+    async def close(self) -> None:
+        """End the session, which takes the entry out at once. May be called twice."""
+        session, self._session = self._session, None
+        if session is None or self._task is None:
+            return
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        await session.close()
+
+    def _on_connected(self) -> None:
+        self._stale.update((self._root, *self._entries))
+        self._wake.set()
+
+    def _on_change(self, path: str) -> None:
+        self._stale.add(path)
+        self._wake.set()
+
+    async def _follow(self, session: ZooKeeperSession) -> None:
+        """Bring the members up to date whenever something has changed, and keep this process listed."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._refresh(session)
+                await self._keep_listed(session)
+            except (ConnectionLoss, SessionExpiredError):
+                continue  # once there is a connection again, `_on_connected` has everything read anew
+            except Exception:  # whatever the servers may answer, this node goes on
+                logger.exception("cannot read or write %s in ZooKeeper at %s; trying again", self._root, self._hosts)
+                self._on_connected()
+                await asyncio.sleep(RETRY_S)
+
+    async def _refresh(self, session: ZooKeeperSession) -> None:
+        while self._stale:
+            path = self._stale.pop()
+            if path == self._root:
+                await session.ensure(path)
+                types = {f"{path}/{node_type}" for node_type in await session.children(path)}
+                self._stale |= types - self._entries.keys()
+            else:
+                await self._read_entries(session, path)
+        self._publish()
+        self._complete.set()
+
+    async def _read_entries(self, session: ZooKeeperSession, path: str) -> None:
+        """Read the entries of one type; only the new ones, since an entry never changes."""
+        try:
+            names = await session.children(path)
+        except NoNodeError:
+            self._entries.pop(path, None)
+            return
+        known = self._entries.get(path, {})
+        new = [name for name in names if name not in known]
+        read = dict(zip(new, await asyncio.gather(*(_read_entry(session, path, name) for name in new)), strict=True))
+        self._entries[path] = {name: known.get(name) or read.get(name) for name in names}
+
+    def _publish(self) -> None:
+        self._roster.replace(member for entries in self._entries.values() for member in entries.values() if member)
+
+    async def _keep_listed(self, session: ZooKeeperSession) -> None:
+        """List this process if it registered and has no entry: at first, and after its session has expired."""
+        registration, listed = self._registration, self._listed
+        if registration is None or listed is None:
+            return
+        try:
+            member = await self._claim(session, registration)
+        except AlreadyExistsError as error:
+            if listed.done():
+                logger.warning("this node cannot be listed again before there is another change: %s", error)
+            else:
+                self._registration = None
+                listed.set_exception(error)
+            return
+        self._registration = replace(registration, index=index_of(member))
+        self._publish()
+        if not listed.done():
+            listed.set_result(member)
+
+    async def _claim(self, session: ZooKeeperSession, registration: Registration) -> Member:
+        """Return this process's entry, created if there is none. It may be there although a creation seemed to fail."""
+        path = f"{self._root}/{registration.node_type}"
+        living: set[str] = set()
+        while True:
+            own = self._own_entry(path, registration.id)
+            if own is not None:
+                return own
+            await session.ensure(path)
+            version = await session.version(path)
+            await self._read_entries(session, path)
+            if self._own_entry(path, registration.id) is None:
+                await self._create(session, registration, path, version, living)
+                await self._read_entries(session, path)
+
+    def _own_entry(self, path: str, own_id: str) -> Member | None:
+        members = self._entries.get(path, {}).values()
+        return next((member for member in members if member is not None and member.id == own_id), None)
+
+    async def _create(
+        self, session: ZooKeeperSession, registration: Registration, path: str, version: int, living: set[str]
+    ) -> None:
+        """Try once to create the entry, in place of dead ones in its way; does nothing if someone else was faster.
+
+        The ids of those found alive are added to `living` and are not probed again.
+        """
+        entries = {name: member for name, member in self._entries[path].items() if member is not None}
+        suspects = [name for name, member in entries.items() if registration.wants(member) and member.id not in living]
+        verdicts = await asyncio.gather(*(certainly_dead(entries[name], registration.address) for name in suspects))
+        dead = {name for name, is_dead in zip(suspects, verdicts, strict=True) if is_dead}
+        living.update(entries[name].id for name in suspects if name not in dead)
+        index = choose_index(registration, (member for name, member in entries.items() if name not in dead))
+        transaction = session.transaction()
+        transaction.set_data(path, b"", version)
+        for name in dead:
+            transaction.delete(f"{path}/{name}")
+        content = encode(registration, index, time.time())
+        transaction.create(f"{path}/{entry_prefix(registration, index)}", content, ephemeral=True, sequence=True)
+        for result in await session.commit(transaction):
+            if isinstance(result, Exception) and not isinstance(result, CONFLICTS):
+                raise result
+
+
+async def _read_entry(session: ZooKeeperSession, path: str, name: str) -> Member | None:
+    try:
+        return decode(name, await session.content(f"{path}/{name}"))
+    except NoNodeError:  # gone since its name was read; the watch has fired
+        return None
+    except ValueError as error:
+        logger.warning("ignored in ZooKeeper under %s: %s", path, error)
+        return None

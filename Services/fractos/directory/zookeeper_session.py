@@ -1,0 +1,120 @@
+"""A ZooKeeper client for an event loop. Used by the ZooKeeper directory.
+
+kazoo works in threads of its own. They meet the loop in one place, `ZooKeeperSession._post`: results, watch events and changes of
+state all arrive on the loop through it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from kazoo.client import KazooClient, TransactionRequest
+from kazoo.exceptions import ConnectionLoss
+from kazoo.protocol.states import KazooState, WatchedEvent
+from kazoo.retry import KazooRetry
+
+SESSION_TIMEOUT_S = 6.0  # what is asked for; the servers may grant another value
+
+# kazoo logs every refused connection, several a second while the servers are down; changes of state are logged here.
+logger = logging.getLogger(__name__)
+kazoo_logger = logger.getChild("kazoo")
+kazoo_logger.setLevel(logging.ERROR)
+
+
+class ZooKeeperSession:
+    """A connection to ZooKeeper that comes back by itself, under a new session where the old one has expired.
+
+    `on_connected` is called each time it is there (again): every watch is gone then and has to be set anew. `on_change` is
+    called with the path of each node whose watch has fired.
+    """
+
+    def __init__(self, hosts: str, on_connected: Callable[[], None], on_change: Callable[[str], None]) -> None:
+        """Take `hosts` as "host:port,host:port,…". Raises ValueError if they are not of that form."""
+        self._hosts = hosts
+        self._on_connected = on_connected
+        self._on_change = on_change
+        self._loop = asyncio.get_running_loop()
+        self._calls: set[asyncio.Future[Any]] = set()
+        # The tries grow apart by 5 % of the time that has passed: a server that comes up is found soon, a long outage is cheap.
+        retry = KazooRetry(max_tries=-1, delay=0.1, backoff=1.05, max_delay=1.0, max_jitter=0.1)
+        self._client = KazooClient(hosts, timeout=SESSION_TIMEOUT_S, connection_retry=retry, logger=kazoo_logger)
+        self._client.add_listener(lambda state: self._post(self._on_state, state))
+
+    def open(self) -> None:
+        """Begin to connect. Returns at once."""
+        self._client.start_async()
+
+    async def ensure(self, path: str) -> None:
+        """Create a permanent node and those above it where they are missing."""
+        await self._call(self._client.ensure_path_async(path))
+
+    async def children(self, path: str) -> list[str]:
+        """The names of a node's children, in no order; their next change is reported."""
+        names: list[str] = await self._call(self._client.get_children_async(path, watch=self._watch))
+        return names
+
+    async def content(self, path: str) -> bytes:
+        """A node's content."""
+        content: bytes = (await self._call(self._client.get_async(path)))[0]
+        return content
+
+    async def version(self, path: str) -> int:
+        """How often a node's content has been set."""
+        version: int = (await self._call(self._client.get_async(path)))[1].version
+        return version
+
+    def transaction(self) -> TransactionRequest:
+        """Operations to be filled in and committed together."""
+        return self._client.transaction()
+
+    async def commit(self, transaction: TransactionRequest) -> list[Any]:
+        """Do all or none of the operations. Returns each one's result; after a failure each one's exception."""
+        results: list[Any] = await self._call(transaction.commit_async())
+        return results
+
+    async def close(self) -> None:
+        """End the session, which removes its ephemeral nodes at once, and kazoo's threads."""
+        with ThreadPoolExecutor(max_workers=1) as executor:
+            await self._loop.run_in_executor(executor, self._client.stop)
+        self._client.close()
+
+    async def _call(self, result: Any) -> Any:
+        """Wait for an asynchronous result of kazoo. Raises what ZooKeeper answered, or ConnectionLoss."""
+        future = self._loop.create_future()
+        self._calls.add(future)
+        future.add_done_callback(self._calls.discard)
+        result.rawlink(lambda done: self._post(_settle, future, done))
+        return await future
+
+    def _watch(self, event: WatchedEvent) -> None:
+        if event.path is not None:  # else the connection was lost, which `_on_state` hears of
+            self._post(self._on_change, event.path)
+
+    def _post(self, function: Callable[..., None], *arguments: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed before the session: nobody is left to hear it
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+    def _on_state(self, state: str) -> None:
+        if state == KazooState.CONNECTED:
+            logger.info("connected to ZooKeeper at %s", self._hosts)
+            self._on_connected()
+            return
+        logger.warning("ZooKeeper at %s: %s; going on with the members last known", self._hosts, state.lower())
+        # kazoo fails its pending calls too, but one that is made just while a session expires it may forget.
+        for future in list(self._calls):
+            if not future.done():
+                future.set_exception(ConnectionLoss())
+
+
+def _settle(future: asyncio.Future[Any], done: Any) -> None:
+    if future.done():
+        return
+    if done.exception is None:
+        future.set_result(done.value)
+    else:
+        future.set_exception(done.exception)

@@ -1,0 +1,340 @@
+"""The Controller's logic: what a node does with a Request. `handle(event, now)` returns effects and touches nothing else.
+
+A Request is checked, its step goes to the device, the outputs are bound into the next steps' arguments, and each next step goes
+on to its node with its own continuation. The last steps report to the run's home. `controller.py` runs the engine on gRPC, the
+simulator in `tests/simulation` on virtual links.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import DecodeError, Message
+
+from Services.fractos.errors import (
+    Context,
+    DeadlineExceededError,
+    FractosError,
+    InternalError,
+    InvalidArgumentError,
+    ResourceExhaustedError,
+    UnavailableError,
+    UnimplementedError,
+    failure_of,
+)
+from Services.fractos.events import (
+    CallDevice,
+    CancelAsked,
+    DeviceDone,
+    DropCalls,
+    Effect,
+    Event,
+    FrameReceived,
+    KeepLink,
+    LinkLost,
+    LinkOpened,
+    Log,
+    MembersChanged,
+    SendFrame,
+    Submitted,
+    TimerDue,
+    Wake,
+    WorkKey,
+)
+from Services.fractos.ledger import CLOCK_BOUND_S, Ledger
+from Services.fractos.operations import Catalogue
+from Services.fractos.placement import Identity, Placement
+from Services.fractos.plan import MAX_VALUE_BYTES, continuation
+from Services.fractos.runs import Runs
+from protos import fractos_pb2
+
+SMALL_OUTPUT_BYTES = 4096  # responses up to this size come home with the trail, unasked
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much one node holds."""
+
+    runs_remembered: int = 500_000
+    calls: int = 20_000  # device calls waiting or running
+
+
+@dataclass(slots=True)
+class _Work:
+    """A step that is at the device."""
+
+    request: fractos_pb2.Request
+    received_at: float
+    request_bytes: int
+
+
+class Engine:
+    """One node's engine. `runs` is what makes it the engine of an application node."""
+
+    def __init__(
+        self, identity: Identity, catalogue: Catalogue, *, limits: Limits | None = None, with_runs: bool = False
+    ) -> None:
+        self.identity = identity
+        self._catalogue = catalogue
+        self._limits = limits or Limits()
+        self._effects: list[Effect] = []
+        self._work: dict[WorkKey, _Work] = {}
+        self._wake_at = math.inf
+        self.placement = Placement()
+        self.ledger = Ledger(self._limits.runs_remembered)
+        self.runs = Runs(identity, catalogue, self.placement, self._emit) if with_runs else None
+        self._handlers: dict[type, Callable[[Any, float], None]] = {
+            FrameReceived: self._on_frame,
+            DeviceDone: self._on_device_done,
+            LinkOpened: self._on_link_opened,
+            LinkLost: self._on_link_lost,
+            MembersChanged: self._on_members_changed,
+            TimerDue: self._on_timer_due,
+        }
+        if self.runs is not None:
+            self._handlers |= {Submitted: self.runs.on_submitted, CancelAsked: self.runs.on_cancel_asked}
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        """Take note of one event at Unix time `now`, in seconds, and return what is to be done, in this order."""
+        self._handlers[type(event)](event, now)
+        due = self._next_due()
+        if due < self._wake_at:
+            self._wake_at = due
+            self._emit(Wake(due))
+        effects, self._effects = self._effects, []
+        return effects
+
+    def waiting(self) -> int:
+        """How many steps are at the device."""
+        return len(self._work)
+
+    def _emit(self, effect: Effect) -> None:
+        self._effects.append(effect)
+
+    def _next_due(self) -> float:
+        due = self.ledger.next_due()
+        return due if self.runs is None else min(due, self.runs.next_due())
+
+    def _on_frame(self, event: FrameReceived, now: float) -> None:
+        frame = event.frame
+        body = frame.WhichOneof("body")
+        if body == "request" and frame.request.steps:
+            self._on_request(frame.request, now)
+        elif body == "completion" and self.runs is not None:
+            self.runs.on_completion(frame.completion, now)
+        elif body == "finished":
+            self._on_finished(frame.finished)
+        else:
+            self._emit(Log(logging.WARNING, f"dropped a frame that is not for this node: {body}"))
+
+    # -- a Request's way through the node ---------------------------------------------------------------------------------
+
+    def _on_request(self, request: fractos_pb2.Request, now: float) -> None:
+        if now > request.deadline + CLOCK_BOUND_S:
+            self._emit(Log(logging.WARNING, f"refused a step of run {request.run_id.hex()}: its deadline is long over"))
+            return
+        try:
+            arrived = self.ledger.admit(request)
+            if arrived is not None:
+                self._begin(arrived, now)
+        except FractosError as error:
+            self._fail(request, error)
+
+    def _begin(self, arrived: list[fractos_pb2.Request], now: float) -> None:
+        """Hand a step to the device. `arrived` are the Requests it was waiting for: several for a join."""
+        request = arrived[0]
+        step = request.steps[0]
+        if now > request.deadline:
+            raise DeadlineExceededError(f"the run's deadline passed before {step.operation} could begin")
+        operation = self._catalogue.get(step.operation)
+        if operation is None or operation.node_type != self.identity.node_type:
+            raise UnimplementedError(f"{self.identity.name} is a {self.identity.node_type} node; it has no {step.operation}")
+        if len(self._work) >= self._limits.calls:
+            raise ResourceExhaustedError(
+                f"{self.identity.name} has {self._limits.calls} calls waiting, which is its limit", retry_after_s=0.1
+            )
+        if len(arrived) > 1:
+            request.trail.extend(_new_hops(arrived))
+        arguments = step.arguments + b"".join(one.bound for one in arrived)
+        try:
+            message = operation.request_class.FromString(arguments)
+        except DecodeError as error:
+            raise InvalidArgumentError(f"the arguments of {step.operation} do not parse: {error}") from error
+        key = (request.run_id, request.attempt, step.id)
+        self._work[key] = _Work(request, now, len(arguments))
+        self._emit(CallDevice(key, operation, message, request.deadline))
+
+    def _on_device_done(self, event: DeviceDone, now: float) -> None:
+        work = self._work.pop(event.key, None)
+        if work is None or self.ledger.is_over(event.key[0]):
+            return  # the run ended while the device was busy
+        request = work.request
+        if event.response is None:
+            self._fail(request, event.error or InternalError("the device gave neither a response nor an error"))
+            return
+        size = event.response.ByteSize()
+        if size > MAX_VALUE_BYTES:
+            self._fail(
+                request,
+                ResourceExhaustedError(
+                    f"{request.steps[0].operation} returned {size} bytes; values of up to {MAX_VALUE_BYTES} bytes (64 MiB) travel"
+                ),
+            )
+            return
+        self._add_hop(work, event, size)
+        self._continue(request, event.response, size, now)
+
+    def _add_hop(self, work: _Work, event: DeviceDone, size: int) -> None:
+        request = work.request
+        request.trail.add(
+            step=request.steps[0].id,
+            node=self.identity.name,
+            attempt=request.attempt,
+            sent_at=request.sent_at,
+            received_at=work.received_at,
+            started_at=event.started_at,
+            finished_at=event.finished_at,
+            request_bytes=work.request_bytes,
+            response_bytes=size,
+            output=event.response.SerializeToString() if event.response is not None and size <= SMALL_OUTPUT_BYTES else None,
+        )
+
+    def _continue(self, request: fractos_pb2.Request, response: Message, size: int, now: float) -> None:
+        """Send the next steps on their way, and a Completion home where one is due."""
+        step = request.steps[0]
+        if step.output and size > SMALL_OUTPUT_BYTES:
+            self._complete(request, output=response.SerializeToString())
+        elif step.output or not step.edges:
+            self._complete(request)
+        if len(step.edges) == 1:
+            # Whatever follows depends on this one next step, so the Request can go on as it is.
+            edge = step.edges[0]
+            del request.steps[0]
+            self._go_on(request, step.id, edge, response, now)
+            return
+        for edge in step.edges:
+            onward = fractos_pb2.Request(
+                run_id=request.run_id,
+                attempt=request.attempt,
+                deadline=request.deadline,
+                home=request.home,
+                steps=continuation(request.steps, edge.to),
+                trail=request.trail,
+            )
+            self._go_on(onward, step.id, edge, response, now)
+
+    def _go_on(
+        self, onward: fractos_pb2.Request, sender: int, edge: fractos_pb2.Edge, response: Message, now: float
+    ) -> None:
+        onward.sender = sender
+        onward.bound = self._bind(onward.steps[0], edge, response) if edge.bindings else b""
+        onward.sent_at = now
+        if len(onward.bound) > MAX_VALUE_BYTES:
+            self._fail(onward, ResourceExhaustedError(
+                f"the arguments from step {sender} have {len(onward.bound)} bytes; {MAX_VALUE_BYTES} (64 MiB) can travel"
+            ))
+            return
+        self._route(onward, now)
+
+    def _bind(self, step: fractos_pb2.Step, edge: fractos_pb2.Edge, response: Message) -> bytes:
+        """Copy outputs into fields of the next step's request message. Serialized messages merge when they are joined."""
+        operation = self._catalogue.get(step.operation)
+        if operation is None:
+            return b""  # the node it goes to refuses it
+        target = operation.request_class()
+        for binding in edge.bindings:
+            value = getattr(response, binding.source)
+            if isinstance(value, (bool, int, float, str, bytes)):
+                setattr(target, binding.target, value)
+            else:
+                getattr(target, binding.target).MergeFrom(value)
+        return target.SerializeToString()
+
+    def _route(self, request: fractos_pb2.Request, now: float, *, trusted_only: bool = False) -> None:
+        try:
+            member = self.placement.choose(request.steps[0], now, trusted_only=trusted_only)
+        except UnavailableError as error:
+            self._fail(request, error)
+            return
+        if member.address == self.identity.address:
+            self._on_request(request, now)
+        else:
+            self._emit(SendFrame(member.address, fractos_pb2.Frame(request=request)))
+
+    def _fail(self, request: fractos_pb2.Request, error: BaseException) -> None:
+        step = request.steps[0]
+        context = Context(
+            step=step.id,
+            operation=step.operation,
+            node=self.identity.name,
+            attempt=request.attempt,
+            log_file=self.identity.log,
+        )
+        self._emit(Log(logging.INFO, f"run {request.run_id.hex()} step {step.id} ({step.operation}) failed: {error}"))
+        self._complete(request, failure=failure_of(error, context))
+
+    def _complete(
+        self, request: fractos_pb2.Request, *, output: bytes | None = None, failure: fractos_pb2.Failure | None = None
+    ) -> None:
+        completion = fractos_pb2.Completion(
+            run_id=request.run_id, attempt=request.attempt, step=request.steps[0].id, trail=request.trail, failure=failure
+        )
+        if output is not None:
+            completion.trail[-1].output = output
+        self._emit(SendFrame(request.home, fractos_pb2.Frame(completion=completion)))
+
+    # -- everything else --------------------------------------------------------------------------------------------------
+
+    def _on_finished(self, finished: fractos_pb2.Finished) -> None:
+        for run in finished.runs:
+            self.ledger.finish(run.run_id, run.deadline)
+            if run.drop:
+                self._emit(DropCalls(run.run_id))
+                self._work = {key: work for key, work in self._work.items() if key[0] != run.run_id}
+
+    def _on_link_opened(self, event: LinkOpened, now: float) -> None:
+        self.placement.trust(event.address)
+
+    def _on_link_lost(self, event: LinkLost, now: float) -> None:
+        member = self.placement.suspect(event.address, now)
+        name = member.name if member else event.address
+        for frame in event.unsent:
+            # Certainly not received, so a Request may take another way, and anything else may be sent again.
+            if frame.HasField("request"):
+                self._route(frame.request, now, trusted_only=True)
+            else:
+                self._emit(Log(logging.WARNING, f"{name} cannot be reached; dropped its {frame.WhichOneof('body')}"))
+        for frame in event.unknown:
+            if frame.HasField("request"):
+                step = frame.request.steps[0].operation
+                self._fail(frame.request, UnavailableError(
+                    f"the channel to {name} broke before it acknowledged {step}: nobody knows whether it was done",
+                    definite=False,
+                ))
+            else:
+                # Completions and Finished may come twice: the home takes the first, a ledger forgets once.
+                self._emit(SendFrame(event.address, frame))
+        if self.runs is not None:
+            self.runs.on_node_lost(event.address, name, now)
+
+    def _on_members_changed(self, event: MembersChanged, now: float) -> None:
+        for member in self.placement.update(event.members):
+            if self.runs is not None and member.node_type in self._catalogue.node_types:
+                self._emit(KeepLink(member.address))
+
+    def _on_timer_due(self, event: TimerDue, now: float) -> None:
+        self._wake_at = math.inf
+        self.ledger.expire(now)
+        if self.runs is not None:
+            self.runs.on_timer_due(now)
+
+
+def _new_hops(arrived: list[fractos_pb2.Request]) -> list[fractos_pb2.Hop]:
+    """The hops that the later Requests of a join bring and the first one does not."""
+    hops = {hop.step: hop for request in arrived for hop in request.trail}
+    known = {hop.step for hop in arrived[0].trail}
+    return [hop for step, hop in hops.items() if step not in known]

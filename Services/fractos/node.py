@@ -1,0 +1,265 @@
+"""A node's life, shared by every `*_controller.py`: flags, logging, start-up, readiness, and the way out.
+
+Start-up makes the device ready, lists the node in the directory and only then says SERVING; a signal takes the same steps back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import re
+import signal
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Protocol
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from Services.fractos.adaptor import Adaptor
+from Services.fractos.config import Configuration, find_root, load, read_directory_record
+from Services.fractos.controller import Controller
+from Services.fractos.directory import open_directory
+from Services.fractos.directory.interface import Directory, DirectoryRecord, Member
+from Services.fractos.engine import Engine
+from Services.fractos.errors import ConfigurationError, FractosError
+from Services.fractos.events import Accepted, MembersChanged, Refused, RunEnded
+from Services.fractos.operations import Catalogue
+from Services.fractos.placement import Identity
+from Services.fractos.transport.grpc_channel import OPTIONS, ChannelServicer, GrpcTransport
+from Services.fractos.transport.unary import unary_service
+from protos import application_pb2, fractos_pb2, fractos_pb2_grpc
+
+log = logging.getLogger(__name__)
+
+DRAIN_S = 2.0  # how long a stopping node waits for the calls that its device has begun
+LOG_BYTES = 16 << 20
+
+
+class CreateAdaptor(Protocol):
+    """How an Adaptor is made for one datacenter: `StorageAdaptor.create` and its like."""
+
+    def __call__(self, catalogue: Catalogue, root: Path, storage_path: Path) -> Adaptor:
+        """`root` is the datacenter's folder, `storage_path` the folder of the clients' folders."""
+
+
+class ClientService(Protocol):
+    """What an application node offers to clients."""
+
+    def attach(self, controller: Controller, server: grpc.aio.Server) -> None:
+        """Add the service to a server that has not started, and use this Controller."""
+
+    def answer(self, effect: Accepted | Refused | RunEnded) -> None:
+        """Take an answer of the engine."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The command line of a node."""
+
+    index: int | None  # None: the lowest that is free
+    verbose: bool
+    zookeeper: bool
+    root: Path
+    log: Path | None  # None: logs/<name>.log, which the node writes itself
+
+
+def main(node_type: str, create: CreateAdaptor | None = None, clients: ClientService | None = None) -> int:
+    """Run a node until it is told to stop. Returns the exit code: 0, 1 if it could not start or 2 if it was set up wrongly.
+
+    `create` makes the Adaptor of a device; `clients` is the service of an application node.
+    """
+    try:
+        options = _parse(node_type)
+        configuration = load(options.root)
+        record = _directory_record(configuration, options)
+        asyncio.run(_Node(node_type, options, configuration, record, create, clients).live())
+    except ConfigurationError as error:
+        print(f"{node_type} node: {error}", file=sys.stderr)
+        return 2
+    except (FractosError, OSError) as error:
+        log.error("could not start: %s", error)
+        print(f"{node_type} node: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+class _Node:
+    """One node from start to stop."""
+
+    def __init__(
+        self,
+        node_type: str,
+        options: Options,
+        configuration: Configuration,
+        record: DirectoryRecord,
+        create: CreateAdaptor | None,
+        clients: ClientService | None,
+    ) -> None:
+        self._node_type = node_type
+        self._options = options
+        self._configuration = configuration
+        self._record = record
+        self._clients = clients
+        self._catalogue = Catalogue.from_protos()
+        self._adaptor = self._make_adaptor(create) if create else None
+        self._health = health.aio.HealthServicer()
+
+    async def live(self) -> None:
+        """Start, serve until SIGTERM or SIGINT, stop."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        if self._options.log is not None:
+            _log_to(self._options, self._options.log)
+        server = grpc.aio.server(options=[*OPTIONS, ("grpc.so_reuseport", 0)])
+        port = server.add_insecure_port(f"{self._configuration.grpc_ip}:0")
+        directory = open_directory(self._record)
+        try:
+            starting = asyncio.create_task(self._start(server, directory, f"{self._configuration.grpc_ip}:{port}"))
+            await _first_of(starting, stop)
+            if starting.done():
+                controller, transport = starting.result()
+                await stop.wait()
+                await self._stop(server, directory, controller, transport)
+        finally:
+            await directory.close()
+            if self._adaptor is not None:
+                await asyncio.to_thread(self._adaptor.stop)
+            await server.stop(None)
+
+    def _make_adaptor(self, create: CreateAdaptor) -> Adaptor:
+        settings = self._configuration.controller(self._node_type)
+        root = self._configuration.root
+        storage_path = settings.storage_path if settings else root / "Services" / "storage"
+        return create(self._catalogue, root, storage_path)
+
+    async def _start(self, server: grpc.aio.Server, directory: Directory, address: str) -> tuple[Controller, GrpcTransport]:
+        """Make ready, serve, be listed, in this order: who is listed can be used."""
+        tasks = [asyncio.create_task(directory.start(self._configuration.start_timeout_s))]
+        if self._adaptor is not None:
+            tasks.append(asyncio.create_task(asyncio.to_thread(self._adaptor.start)))
+        await asyncio.gather(*tasks)
+        member = await self._register(directory, address)
+        identity = Identity(member.node_type, member.name, member.address, member.log)
+        controller, transport = self._assemble(server, identity)
+        directory.watch(lambda members: controller.feed(MembersChanged(members)))
+        await server.start()
+        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        log.info("%s is ready at %s, process %d", member.name, address, os.getpid())
+        return controller, transport
+
+    async def _register(self, directory: Directory, address: str) -> Member:
+        """List the node. One that writes its own log begins it here, where its name is known."""
+        index, given = self._options.index, self._options.log
+        log_of = str(given or self._configuration.logs_path / f"{self._node_type}-*.log")
+        member = await directory.register(
+            self._node_type, index, id=str(uuid.uuid4()), address=address, pid=os.getpid(), log=log_of
+        )
+        if given is None:
+            _log_to(self._options, self._configuration.logs_path / f"{member.name}.log")
+        return member
+
+    def _assemble(self, server: grpc.aio.Server, identity: Identity) -> tuple[Controller, GrpcTransport]:
+        """Put the node together: engine, Controller, transport, services."""
+        datacenter = self._configuration.name
+        engine = Engine(identity, self._catalogue, with_runs=self._clients is not None)
+        transport = GrpcTransport(datacenter, identity.name, lambda event: controller.feed(event), time.time)
+        answer = self._clients.answer if self._clients else None
+        controller = Controller(engine, self._adaptor, transport, answer=answer)
+        channels = ChannelServicer(datacenter, controller.feed, time.time)
+        fractos_pb2_grpc.add_ChannelServicer_to_server(channels, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        operations = self._catalogue.of_type(self._node_type)
+        services = [reflection.SERVICE_NAME, health.SERVICE_NAME, fractos_pb2.DESCRIPTOR.services_by_name["Channel"].full_name]
+        if operations:
+            server.add_generic_rpc_handlers((unary_service(operations, controller, time.time),))
+            services.append(operations[0].rpc.split("/")[1])
+        if self._clients is not None:
+            self._clients.attach(controller, server)
+            services.append(application_pb2.DESCRIPTOR.services_by_name["Application"].full_name)
+        reflection.enable_server_reflection(services, server)
+        return controller, transport
+
+    async def _stop(
+        self, server: grpc.aio.Server, directory: Directory, controller: Controller, transport: GrpcTransport
+    ) -> None:
+        """Leave the directory first, so that nothing new comes, then end what has begun."""
+        log.info("stopping")
+        await self._health.enter_graceful_shutdown()
+        await directory.close()
+        deadline = time.monotonic() + DRAIN_S
+        while controller.engine.waiting() and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        await transport.close()
+        await server.stop(0.2)
+        await controller.close()
+
+
+async def _first_of(task: asyncio.Task[tuple[Controller, GrpcTransport]], stop: asyncio.Event) -> None:
+    """Wait for a task, or end it when the node is told to stop."""
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not task.done():
+        task.cancel()
+        await asyncio.wait({task})
+        # A start that was cut short may still have failed for a reason of its own; nobody is left to act on it.
+
+
+def _parse(node_type: str) -> Options:
+    parser = argparse.ArgumentParser(description=f"A {node_type} node of the mock datacenter. Runs until Ctrl-C.")
+    parser.add_argument("-n", "--name", help=f"{node_type}-<n> or <n>; by default the lowest n that is free")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show the log in the terminal as well")
+    parser.add_argument(
+        "-z", "--zookeeper", action="store_true", help="insist on ZooKeeper; by default the directory that the datacenter uses"
+    )
+    parser.add_argument("--path", type=Path, help="the datacenter's folder; by default the one that this file lies in")
+    parser.add_argument("--log", type=Path, help="where the output of this node already goes; by default it logs to logs/<name>.log")
+    given = parser.parse_args()
+    return Options(
+        index=_index(node_type, given.name) if given.name is not None else None,
+        verbose=given.verbose,
+        zookeeper=given.zookeeper,
+        root=find_root(given.path or Path(sys.argv[0])),
+        log=given.log,
+    )
+
+
+def _index(node_type: str, name: str) -> int:
+    match = re.fullmatch(rf"(?:{re.escape(node_type)}-)?(0|[1-9][0-9]*)", name)
+    if match is None:
+        raise ConfigurationError(f"--name {name}: the name of a {node_type} node is {node_type}-<n> or <n>, for example {node_type}-0")
+    return int(match[1])
+
+
+def _directory_record(configuration: Configuration, options: Options) -> DirectoryRecord:
+    """Which directory to use: the one that `up` recorded."""
+    record = read_directory_record(configuration)
+    if record is None:
+        raise ConfigurationError(
+            f"no directory is recorded in {configuration.service_config_path}; start the datacenter first: python3 run_datacenter.py"
+        )
+    if options.zookeeper and record.kind != "zookeeper":
+        raise ConfigurationError(f"--zookeeper: this datacenter uses {record.kind} ({record.address}); leave the flag out")
+    return record
+
+
+def _log_to(options: Options, path: Path) -> None:
+    """Log to a file with a bound, unless the launcher has sent the whole output there, and to the terminal if asked to."""
+    handlers: list[logging.Handler] = []
+    if options.log is None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1))
+    if options.log is not None or options.verbose:
+        handlers.append(logging.StreamHandler())
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", handlers=handlers, force=True)
+    logging.getLogger("kazoo").setLevel(logging.WARNING)

@@ -1,0 +1,91 @@
+"""Which node a step goes to: the leader of its type, unless it is pinned or the leader seems dead. Pure.
+
+A preference, never what safety rests on: two nodes may well disagree about who leads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from Services.fractos.directory.interface import Member
+from Services.fractos.errors import UnavailableError
+from protos import fractos_pb2
+
+SUSPICION_S = 5.0  # how long a node that broke its channel is avoided while the directory still lists it
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a node knows of itself."""
+
+    node_type: str
+    name: str
+    address: str
+    log: str = ""
+
+
+class Placement:
+    """One node's view of the others."""
+
+    def __init__(self) -> None:
+        self._by_type: dict[str, list[Member]] = {}
+        self._by_name: dict[str, Member] = {}
+        self._by_address: dict[str, Member] = {}
+        self._suspected: dict[str, float] = {}  # address → until when
+
+    def update(self, members: tuple[Member, ...]) -> list[Member]:
+        """Take over the directory's list and return the members that are new."""
+        known = self._by_address
+        self._by_type, self._by_name, self._by_address = {}, {}, {}
+        for member in sorted(members, key=lambda member: member.sequence):
+            self._by_type.setdefault(member.node_type, []).append(member)
+            # Two entries of one name: the older one is about to expire.
+            self._by_name[member.name] = member
+            self._by_address[member.address] = member
+        self._suspected = {address: until for address, until in self._suspected.items() if address in self._by_address}
+        return [member for address, member in self._by_address.items() if known.get(address) != member]
+
+    def suspect(self, address: str, now: float) -> Member | None:
+        """Avoid a node whose channel broke. Returns the node, if the directory lists it."""
+        self._suspected[address] = now + SUSPICION_S
+        return self._by_address.get(address)
+
+    def trust(self, address: str) -> None:
+        """The node answers: no longer avoid it."""
+        self._suspected.pop(address, None)
+
+    def leader(self, node_type: str, now: float) -> Member | None:
+        """The node that unpinned steps of a type go to."""
+        members = self._by_type.get(node_type, [])
+        return next((member for member in members if not self._is_suspected(member, now)), members[0] if members else None)
+
+    def choose(self, step: fractos_pb2.Step, now: float, *, trusted_only: bool = False) -> Member:
+        """Return the node for a step: the one it is pinned to, else the leader of its type.
+
+        With `trusted_only` a suspected node is no choice. Raises UnavailableError if there is none.
+        """
+        node_type = step.operation.partition(".")[0]
+        member = self._by_name.get(step.node) if step.node else self.leader(node_type, now)
+        if member is None or (trusted_only and self._is_suspected(member, now)):
+            raise UnavailableError(self._why_none(step.node, node_type))
+        return member
+
+    def of_type(self, node_type: str) -> list[Member]:
+        """All nodes of a type, the leader by sequence first."""
+        return self._by_type.get(node_type, [])
+
+    def at(self, address: str) -> Member | None:
+        """The node at that address."""
+        return self._by_address.get(address)
+
+    def named(self, name: str) -> Member | None:
+        """The node of that name."""
+        return self._by_name.get(name)
+
+    def _is_suspected(self, member: Member, now: float) -> bool:
+        return self._suspected.get(member.address, 0.0) > now
+
+    def _why_none(self, node: str, node_type: str) -> str:
+        listed = ", ".join(member.name for member in self.of_type(node_type)) or "none"
+        wanted = f"node {node}" if node else f"node of type {node_type}"
+        return f"no {wanted} can be reached (listed of that type: {listed}); see `python3 run_datacenter.py status`"

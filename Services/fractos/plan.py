@@ -1,0 +1,138 @@
+"""What an application node makes of a submitted graph: checked, its joins counted, its first Requests found. Pure.
+
+A client is not trusted: all that `graph.py` refuses while a graph is built is refused here once more, from the bytes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from google.protobuf.message import DecodeError
+
+from Services.fractos.errors import GraphError, ResourceExhaustedError
+from Services.fractos.graph import MAX_STEPS, check_binding, check_names
+from Services.fractos.operations import Catalogue, Operation
+from protos import fractos_pb2
+
+MAX_VALUE_BYTES = 64 << 20  # the largest value that travels, and the largest graph
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A graph that can be run. Shared by all runs of the same graph, so nobody may change its messages."""
+
+    name: str
+    steps: tuple[fractos_pb2.Step, ...]
+    sources: tuple[int, ...]  # steps that wait for nothing
+    joins: frozenset[int]  # steps that wait for more than one other, and so need a node at submission
+    ends: frozenset[int]  # steps that send a Completion: the last ones, and those whose output was asked for
+    steps_by_type: Counter[str]
+    pinned: frozenset[str]  # nodes that steps name
+    unpinned_types: frozenset[str]  # types of the steps that may run on any node
+    one_per_place: tuple[fractos_pb2.Step, ...]  # one step for each node or type that the graph needs
+    size_bytes: int
+
+
+def node_type(step: fractos_pb2.Step) -> str:
+    """The type of node that a step runs on."""
+    return step.operation.partition(".")[0]
+
+
+def continuation(steps: Iterable[fractos_pb2.Step], first: int) -> list[fractos_pb2.Step]:
+    """Return the step `first` and every step that depends on it, in ascending order of id.
+
+    One pass is enough, since edges lead to higher ids only.
+    """
+    reached = {first}
+    kept = []
+    for step in steps:
+        if step.id in reached:
+            kept.append(step)
+            reached.update(edge.to for edge in step.edges)
+    return kept
+
+
+def make_plan(serialized: bytes, catalogue: Catalogue) -> Plan:
+    """Check a serialized graph. Raises GraphError saying what is wrong, ResourceExhaustedError if it is too large."""
+    if len(serialized) > MAX_VALUE_BYTES:
+        raise ResourceExhaustedError(f"the graph has {len(serialized)} bytes; the limit is {MAX_VALUE_BYTES} (64 MiB)")
+    try:
+        graph = fractos_pb2.Graph.FromString(serialized)
+    except DecodeError as error:
+        raise GraphError(f"not a serialized mockdc.fractos.v1.Graph: {error}") from error
+    if not 0 < len(graph.steps) <= MAX_STEPS:
+        raise GraphError(f"graph {graph.name!r} has {len(graph.steps)} steps; it needs 1 to {MAX_STEPS}")
+    _check(graph.steps, catalogue)
+    needs = Counter(edge.to for step in graph.steps for edge in step.edges)
+    for step in graph.steps:
+        step.needs = needs[step.id]
+    return Plan(
+        name=graph.name,
+        steps=tuple(graph.steps),
+        sources=tuple(step.id for step in graph.steps if step.needs == 0),
+        joins=frozenset(step.id for step in graph.steps if step.needs > 1),
+        ends=frozenset(step.id for step in graph.steps if step.output or not step.edges),
+        steps_by_type=Counter(node_type(step) for step in graph.steps),
+        pinned=frozenset(step.node for step in graph.steps if step.node),
+        unpinned_types=frozenset(node_type(step) for step in graph.steps if not step.node),
+        one_per_place=tuple({step.node or node_type(step): step for step in graph.steps}.values()),
+        size_bytes=len(serialized),
+    )
+
+
+def _check(steps: Sequence[fractos_pb2.Step], catalogue: Catalogue) -> None:
+    operations: dict[int, Operation] = {}
+    previous = -1
+    for step in steps:
+        if step.id <= previous:
+            raise GraphError(f"step {step.id} follows step {previous}; ids must ascend")
+        previous = step.id
+        operation = catalogue.get(step.operation)
+        if operation is None:
+            raise GraphError(f"step {step.id}: there is no operation {step.operation!r}", field="operation")
+        if step.node and step.node.rpartition("-")[0] != operation.node_type:
+            raise GraphError(f"step {step.id}: {step.operation} cannot run on node {step.node!r}", field="node")
+        operations[step.id] = operation
+    bound: dict[int, list[str]] = {step.id: [] for step in steps}
+    for step in steps:
+        _check_edges(step, operations, bound)
+    for step in steps:
+        _check_arguments(step, operations[step.id], bound[step.id])
+
+
+def _check_edges(step: fractos_pb2.Step, operations: dict[int, Operation], bound: dict[int, list[str]]) -> None:
+    """Check where a step delivers, and note in `bound` which arguments of which step it fills."""
+    source = operations[step.id]
+    targets = [edge.to for edge in step.edges]
+    if len(set(targets)) < len(targets):
+        raise GraphError(f"step {step.id} has two edges to the same step")
+    for edge in step.edges:
+        target = operations.get(edge.to)
+        if target is None or edge.to <= step.id:
+            raise GraphError(f"step {step.id} has an edge to {edge.to}, which is not a later step of the graph")
+        for binding in edge.bindings:
+            output = source.outputs().get(binding.source)
+            if output is None:
+                raise GraphError(f"{source.path} has no output {binding.source!r}", field=binding.target)
+            check_names(target, [*target.required(), binding.target])
+            check_binding(source, output, target, target.arguments()[binding.target])
+            bound[edge.to].append(binding.target)
+
+
+def _check_arguments(step: fractos_pb2.Step, operation: Operation, bound: list[str]) -> None:
+    try:
+        request = operation.request_class.FromString(step.arguments)
+    except DecodeError as error:
+        raise GraphError(f"step {step.id}: not a serialized {operation.request_class.__name__}: {error}") from error
+    if len(set(bound)) < len(bound):
+        raise GraphError(f"step {step.id} gets the same argument from two steps: {sorted(bound)}")
+    # A zero cannot be told from an absent scalar on the wire, so only missing messages can be found here.
+    absent = [
+        field.name for field in operation.request_class.DESCRIPTOR.fields
+        if field.has_presence and field.name in operation.required() and not request.HasField(field.name)
+    ]
+    missing = [name for name in absent if name not in bound]
+    if missing:
+        raise GraphError(f"step {step.id}: {operation.path} lacks {', '.join(missing)}", field=missing[0])

@@ -1,0 +1,288 @@
+"""The runs that have their home at this application node: admitted here, started here, answered here once. Pure.
+
+Between the first Requests and the last Completions nothing of a run passes through here: the nodes hand it on themselves.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from Services.fractos.admission import Admission
+from Services.fractos.errors import (
+    AlreadyExistsError,
+    Context,
+    DeadlineExceededError,
+    FractosError,
+    InvalidArgumentError,
+    NotFoundError,
+    RunCancelledError,
+    UnavailableError,
+    failure_of,
+)
+from Services.fractos.events import Accepted, CancelAsked, Effect, Log, Refused, RunEnded, SendFrame, Submitted
+from Services.fractos.operations import Catalogue
+from Services.fractos.placement import Identity, Placement
+from Services.fractos.plan import Plan, continuation, make_plan
+from Services.fractos.schedule import Schedule
+from protos import application_pb2, fractos_pb2
+
+DEFAULT_TIMEOUT_S = 30.0
+MAX_TIMEOUT_S = 3600.0
+TOPOLOGIES = ("ring",)
+GRACE_S = 0.5  # how long a run may take to show that it was not at the node that died
+FLUSH_S = 0.05  # how long `finished` waits for company
+FLUSH_RUNS = 256
+PLANS_KEPT = 256  # graphs that were checked lately
+PLAN_BYTES_KEPT = 64 << 10  # larger ones are checked each time
+ENDED_KEPT = 1000  # runs that Watch and ListRuns still know after their end
+ENDED_BYTES_KEPT = 64 << 20
+
+
+@dataclass(slots=True)
+class Run:
+    """One run, from its submission until it is forgotten."""
+
+    run_id: bytes
+    plan: Plan
+    submitted_at: float
+    deadline: float
+    pending: set[int]  # steps whose Completion is awaited
+    nodes: set[str] = field(default_factory=set)  # nodes that a part of it was promised to
+    hops: dict[int, fractos_pb2.Hop] = field(default_factory=dict)
+    attempt: int = 1
+    ended_at: float = 0.0
+    result: application_pb2.RunResult | None = None
+
+    @property
+    def state(self) -> application_pb2.RunState:
+        """Where the run stands."""
+        if self.result is None:
+            return application_pb2.RUNNING
+        if not self.result.HasField("failure"):
+            return application_pb2.SUCCEEDED
+        cancelled = self.result.failure.status == RunCancelledError.status
+        return application_pb2.CANCELLED if cancelled else application_pb2.FAILED
+
+
+class Runs:
+    """The table of runs of one application node."""
+
+    def __init__(
+        self, identity: Identity, catalogue: Catalogue, placement: Placement, emit: Callable[[Effect], None]
+    ) -> None:
+        self._identity = identity
+        self._catalogue = catalogue
+        self._placement = placement
+        self._emit = emit
+        self._admission = Admission(steps_per_type=10_000, graph_bytes=512 << 20)
+        self._plans: OrderedDict[bytes, Plan] = OrderedDict()
+        self._running: dict[bytes, Run] = {}
+        self._ended: OrderedDict[bytes, Run] = OrderedDict()
+        self._ended_bytes = 0
+        self._deadlines: Schedule[bytes] = Schedule(tick_s=0.02)
+        self._doubts: Schedule[tuple[bytes, str]] = Schedule(tick_s=0.02)  # (run, the node that died)
+        self._finished: dict[str, fractos_pb2.Finished] = {}  # by address, until they are sent
+        self._flush_at = math.inf
+
+    # -- questions --------------------------------------------------------------------------------------------------------
+
+    def find(self, run_id: bytes) -> Run:
+        """Return a run that is running or ended lately. Raises NotFoundError."""
+        run = self._running.get(run_id) or self._ended.get(run_id)
+        if run is None:
+            raise NotFoundError(
+                f"run {run_id.hex() or '(no id)'} is not known here; the last {ENDED_KEPT} that ended are", field="run_id"
+            )
+        return run
+
+    def newest(self, limit: int) -> list[Run]:
+        """Return up to `limit` runs, those in flight first, then those that ended, each the newest first."""
+        running = sorted(self._running.values(), key=lambda run: -run.submitted_at)
+        return [*running, *reversed(self._ended.values())][:limit]
+
+    def in_flight(self) -> int:
+        """How many runs have not ended."""
+        return len(self._running)
+
+    def reserved(self) -> int:
+        """How many steps hold a reservation."""
+        return self._admission.reserved()
+
+    def next_due(self) -> float:
+        """When `on_timer_due` has something to do."""
+        return min(self._deadlines.next_due(), self._doubts.next_due(), self._flush_at)
+
+    # -- events -----------------------------------------------------------------------------------------------------------
+
+    def on_submitted(self, event: Submitted, now: float) -> None:
+        """Admit a run and send its first Requests, or refuse it with nothing changed."""
+        request = event.request
+        try:
+            run = self._admit(request, now)
+            requests = self._first_requests(run, now)
+            self._admission.reserve(run.plan.steps_by_type, run.plan.size_bytes)
+        except FractosError as error:
+            self._emit(Refused(request.run_id, error))
+            return
+        self._running[run.run_id] = run
+        self._deadlines.add(run.run_id, run.deadline)
+        self._emit(Accepted(run.run_id))
+        for address, first in requests:
+            self._emit(SendFrame(address, fractos_pb2.Frame(request=first)))
+
+    def on_completion(self, completion: fractos_pb2.Completion, now: float) -> None:
+        """Count a step that was the last of its branch; end the run when it was the last of all, or failed."""
+        run = self._running.get(completion.run_id)
+        if run is None or completion.attempt != run.attempt:
+            return
+        for hop in completion.trail:
+            if hop.step not in run.hops or hop.HasField("output"):
+                run.hops[hop.step] = hop
+        if completion.HasField("failure"):
+            self._end(run, now, completion.failure)
+            return
+        run.pending.discard(completion.step)
+        if not run.pending:
+            self._end(run, now, None)
+
+    def on_cancel_asked(self, event: CancelAsked, now: float) -> None:
+        """End a run because its client wants it."""
+        run = self._running.get(event.run_id)
+        if run is not None:
+            self._end_with(run, now, RunCancelledError("the run was cancelled", definite=False))
+
+    def on_node_lost(self, address: str, name: str, now: float) -> None:
+        """Have the runs that may have been at a dead node fail, unless they show within the grace that they were not."""
+        member = self._placement.at(address)
+        if member is None:
+            return
+        led = self._placement.of_type(member.node_type)[:1] == [member]
+        for run in self._running.values():
+            if name in run.nodes or (led and member.node_type in run.plan.unpinned_types):
+                self._doubts.add((run.run_id, name), now + GRACE_S)
+
+    def on_timer_due(self, now: float) -> None:
+        """End the runs whose deadline has passed; tell the nodes which runs have ended."""
+        for run_id in self._deadlines.pop_due(now):
+            run = self._running.get(run_id)
+            if run is not None:
+                limit = run.deadline - run.submitted_at
+                self._end_with(run, now, DeadlineExceededError(f"the run did not end within {limit:g} s", definite=False))
+        for run_id, name in self._doubts.pop_due(now):
+            run = self._running.get(run_id)
+            if run is not None:
+                text = f"{name} died while it may have held a step of this run: nobody knows what was done"
+                self._end_with(run, now, UnavailableError(text, definite=False))
+        if self._flush_at <= now:
+            self._flush()
+
+    # -- a run's way ------------------------------------------------------------------------------------------------------
+
+    def _admit(self, request: application_pb2.SubmitRequest, now: float) -> Run:
+        if len(request.run_id) != 16:
+            raise InvalidArgumentError(f"run_id has {len(request.run_id)} bytes, not 16", field="run_id")
+        if request.run_id in self._running or request.run_id in self._ended:
+            raise AlreadyExistsError(f"run {request.run_id.hex()} was submitted before", field="run_id")
+        if request.topology not in ("", *TOPOLOGIES):
+            known = ", ".join(TOPOLOGIES)
+            raise InvalidArgumentError(f"there is no topology {request.topology!r}; there is {known}", field="topology")
+        timeout_s = request.timeout_s or DEFAULT_TIMEOUT_S
+        if not 0 < timeout_s <= MAX_TIMEOUT_S:
+            raise InvalidArgumentError(
+                f"timeout_s is {timeout_s:g}; it must be more than 0 and at most {MAX_TIMEOUT_S:g}", field="timeout_s"
+            )
+        plan = self._plan(request.graph)
+        return Run(request.run_id, plan, now, now + timeout_s, set(plan.ends))
+
+    def _plan(self, serialized: bytes) -> Plan:
+        """The checked graph; graphs that were seen lately are not checked again."""
+        plan = self._plans.get(serialized)
+        if plan is None:
+            plan = make_plan(serialized, self._catalogue)
+            if plan.size_bytes <= PLAN_BYTES_KEPT:
+                self._plans[serialized] = plan
+                if len(self._plans) > PLANS_KEPT:
+                    self._plans.popitem(last=False)
+        else:
+            self._plans.move_to_end(serialized)
+        return plan
+
+    def _first_requests(self, run: Run, now: float) -> list[tuple[str, fractos_pb2.Request]]:
+        """The Requests that start a run, and where they go. Raises UnavailableError if a step has no node to go to."""
+        plan = run.plan
+        for step in plan.one_per_place:
+            self._placement.choose(step, now)
+        joins = {step.id: self._placement.choose(step, now).name for step in plan.steps if step.id in plan.joins}
+        run.nodes.update(plan.pinned, joins.values())
+        requests = []
+        for source in plan.sources:
+            steps = continuation(plan.steps, source)
+            request = fractos_pb2.Request(
+                run_id=run.run_id,
+                attempt=run.attempt,
+                deadline=run.deadline,
+                home=self._identity.address,
+                steps=steps,
+                sender=source,
+                sent_at=now,
+            )
+            for step in request.steps:
+                if step.id in joins:
+                    step.node = joins[step.id]
+            requests.append((self._placement.choose(request.steps[0], now).address, request))
+        return requests
+
+    def _end_with(self, run: Run, now: float, error: FractosError) -> None:
+        here = Context(node=self._identity.name, attempt=run.attempt, log_file=self._identity.log)
+        self._end(run, now, failure_of(error, here))
+
+    def _end(self, run: Run, now: float, failure: fractos_pb2.Failure | None) -> None:
+        """Answer the client, once, and have every node that may hold a part of the run forget it."""
+        del self._running[run.run_id]
+        self._deadlines.discard(run.run_id, run.deadline)
+        self._admission.release(run.plan.steps_by_type, run.plan.size_bytes)
+        trail = sorted(run.hops.values(), key=lambda hop: hop.finished_at)
+        result = application_pb2.RunResult(run_id=run.run_id, trail=trail, failure=failure)
+        run.result, run.ended_at = result, now
+        run.hops.clear()
+        self._emit(RunEnded(result))
+        self._keep(run)
+        if failure is None:
+            names = {hop.node for hop in trail}
+            members = [member for name in names if (member := self._placement.named(name))]
+            self._tell_finished(run, (member.address for member in members), now)
+        else:
+            self._emit(Log(logging.INFO, f"run {run.run_id.hex()} ({run.plan.name}) failed: {failure.message}"))
+            everyone = {member.address for kind in run.plan.steps_by_type for member in self._placement.of_type(kind)}
+            self._tell_finished(run, everyone, now, drop=True)
+
+    def _keep(self, run: Run) -> None:
+        """Remember a run that has ended for Watch and ListRuns, within bounds."""
+        assert run.result is not None
+        self._ended[run.run_id] = run
+        self._ended_bytes += run.result.ByteSize()
+        while len(self._ended) > 1 and (len(self._ended) > ENDED_KEPT or self._ended_bytes > ENDED_BYTES_KEPT):
+            _, oldest = self._ended.popitem(last=False)
+            self._ended_bytes -= oldest.result.ByteSize() if oldest.result is not None else 0
+
+    def _tell_finished(self, run: Run, addresses: Iterable[str], now: float, *, drop: bool = False) -> None:
+        """Tell nodes that a run is over: at once if it was stopped, else together with others that end soon."""
+        full = False
+        for address in addresses:
+            batch = self._finished.setdefault(address, fractos_pb2.Finished())
+            batch.runs.add(run_id=run.run_id, deadline=run.deadline, drop=drop)
+            full |= len(batch.runs) >= FLUSH_RUNS
+        if drop or full:
+            self._flush()
+        elif self._finished:
+            self._flush_at = min(self._flush_at, now + FLUSH_S)
+
+    def _flush(self) -> None:
+        for address, finished in self._finished.items():
+            self._emit(SendFrame(address, fractos_pb2.Frame(finished=finished)))
+        self._finished.clear()
+        self._flush_at = math.inf

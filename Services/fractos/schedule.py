@@ -1,0 +1,46 @@
+"""Keys by the time at which they are due: the deadlines and expiries of the engine. Pure; it owns no clock."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Schedule(Generic[Key]):
+    """A timer wheel: keys that are due within the same tick are kept together, so adding and removing cost O(1)."""
+
+    def __init__(self, tick_s: float) -> None:
+        self._tick_s = tick_s
+        self._keys: dict[int, set[Key]] = {}
+        self._ticks: list[int] = []  # a heap of the keys of `_keys`
+
+    def add(self, key: Key, due: float) -> None:
+        """Have `pop_due` return `key` at `due` or up to a tick later."""
+        tick = math.ceil(due / self._tick_s)
+        keys = self._keys.get(tick)
+        if keys is None:
+            self._keys[tick] = {key}
+            heapq.heappush(self._ticks, tick)
+        else:
+            keys.add(key)
+
+    def discard(self, key: Key, due: float) -> None:
+        """Forget a key that was added for `due`."""
+        keys = self._keys.get(math.ceil(due / self._tick_s))
+        if keys is not None:
+            keys.discard(key)
+
+    def pop_due(self, now: float) -> list[Key]:
+        """Remove and return the keys that are due."""
+        due: list[Key] = []
+        while self._ticks and self._ticks[0] * self._tick_s <= now:
+            due += self._keys.pop(heapq.heappop(self._ticks))
+        return due
+
+    def next_due(self) -> float:
+        """When `pop_due` should be called next; infinity if nothing is scheduled."""
+        return self._ticks[0] * self._tick_s if self._ticks else math.inf

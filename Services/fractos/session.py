@@ -1,0 +1,138 @@
+"""The stream between a Python client and an application node. It runs on an event loop in a thread of its own; the client's
+own threads hand it submissions and wait for their results.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from concurrent.futures import Future
+
+import grpc
+
+from Services.fractos.errors import Context, FractosError, UnavailableError
+from Services.fractos.transport.grpc_channel import OPTIONS
+from Services.fractos.transport.outbox import Outbox
+from protos import application_pb2, application_pb2_grpc
+
+CONNECT_TIMEOUT_S = 2.0
+
+Outcome = Future[application_pb2.RunResult]
+Call = grpc.aio.StreamStreamCall[application_pb2.SessionRequests, application_pb2.SessionResponses]
+
+
+class Loop:
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="mock datacenter client", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop the thread and close the loop."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+
+class Session:
+    """One Session stream. Open until it breaks or is closed; then every outcome that was awaited is an UnavailableError."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._loop = asyncio.get_running_loop()
+        self._outbox: Outbox[application_pb2.SessionRequest] = Outbox()
+        self._handed: deque[application_pb2.SessionRequest] = deque()  # by other threads, not yet in the outbox
+        self._outcomes: dict[bytes, Outcome] = {}
+        self._lock = threading.Lock()
+        self._broken: FractosError | None = None
+        self._task: asyncio.Task[None]
+
+    @classmethod
+    async def open(cls, address: str) -> Session:
+        """Connect. Raises UnavailableError if the application node does not answer within 2 s."""
+        session = cls(address)
+        opened = session._loop.create_future()
+        session._task = asyncio.create_task(session._live(opened))
+        await opened
+        return session
+
+    def submit(self, request: application_pb2.SubmitRequest) -> Outcome:
+        """Send a submission, from any thread. Returns the future result of the run."""
+        outcome: Outcome = Future()
+        with self._lock:
+            if self._broken is not None:
+                raise self._broken
+            self._outcomes[request.run_id] = outcome
+        self._hand(application_pb2.SessionRequest(submit=request))
+        return outcome
+
+    def cancel(self, run_id: bytes) -> None:
+        """Ask for a run to be ended, from any thread."""
+        self._hand(application_pb2.SessionRequest(cancel=application_pb2.CancelRequest(run_id=run_id)))
+
+    def is_broken(self) -> bool:
+        """Whether nothing can be submitted any more."""
+        return self._broken is not None
+
+    async def close(self) -> None:
+        """End the stream. Runs that have not ended go on without this client."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    def _hand(self, request: application_pb2.SessionRequest) -> None:
+        self._handed.append(request)
+        if len(self._handed) == 1:  # else the loop has been woken already
+            self._loop.call_soon_threadsafe(self._collect)
+
+    def _collect(self) -> None:
+        while self._handed:
+            self._outbox.put(self._handed.popleft())
+
+    async def _live(self, opened: asyncio.Future[None]) -> None:
+        reason = "the application node closed the session"
+        try:
+            async with grpc.aio.insecure_channel(self.address, OPTIONS) as channel:
+                await asyncio.wait_for(channel.channel_ready(), CONNECT_TIMEOUT_S)
+                call = application_pb2_grpc.ApplicationStub(channel).Session()
+                await self._exchange(call, opened)
+        except asyncio.TimeoutError:
+            reason = f"no answer within {CONNECT_TIMEOUT_S:g} s"
+        except grpc.aio.AioRpcError as error:
+            reason = f"{error.code().name}: {error.details()}"
+        except asyncio.CancelledError:
+            reason = "this client closed the session"
+        finally:
+            self._break(reason, opened)
+
+    async def _exchange(self, call: Call, opened: asyncio.Future[None]) -> None:
+        writer = asyncio.create_task(self._write(call))
+        try:
+            while (responses := await call.read()) is not grpc.aio.EOF:
+                if not opened.done():
+                    opened.set_result(None)
+                for result in responses.results:
+                    outcome = self._outcomes.pop(result.run_id, None)
+                    if outcome is not None:
+                        outcome.set_result(result)
+        finally:
+            writer.cancel()
+
+    async def _write(self, call: Call) -> None:
+        try:
+            while True:
+                await call.write(application_pb2.SessionRequests(requests=await self._outbox.take()))
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            call.cancel()  # the reader learns of it
+
+    def _break(self, reason: str, opened: asyncio.Future[None]) -> None:
+        """Tell everyone who waits."""
+        with self._lock:
+            self._broken = UnavailableError(f"lost the application node at {self.address}: {reason}", definite=False)
+            outcomes, self._outcomes = self._outcomes, {}
+        if not opened.done():
+            opened.set_exception(self._broken)
+        for run_id, outcome in outcomes.items():
+            outcome.set_exception(self._broken.within(Context(run_id=run_id.hex(), attempt=1)))

@@ -1,0 +1,194 @@
+"""Channels over gRPC: one long-lived stream for each pair of sender and receiver, with cumulative acknowledgement."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+
+import grpc
+
+from Services.fractos.errors import FailedPreconditionError
+from Services.fractos.events import FrameReceived, LinkLost, LinkOpened
+from Services.fractos.plan import MAX_VALUE_BYTES
+from Services.fractos.transport import handshake
+from Services.fractos.transport.interface import Deliver, Transport
+from Services.fractos.transport.outbox import Outbox
+from protos import fractos_pb2, fractos_pb2_grpc
+
+log = logging.getLogger(__name__)
+
+# A frame holds at most one value, one graph's arguments and a trail of small outputs.
+MAX_MESSAGE_BYTES = 2 * MAX_VALUE_BYTES + (8 << 20)
+OPTIONS = [
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.use_local_subchannel_pool", 1),  # a new channel must not inherit the back-off of the one that broke
+    ("grpc.enable_http_proxy", 0),
+]
+CONNECT_TIMEOUT_S = 2.0
+CLOSE_TIMEOUT_S = 1.0
+ACKNOWLEDGE_DELAY_S = 0.02  # an acknowledgement a frame would double the work of the event loops
+
+Clock = Callable[[], float]
+
+
+class GrpcTransport(Transport):
+    """The sending side: a link for each address that something was sent to."""
+
+    def __init__(self, datacenter: str, node: str, deliver: Deliver, clock: Clock) -> None:
+        self._datacenter = datacenter
+        self._node = node
+        self._deliver = deliver
+        self._clock = clock
+        self._links: dict[str, _Link] = {}
+
+    def send(self, address: str, frame: fractos_pb2.Frame) -> None:
+        """Queue a frame."""
+        link = self._links.get(address)
+        (link or self._open(address)).outbox.put(frame)
+
+    def keep(self, address: str) -> None:
+        """Open a channel if there is none."""
+        if address not in self._links:
+            self._open(address)
+
+    async def close(self) -> None:
+        """Send what is queued, within a second, then close every channel."""
+        links = list(self._links.values())
+        await asyncio.gather(*(link.close() for link in links))
+
+    def _open(self, address: str) -> _Link:
+        metadata = handshake.introduce(self._datacenter, self._node, self._clock())
+        link = self._links[address] = _Link(address, metadata, self._deliver, self._lost)
+        return link
+
+    def _lost(self, link: _Link) -> None:
+        """Forget a link before its loss is told, since what follows may open the next one."""
+        if self._links.get(link.address) is link:
+            del self._links[link.address]
+        self._deliver(LinkLost(link.address, list(link.unacknowledged), link.outbox.clear()))
+
+
+class _Link:
+    """One stream to one address, from its opening to its loss."""
+
+    def __init__(
+        self, address: str, metadata: tuple[tuple[str, str], ...], deliver: Deliver, lost: Callable[[_Link], None]
+    ) -> None:
+        self.address = address
+        self.outbox: Outbox[fractos_pb2.Frame] = Outbox()
+        self.unacknowledged: deque[fractos_pb2.Frame] = deque()
+        self._metadata = metadata
+        self._deliver = deliver
+        self._lost = lost
+        self._acknowledged = 0
+        self._task = asyncio.create_task(self._live(), name=f"link to {address}")
+
+    async def close(self) -> None:
+        """Give what is queued a second to leave, then end."""
+        deadline = asyncio.get_running_loop().time() + CLOSE_TIMEOUT_S
+        while (self.outbox or self.unacknowledged) and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(ACKNOWLEDGE_DELAY_S / 2)
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _live(self) -> None:
+        reason = "it was closed by the other side"
+        try:
+            async with grpc.aio.insecure_channel(self.address, OPTIONS) as channel:
+                await asyncio.wait_for(channel.channel_ready(), CONNECT_TIMEOUT_S)
+                call = fractos_pb2_grpc.ChannelStub(channel).Connect(metadata=self._metadata)
+                # The receiver answers the handshake with its first acknowledgement. Nothing is sent before.
+                if await asyncio.wait_for(call.read(), CONNECT_TIMEOUT_S) is not grpc.aio.EOF:
+                    self._deliver(LinkOpened(self.address))
+                    await self._exchange(call)
+        except asyncio.TimeoutError:
+            reason = f"it could not be opened within {CONNECT_TIMEOUT_S:g} s"
+        except grpc.aio.AioRpcError as error:
+            reason = f"{error.code().name}: {error.details()}"
+        log.info("channel to %s ended: %s", self.address, reason)
+        self._lost(self)
+
+    async def _exchange(self, call: grpc.aio.StreamStreamCall[fractos_pb2.Frames, fractos_pb2.Acknowledgement]) -> None:
+        """Write and read until the stream breaks."""
+        writer = asyncio.create_task(self._write(call))
+        try:
+            while (acknowledgement := await call.read()) is not grpc.aio.EOF:
+                while self._acknowledged < acknowledgement.accepted:
+                    self.unacknowledged.popleft()
+                    self._acknowledged += 1
+        finally:
+            writer.cancel()
+
+    async def _write(self, call: grpc.aio.StreamStreamCall[fractos_pb2.Frames, fractos_pb2.Acknowledgement]) -> None:
+        try:
+            while True:
+                batch = await self.outbox.take()
+                self.unacknowledged.extend(batch)
+                await call.write(fractos_pb2.Frames(frames=batch))
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            call.cancel()  # the reader learns of it and tells
+
+
+class ChannelServicer(fractos_pb2_grpc.ChannelServicer):
+    """The receiving side: checks who opens a channel, delivers its frames, acknowledges them."""
+
+    def __init__(self, datacenter: str, deliver: Deliver, clock: Clock) -> None:
+        self._datacenter = datacenter
+        self._deliver = deliver
+        self._clock = clock
+
+    async def Connect(
+        self,
+        request_iterator: object,
+        context: grpc.aio.ServicerContext[fractos_pb2.Frames, fractos_pb2.Acknowledgement],
+    ) -> None:
+        """Serve one channel until its sender closes it."""
+        try:
+            sender = handshake.check(context.invocation_metadata() or (), self._datacenter, self._clock())
+        except FailedPreconditionError as error:
+            log.warning("refused a channel from %s: %s", context.peer(), error)
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, error.message)
+        log.info("channel from %s opened", sender)
+        acknowledger = _Acknowledger(context)
+        await acknowledger.write()
+        try:
+            while (frames := await context.read()) is not grpc.aio.EOF:
+                for frame in frames.frames:
+                    self._deliver(FrameReceived(frame))
+                acknowledger.accepted(len(frames.frames))
+        finally:
+            acknowledger.cancel()
+
+
+class _Acknowledger:
+    """Counts the frames of one channel and tells the sender now and then."""
+
+    def __init__(self, context: grpc.aio.ServicerContext[fractos_pb2.Frames, fractos_pb2.Acknowledgement]) -> None:
+        self._context = context
+        self._accepted = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def accepted(self, count: int) -> None:
+        """Count frames; they are acknowledged within the delay."""
+        self._accepted += count
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._write_later())
+
+    def cancel(self) -> None:
+        """Acknowledge nothing more."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def write(self) -> None:
+        """Acknowledge all that was accepted so far."""
+        await self._context.write(fractos_pb2.Acknowledgement(accepted=self._accepted))
+
+    async def _write_later(self) -> None:
+        await asyncio.sleep(ACKNOWLEDGE_DELAY_S)
+        count = -1
+        while count != self._accepted:  # frames that came during the write
+            count = self._accepted
+            await self.write()

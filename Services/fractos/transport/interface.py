@@ -1,0 +1,31 @@
+"""How frames get from one Controller to another: what every transport offers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from Services.fractos.events import FrameReceived, LinkLost, LinkOpened
+from protos import fractos_pb2
+
+Deliver = Callable[[FrameReceived | LinkOpened | LinkLost], None]
+
+
+class Transport(ABC):
+    """Channels to other nodes, each opened when it is first needed. Lives on one event loop.
+
+    What arrives, and what becomes of channels, is told to the `deliver` that the transport was made with. Frames to one address
+    arrive in order and at most once; those that may not have arrived are handed back in LinkLost.
+    """
+
+    @abstractmethod
+    def send(self, address: str, frame: fractos_pb2.Frame) -> None:
+        """Queue a frame. Never waits; errors come as LinkLost."""
+
+    @abstractmethod
+    def keep(self, address: str) -> None:
+        """Open a channel although there is nothing to send, so that its loss is noticed."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Send what is queued, within a second, then close every channel."""

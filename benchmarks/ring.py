@@ -1,0 +1,162 @@
+"""How fast Requests travel: `python benchmarks/ring.py [--json]`.
+
+Starts a datacenter of its own (an application node and three math nodes) and a raw gRPC server, each in processes of their own,
+and measures from this process, round by round, one after the other, so that a slow moment of the machine hits all of them:
+
+- the latency of one raw gRPC unary call: the unit that the others are divided by;
+- the latency per step of rings of 1, 3 and 8 steps, pinned over the three nodes in turn;
+- three-step runs per second with 256 in flight.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+
+from Services.fractos import Datacenter, TaskGraph, connect
+
+ROOT = Path(__file__).resolve().parents[1]
+LENGTHS = (1, 3, 8)
+IN_FLIGHT = 256
+CONFIGURATION = """
+[DataCenter]
+name = ring-benchmark
+[Controllers]
+controller_names = application_controller, math_controller
+[application_controller]
+paths_to_controller = Applications/Application_Controller/application_controller.py
+zookeeper = False
+[math_controller]
+paths_to_controller = Services/ComputationalNodes/MathCompute/Math_Controller/math_controller.py
+replicas = 3
+zookeeper = False
+"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--rounds", type=int, default=20, help="how many rounds to measure (default: %(default)s)")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        serve_raw()
+        return 0
+    with raw_server() as raw_port, datacenter_folder() as folder, connect(folder) as datacenter:
+        figures = measure(raw_port, datacenter, options.rounds)
+    print(json.dumps(figures, indent=2) if options.json else as_text(figures))
+    return 0
+
+
+def measure(raw_port: int, datacenter: Datacenter, rounds: int) -> dict[str, dict[str, float]]:
+    """Return median, lowest and highest of the rounds for each figure."""
+    rings = {length: ring(length) for length in LENGTHS}
+    samples: dict[str, list[float]] = {}
+    with grpc.insecure_channel(f"127.0.0.1:{raw_port}") as channel:
+        echo = channel.unary_unary("/peer/Echo")
+        for number in range(-2, rounds):  # two rounds to warm up
+            raw_ms = median_ms(lambda: echo(b"x" * 64), 150)
+            found = {"raw unary call, ms": raw_ms}
+            for length, graph in rings.items():
+                per_step_ms = median_ms(lambda graph=graph: datacenter.run(graph), 40) / length
+                found[f"ring of {length}, ms per step"] = per_step_ms
+                found[f"ring of {length}, per step / raw call"] = per_step_ms / raw_ms
+            found["three-step runs per second"] = throughput(datacenter, rings[3], 1500)
+            if number >= 0:
+                for name, value in found.items():
+                    samples.setdefault(name, []).append(value)
+    return {
+        name: {"median": statistics.median(values), "lowest": min(values), "highest": max(values)}
+        for name, values in samples.items()
+    }
+
+
+def ring(length: int) -> TaskGraph:
+    """A chain of inline operations, pinned to math-0, math-1, math-2 in turn."""
+    graph = TaskGraph(f"ring of {length}")
+    value: object = 1
+    for index in range(length):
+        value = graph.node(f"math-{index % 3}").shift_left(value=value, bits=1).value
+    return graph
+
+
+def median_ms(call: Callable[[], object], times: int) -> float:
+    """The median duration of a call, in milliseconds."""
+    durations = []
+    for _ in range(times):
+        start = time.perf_counter()
+        call()
+        durations.append(time.perf_counter() - start)
+    return statistics.median(durations) * 1e3
+
+
+def throughput(datacenter: Datacenter, graph: TaskGraph, runs: int) -> float:
+    """Runs per second with a bounded number in flight."""
+    start = time.perf_counter()
+    flying = deque(datacenter.submit(graph) for _ in range(IN_FLIGHT))
+    for _ in range(runs - IN_FLIGHT):
+        flying.popleft().result()
+        flying.append(datacenter.submit(graph))
+    for run in flying:
+        run.result()
+    return runs / (time.perf_counter() - start)
+
+
+def serve_raw() -> None:
+    """Answer unary calls with their first 8 bytes until stdin closes."""
+    handler = grpc.unary_unary_rpc_method_handler(lambda request, context: request[:8])
+    server = grpc.server(futures.ThreadPoolExecutor(10))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("peer", {"Echo": handler}),))
+    print(server.add_insecure_port("127.0.0.1:0"), flush=True)
+    server.start()
+    sys.stdin.read()
+    server.stop(None)
+
+
+@contextmanager
+def raw_server() -> Iterator[int]:
+    """A raw gRPC server in a process of its own; gives its port."""
+    with subprocess.Popen(
+        [sys.executable, __file__, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        yield int(process.stdout.readline())
+        process.communicate()
+
+
+@contextmanager
+def datacenter_folder() -> Iterator[Path]:
+    """A running datacenter in a temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="ring-benchmark-") as folder:
+        (Path(folder) / "data_center_setup.cfg").write_text(CONFIGURATION)
+        command = [sys.executable, str(ROOT / "run_datacenter.py"), "--path", folder]
+        subprocess.run([*command, "up"], check=True, stdout=subprocess.DEVNULL)
+        try:
+            yield Path(folder)
+        finally:
+            subprocess.run([*command, "down"], check=True, stdout=subprocess.DEVNULL)
+
+
+def as_text(figures: dict[str, dict[str, float]]) -> str:
+    """The figures as a table."""
+    lines = [f"{'':40}{'median':>10}{'lowest':>10}{'highest':>10}"]
+    for name, figure in figures.items():
+        digits = 0 if figure["median"] > 100 else 3
+        lines.append(f"{name:40}" + "".join(f"{figure[key]:10.{digits}f}" for key in ("median", "lowest", "highest")))
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
