@@ -1,0 +1,191 @@
+"""Whole runs on simulated datacenters: right answers, one answer each, nothing left behind, whatever the seed."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from Services.fractos.engine import Limits
+from Services.fractos.graph import TaskGraph
+from tests.simulation.graphs import chain, diamond, random_graph
+from tests.simulation.world import World, integer
+
+SEEDS = range(25)
+
+
+def assert_nothing_left(world: World) -> None:
+    """After the last deadline no node remembers anything, and no reservation is held."""
+    world.run(60.0)
+    for name, node in world.nodes.items():
+        assert node.engine.waiting() == 0, name
+        assert len(node.engine.ledger) == 0, name
+        if node.engine.runs is not None:
+            assert node.engine.runs.in_flight() == 0
+            assert node.engine.runs.reserved() == 0
+
+
+def test_a_chain_hops_from_node_to_node_and_the_application_node_sees_its_ends_only() -> None:
+    world = World(1, application=1, math=3)
+    run_id = world.submit(chain(3, ("math-0", "math-1", "math-2")))
+    world.run(1.0)
+    assert integer(world.result(run_id), 2) == 8
+    assert [hop.node for hop in world.result(run_id).trail] == ["math-0", "math-1", "math-2"]
+    requests = [(sender, receiver) for sender, receiver, kind in world.frames if kind == "request"]
+    assert requests == [("application-0", "math-0"), ("math-0", "math-1"), ("math-1", "math-2")]
+    assert [frame[:2] for frame in world.frames if frame[2] == "completion"] == [("math-2", "application-0")]
+
+
+def test_steps_for_the_same_node_take_no_network() -> None:
+    world = World(1, application=1, math=1)
+    run_id = world.submit(chain(5))
+    world.run(1.0)
+    assert integer(world.result(run_id), 4) == 32
+    assert [kind for _, _, kind in world.frames].count("request") == 1
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_branches_meet_at_a_join_whatever_the_order(seed: int) -> None:
+    world = World(seed, application=1, math=2, storage=1)
+    run_id = world.submit(diamond())
+    world.run(1.0)
+    assert integer(world.result(run_id), 3) == 6
+    assert world.files.writes == [("admin", "sum")]
+    assert len(world.executed) == len(set(world.executed)) == 5
+    assert_nothing_left(world)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_random_graphs_answer_right_and_once(seed: int) -> None:
+    rng = random.Random(seed)
+    world = World(seed, application=2, math=3)
+    expected = {}
+    for _ in range(40):
+        graph, values = random_graph(rng, math_nodes=3)
+        expected[world.submit(graph, to=rng.choice(("application-0", "application-1")))] = values
+        world.run(rng.uniform(0, 0.002))
+    world.run(5.0)
+    for run_id, values in expected.items():
+        result = world.result(run_id)
+        assert not result.HasField("failure"), result.failure.message
+        assert [integer(result, step) for step in range(len(values))] == values
+    assert len(world.executed) == len(set(world.executed)) == sum(map(len, expected.values()))
+    assert_nothing_left(world)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_every_run_is_answered_once_although_a_leader_crashes(seed: int) -> None:
+    world = World(seed, application=1, math=3)
+    run_ids = []
+    for index in range(60):
+        if index == 20:
+            world.crash("math-0")
+        run_ids.append(world.submit(chain(4)))
+        world.run(0.001)
+    world.run(40.0)
+    for run_id in run_ids:
+        failure = world.result(run_id).failure
+        assert failure.status in ("", "UNAVAILABLE"), failure.message
+        assert not failure.definite
+    # Those submitted after the crash was noticed find the standby, long before the directory drops the dead node.
+    assert all(integer(world.result(run_id), 3) == 16 for run_id in run_ids[25:])
+    assert len(world.executed) == len(set(world.executed))
+    assert_nothing_left(world)
+
+
+def test_a_standby_may_crash_without_any_run_noticing() -> None:
+    world = World(3, application=1, math=2)
+    run_ids = [world.submit(chain(6)) for _ in range(50)]
+    world.crash("math-1")
+    world.run(10.0)
+    assert all(integer(world.result(run_id), 5) == 64 for run_id in run_ids)
+
+
+def test_a_run_pinned_to_a_dead_node_fails_and_says_which() -> None:
+    world = World(1, application=1, math=2)
+    world.crash("math-1")
+    world.run(0.5)
+    run_id = world.submit(chain(2, ("math-0", "math-1")))
+    world.run(1.0)
+    assert world.result(run_id).failure.status == "UNAVAILABLE"
+    assert "math-1" in world.result(run_id).failure.message
+
+
+def test_a_failing_step_ends_the_run_with_its_place_and_the_other_branch_stops() -> None:
+    world = World(1, application=1, math=1, storage=1)
+    graph = TaskGraph("fails")
+    missing = graph.storage.read_integer(client_id="admin", name="missing")
+    graph.storage.write_integer(client_id="admin", name="copy", value=missing.value)
+    run_id = world.submit(graph)
+    world.run(1.0)
+    failure = world.result(run_id).failure
+    assert (failure.status, failure.step, failure.operation) == ("NOT_FOUND", 0, "storage.read_integer")
+    assert (failure.node, failure.attempt, failure.definite) == ("storage-0", 1, True)
+    assert world.files.writes == []
+    assert_nothing_left(world)
+
+
+def test_a_cancelled_run_does_nothing_more() -> None:
+    world = World(1, application=1, math=2, storage=1)
+    graph = chain(30, ("math-0", "math-1"))
+    last = graph.steps[-1]
+    graph.storage.write_integer(client_id="admin", name="late", value=last.value)
+    run_id = world.submit(graph)
+    world.run(0.005)
+    world.cancel(run_id)
+    world.run(5.0)
+    assert world.result(run_id).failure.status == "CANCELLED"
+    assert world.files.writes == []
+    assert 0 < len(world.executed) < 30
+    assert_nothing_left(world)
+
+
+def test_a_run_ends_at_its_deadline_and_not_later() -> None:
+    world = World(1, application=1, math=1)
+    run_id = world.submit(chain(1000), timeout_s=0.1)
+    submitted = world.now
+    while not world.results[run_id]:
+        world.run(0.001)
+    assert world.result(run_id).failure.status == "DEADLINE_EXCEEDED"
+    assert 0.1 <= world.now - submitted < 0.13
+    executed = len(world.executed)
+    world.run(5.0)
+    assert len(world.executed) <= executed + 1
+    assert_nothing_left(world)
+
+
+def test_overload_is_refused_at_the_edge_and_what_was_admitted_ends_well() -> None:
+    world = World(1, application=1, math=1)
+    run_ids = [world.submit(chain(100)) for _ in range(150)]
+    admitted = [run_id for run_id in run_ids if run_id not in world.refusals]
+    assert len(admitted) == 100  # of 10,000 steps
+    assert {error.status for error in world.refusals.values()} == {"RESOURCE_EXHAUSTED"}
+    assert all(error.retry_after_s > 0 for error in world.refusals.values())
+    world.run(20.0)
+    assert all(integer(world.result(run_id), 99) == 1 << 100 for run_id in admitted)
+    assert_nothing_left(world)
+
+
+def test_a_full_ledger_refuses_and_names_its_limit() -> None:
+    world = World(1, limits=Limits(runs_remembered=5), application=1, math=1)
+    run_ids = [world.submit(chain(1)) for _ in range(8)]
+    world.run(1.0)
+    failures = [world.result(run_id).failure for run_id in run_ids]
+    assert [failure.status for failure in failures].count("RESOURCE_EXHAUSTED") == 3
+    assert all("5 runs" in failure.message for failure in failures if failure.status)
+    world.run(60.0)
+    late = world.submit(chain(1))
+    world.run(1.0)
+    assert integer(world.result(late), 0) == 2
+
+
+def test_the_same_seed_is_the_same_history() -> None:
+    def history(seed: int) -> list[tuple[str, str, str]]:
+        world = World(seed, application=1, math=2, storage=1)
+        for _ in range(20):
+            world.submit(diamond())
+        world.run(5.0)
+        return world.frames
+
+    assert history(7) == history(7)
+    assert history(7) != history(8)
