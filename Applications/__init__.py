@@ -1,0 +1,1 @@
+"""Programs for the mock datacenter, and the application node that starts them."""

@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -65,12 +66,12 @@ def measure(raw_port: int, datacenter: Datacenter, rounds: int) -> dict[str, dic
     rings = {length: ring(length) for length in LENGTHS}
     samples: dict[str, list[float]] = {}
     with grpc.insecure_channel(f"127.0.0.1:{raw_port}") as channel:
-        echo = channel.unary_unary("/peer/Echo")
+        echo = channel.unary_unary("/peer/Echo", bytes, bytes)
         for number in range(-2, rounds):  # two rounds to warm up
             raw_ms = median_ms(lambda: echo(b"x" * 64), 150)
             found = {"raw unary call, ms": raw_ms}
             for length, graph in rings.items():
-                per_step_ms = median_ms(lambda graph=graph: datacenter.run(graph), 40) / length
+                per_step_ms = median_ms(partial(datacenter.run, graph), 40) / length
                 found[f"ring of {length}, ms per step"] = per_step_ms
                 found[f"ring of {length}, per step / raw call"] = per_step_ms / raw_ms
             found["three-step runs per second"] = throughput(datacenter, rings[3], 1500)
@@ -114,9 +115,13 @@ def throughput(datacenter: Datacenter, graph: TaskGraph, runs: int) -> float:
     return runs / (time.perf_counter() - start)
 
 
+def _first_bytes(request: bytes, context: grpc.ServicerContext) -> bytes:
+    return request[:8]
+
+
 def serve_raw() -> None:
     """Answer unary calls with their first 8 bytes until stdin closes."""
-    handler = grpc.unary_unary_rpc_method_handler(lambda request, context: request[:8])
+    handler = grpc.unary_unary_rpc_method_handler(_first_bytes, bytes, bytes)
     server = grpc.server(futures.ThreadPoolExecutor(10))
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("peer", {"Echo": handler}),))
     print(server.add_insecure_port("127.0.0.1:0"), flush=True)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 
 import grpc
 
+from protos import application_pb2, application_pb2_grpc
 from Services.fractos.controller import Controller
 from Services.fractos.errors import Context, FractosError, failure_of
 from Services.fractos.events import Accepted, CancelAsked, Refused, RunEnded, Submitted
 from Services.fractos.runs import Run, Runs
-from Services.fractos.transport.outbox import Outbox
+from Services.fractos.transport.streams import Outbox, incoming
 from Services.fractos.transport.unary import translated_errors
-from protos import application_pb2, application_pb2_grpc
 
 DEFAULT_LIST_LIMIT = 100
 
@@ -98,7 +99,7 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         writer = asyncio.create_task(_write(results, context))
         try:
             await context.write(application_pb2.SessionResponses())  # tells the client that it is served
-            while (batch := await context.read()) is not grpc.aio.EOF:
+            async for batch in incoming(context.read, application_pb2.SessionRequests):
                 for request in batch.requests:
                     if request.HasField("submit"):
                         self._submit_in_session(request.submit, results.put)
@@ -148,8 +149,9 @@ async def _write(
     results: Outbox[application_pb2.RunResult],
     context: grpc.aio.ServicerContext[application_pb2.SessionRequests, application_pb2.SessionResponses],
 ) -> None:
-    while True:
-        await context.write(application_pb2.SessionResponses(results=await results.take()))
+    with suppress(grpc.RpcError, asyncio.InvalidStateError):  # the client is gone; the reader ends as well
+        while True:
+            await context.write(application_pb2.SessionResponses(results=await results.take()))
 
 
 def _info(run: Run) -> application_pb2.RunInfo:

@@ -1,7 +1,7 @@
 """How much an application node lets in, so that no node has to refuse what is under way. Pure.
 
-Each run reserves, for every type of node it visits, as many places as it has steps there, and its graph's size in bytes; it gives
-them back when it ends. Inside the datacenter nothing is refused for lack of room, so a ring of full queues cannot form.
+Each run reserves, for every type of node it visits, as many places as it has steps there, and its graph's size in bytes; it
+gives them back when it ends. Inside the datacenter nothing is refused for lack of room, so a ring of full queues cannot form.
 """
 
 from __future__ import annotations

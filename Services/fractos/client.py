@@ -1,7 +1,7 @@
 """What an application uses: `connect()` to a datacenter, `run()` or `submit()` a task graph.
 
-    with connect() as datacenter:
-        result = datacenter.run(graph, timeout_s=30)
+with connect() as datacenter:
+    result = datacenter.run(graph, timeout_s=30)
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from protos import application_pb2
 from Services.fractos.config import CODE_ROOT, Configuration, find_root, load, read_directory_record
 from Services.fractos.directory import open_directory
 from Services.fractos.directory.interface import DirectoryRecord, Member
@@ -23,7 +24,6 @@ from Services.fractos.errors import ConfigurationError, Context, DeadlineExceede
 from Services.fractos.graph import TaskGraph
 from Services.fractos.result import Hop, Result, make_trail
 from Services.fractos.session import Loop, Outcome, Session
-from protos import application_pb2
 
 DEFAULT_TIMEOUT_S = 30.0
 ANSWER_GRACE_S = 5.0  # the application node answers by the run's deadline; this much later it has to be gone

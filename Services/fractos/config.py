@@ -138,7 +138,7 @@ def _controller(sections: Sections, name: str, root: Path) -> ControllerSettings
     return ControllerSettings(
         section=name,
         node_type=name.removesuffix("_controller"),
-        paths=tuple(_script(section, written, root) for written in section.names("paths_to_controller", r".+")),
+        paths=tuple(_script(section, written, root) for written in section.names("paths_to_controller", r".+", repeats=True)),
         verbose=section.boolean("verbose", default=False),
         zookeeper=section.boolean("zookeeper", default=True),
         storage_path=section.folder("storage_path", root, "Services/storage"),

@@ -15,6 +15,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError, Message
 
+from protos import fractos_pb2
 from Services.fractos.errors import (
     Context,
     DeadlineExceededError,
@@ -50,7 +51,6 @@ from Services.fractos.operations import Catalogue
 from Services.fractos.placement import Identity, Placement
 from Services.fractos.plan import MAX_VALUE_BYTES, continuation
 from Services.fractos.runs import Runs
-from protos import fractos_pb2
 
 SMALL_OUTPUT_BYTES = 4096  # responses up to this size come home with the trail, unasked
 
@@ -96,7 +96,8 @@ class Engine:
             TimerDue: self._on_timer_due,
         }
         if self.runs is not None:
-            self._handlers |= {Submitted: self.runs.on_submitted, CancelAsked: self.runs.on_cancel_asked}
+            self._handlers[Submitted] = self.runs.on_submitted
+            self._handlers[CancelAsked] = self.runs.on_cancel_asked
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Take note of one event at Unix time `now`, in seconds, and return what is to be done, in this order."""
@@ -181,7 +182,7 @@ class Engine:
             self._fail(
                 request,
                 ResourceExhaustedError(
-                    f"{request.steps[0].operation} returned {size} bytes; values of up to {MAX_VALUE_BYTES} bytes (64 MiB) travel"
+                    f"{request.steps[0].operation} returned {size} bytes; the limit is {MAX_VALUE_BYTES} (64 MiB)"
                 ),
             )
             return
@@ -227,16 +228,17 @@ class Engine:
             )
             self._go_on(onward, step.id, edge, response, now)
 
-    def _go_on(
-        self, onward: fractos_pb2.Request, sender: int, edge: fractos_pb2.Edge, response: Message, now: float
-    ) -> None:
+    def _go_on(self, onward: fractos_pb2.Request, sender: int, edge: fractos_pb2.Edge, response: Message, now: float) -> None:
         onward.sender = sender
         onward.bound = self._bind(onward.steps[0], edge, response) if edge.bindings else b""
         onward.sent_at = now
         if len(onward.bound) > MAX_VALUE_BYTES:
-            self._fail(onward, ResourceExhaustedError(
-                f"the arguments from step {sender} have {len(onward.bound)} bytes; {MAX_VALUE_BYTES} (64 MiB) can travel"
-            ))
+            self._fail(
+                onward,
+                ResourceExhaustedError(
+                    f"the arguments from step {sender} have {len(onward.bound)} bytes; {MAX_VALUE_BYTES} (64 MiB) can travel"
+                ),
+            )
             return
         self._route(onward, now)
 
@@ -311,10 +313,13 @@ class Engine:
         for frame in event.unknown:
             if frame.HasField("request"):
                 step = frame.request.steps[0].operation
-                self._fail(frame.request, UnavailableError(
-                    f"the channel to {name} broke before it acknowledged {step}: nobody knows whether it was done",
-                    definite=False,
-                ))
+                self._fail(
+                    frame.request,
+                    UnavailableError(
+                        f"the channel to {name} broke before it acknowledged {step}: nobody knows whether it was done",
+                        definite=False,
+                    ),
+                )
             else:
                 # Completions and Finished may come twice: the home takes the first, a ledger forgets once.
                 self._emit(SendFrame(event.address, frame))

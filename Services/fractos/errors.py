@@ -18,8 +18,8 @@
     └── InternalError            INTERNAL             a defect in the datacenter or in a device
 
 `status` is the name of the gRPC status code. `retryable`: the same call may succeed later. `definite`: what was asked for
-has certainly not happened. Translated to the wire in `failure_of` and back in `error_of`, and nowhere else but for unary
-gRPC calls (`transport/status.py`).
+has certainly not happened. Translated to the wire in `failure_of` and back in `error_of`, and for unary gRPC calls in
+`transport/status.py`.
 """
 
 from __future__ import annotations
@@ -187,9 +187,8 @@ class InternalError(FractosError):
 
 
 # The tree has one class per status; the more special ones (GraphError) keep to the building of graphs.
-BY_STATUS: dict[str, type[FractosError]] = {
-    kind.status: kind for kind in (FractosError, *FractosError.__subclasses__())
-}
+_BRANCHES: list[type[FractosError]] = FractosError.__subclasses__()
+BY_STATUS = {kind.status: kind for kind in [FractosError, *_BRANCHES]}
 
 
 def failure_of(error: BaseException, context: Context) -> fractos_pb2.Failure:

@@ -133,9 +133,5 @@ class Log(NamedTuple):
     text: str
 
 
-Event: TypeAlias = (
-    FrameReceived | DeviceDone | LinkOpened | LinkLost | MembersChanged | Submitted | CancelAsked | TimerDue
-)
-Effect: TypeAlias = (
-    SendFrame | CallDevice | DropCalls | KeepLink | Accepted | Refused | RunEnded | Wake | Log
-)
+Event: TypeAlias = FrameReceived | DeviceDone | LinkOpened | LinkLost | MembersChanged | Submitted | CancelAsked | TimerDue
+Effect: TypeAlias = SendFrame | CallDevice | DropCalls | KeepLink | Accepted | Refused | RunEnded | Wake | Log

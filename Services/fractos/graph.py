@@ -12,18 +12,15 @@ import difflib
 import re
 from collections.abc import Iterable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from protos import fractos_pb2
 from Services.fractos.errors import FractosError, GraphError
 from Services.fractos.operations import Catalogue, Operation
 from Services.fractos.values import to_big_integer, to_tensor
-from protos import fractos_pb2
-
-if TYPE_CHECKING:
-    import numpy
 
 BIG_INTEGER = fractos_pb2.BigInteger.DESCRIPTOR.full_name
 TENSOR = fractos_pb2.Tensor.DESCRIPTOR.full_name
@@ -219,12 +216,12 @@ def check_binding(source: Operation, output: FieldDescriptor, target: Operation,
 
 
 def set_field(operation: Operation, request: Message, field: FieldDescriptor, value: Any) -> None:
-    """Put a plain value into a request: an int into a BigInteger, an array into a Tensor. Raises GraphError if it does not fit."""
+    """Put a plain value into a request: an int into a BigInteger, an array into a Tensor. Raises GraphError if it is no fit."""
     try:
         if field.is_repeated:
             getattr(request, field.name).extend(value)
         elif field.message_type is not None:
-            getattr(request, field.name).CopyFrom(_to_message(field, value))
+            getattr(request, field.name).CopyFrom(_to_message(field.message_type.full_name, value))
         else:
             kinds = (bytes,) if field.type == FieldDescriptor.TYPE_BYTES else PYTHON_TYPES.get(field.cpp_type, (int,))
             if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
@@ -236,8 +233,8 @@ def set_field(operation: Operation, request: Message, field: FieldDescriptor, va
         ) from error
 
 
-def _to_message(field: FieldDescriptor, value: int | numpy.ndarray | Message) -> Message:
-    kind = field.message_type.full_name
+def _to_message(kind: str, value: Any) -> Message:
+    """The message of type `kind` that stands for a plain value."""
     if kind == BIG_INTEGER and isinstance(value, int) and not isinstance(value, bool):
         return to_big_integer(value)
     if kind == TENSOR and hasattr(value, "__array_interface__"):

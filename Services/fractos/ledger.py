@@ -1,16 +1,17 @@
 """What a node remembers of the runs that pass through it: steps begun, joins half full, runs that are over. Pure.
 
 It makes a Request that arrives twice, or after its run has ended, do nothing. An entry lasts until the run's deadline and
-`CLOCK_BOUND_S` beyond it, since later no node accepts a Request of the run anyway. It never forgets early: a full ledger refuses.
+`CLOCK_BOUND_S` beyond it, since later no node accepts a Request of the run anyway. It never forgets early: a full ledger
+refuses.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from protos import fractos_pb2
 from Services.fractos.errors import ResourceExhaustedError
 from Services.fractos.schedule import Schedule
-from protos import fractos_pb2
 
 CLOCK_BOUND_S = 5.0  # channels refuse a peer whose clock is further off than this
 

@@ -14,7 +14,6 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -24,6 +23,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from protos import application_pb2, fractos_pb2, fractos_pb2_grpc
 from Services.fractos.adaptor import Adaptor
 from Services.fractos.config import Configuration, find_root, load, read_directory_record
 from Services.fractos.controller import Controller
@@ -31,12 +31,11 @@ from Services.fractos.directory import open_directory
 from Services.fractos.directory.interface import Directory, DirectoryRecord, Member
 from Services.fractos.engine import Engine
 from Services.fractos.errors import ConfigurationError, FractosError
-from Services.fractos.events import Accepted, MembersChanged, Refused, RunEnded
+from Services.fractos.events import Accepted, Event, MembersChanged, Refused, RunEnded
 from Services.fractos.operations import Catalogue
 from Services.fractos.placement import Identity
 from Services.fractos.transport.grpc_channel import OPTIONS, ChannelServicer, GrpcTransport
 from Services.fractos.transport.unary import unary_service
-from protos import application_pb2, fractos_pb2, fractos_pb2_grpc
 
 log = logging.getLogger(__name__)
 
@@ -170,9 +169,13 @@ class _Node:
 
     def _assemble(self, server: grpc.aio.Server, identity: Identity) -> tuple[Controller, GrpcTransport]:
         """Put the node together: engine, Controller, transport, services."""
+
+        def deliver(event: Event) -> None:
+            controller.feed(event)
+
         datacenter = self._configuration.name
         engine = Engine(identity, self._catalogue, with_runs=self._clients is not None)
-        transport = GrpcTransport(datacenter, identity.name, lambda event: controller.feed(event), time.time)
+        transport = GrpcTransport(datacenter, identity.name, deliver, time.time)
         answer = self._clients.answer if self._clients else None
         controller = Controller(engine, self._adaptor, transport, answer=answer)
         channels = ChannelServicer(datacenter, controller.feed, time.time)
@@ -223,7 +226,7 @@ def _parse(node_type: str) -> Options:
         "-z", "--zookeeper", action="store_true", help="insist on ZooKeeper; by default the directory that the datacenter uses"
     )
     parser.add_argument("--path", type=Path, help="the datacenter's folder; by default the one that this file lies in")
-    parser.add_argument("--log", type=Path, help="where the output of this node already goes; by default it logs to logs/<name>.log")
+    parser.add_argument("--log", type=Path, help="where its output goes already; by default it logs to logs/<name>.log")
     given = parser.parse_args()
     return Options(
         index=_index(node_type, given.name) if given.name is not None else None,
@@ -237,7 +240,9 @@ def _parse(node_type: str) -> Options:
 def _index(node_type: str, name: str) -> int:
     match = re.fullmatch(rf"(?:{re.escape(node_type)}-)?(0|[1-9][0-9]*)", name)
     if match is None:
-        raise ConfigurationError(f"--name {name}: the name of a {node_type} node is {node_type}-<n> or <n>, for example {node_type}-0")
+        raise ConfigurationError(
+            f"--name {name}: the name of a {node_type} node is {node_type}-<n> or <n>, for example {node_type}-0"
+        )
     return int(match[1])
 
 
@@ -246,7 +251,8 @@ def _directory_record(configuration: Configuration, options: Options) -> Directo
     record = read_directory_record(configuration)
     if record is None:
         raise ConfigurationError(
-            f"no directory is recorded in {configuration.service_config_path}; start the datacenter first: python3 run_datacenter.py"
+            f"no directory is recorded in {configuration.service_config_path};"
+            " start the datacenter first: python3 run_datacenter.py"
         )
     if options.zookeeper and record.kind != "zookeeper":
         raise ConfigurationError(f"--zookeeper: this datacenter uses {record.kind} ({record.address}); leave the flag out")
@@ -261,5 +267,7 @@ def _log_to(options: Options, path: Path) -> None:
         handlers.append(RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1))
     if options.log is not None or options.verbose:
         handlers.append(logging.StreamHandler())
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", handlers=handlers, force=True)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", handlers=handlers, force=True
+    )
     logging.getLogger("kazoo").setLevel(logging.WARNING)

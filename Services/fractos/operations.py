@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
+from typing import cast
 
 from google.protobuf import message_factory
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
@@ -42,15 +43,15 @@ class Operation:
 
     def arguments(self) -> dict[str, FieldDescriptor]:
         """The fields of the request by name."""
-        return dict(self.request_class.DESCRIPTOR.fields_by_name)
+        return {field.name: field for field in _fields(self.request_class)}
 
     def required(self) -> list[str]:
         """The arguments that must be given: all that the proto does not call `optional` or `repeated`."""
-        return [field.name for field in self.request_class.DESCRIPTOR.fields if not is_optional(field)]
+        return [field.name for field in _fields(self.request_class) if not is_optional(field)]
 
     def outputs(self) -> dict[str, FieldDescriptor]:
         """The fields of the response by name."""
-        return dict(self.response_class.DESCRIPTOR.fields_by_name)
+        return {field.name: field for field in _fields(self.response_class)}
 
 
 class Catalogue:
@@ -73,9 +74,7 @@ class Catalogue:
     def from_protos(cls) -> Catalogue:
         """The catalogue of every device in the `protos` package."""
         names = sorted(info.name for info in pkgutil.iter_modules(protos.__path__) if info.name.endswith("_pb2"))
-        return cls(
-            importlib.import_module(f"protos.{name}") for name in names if name.removesuffix("_pb2") not in NOT_DEVICES
-        )
+        return cls(importlib.import_module(f"protos.{name}") for name in names if name.removesuffix("_pb2") not in NOT_DEVICES)
 
     def __iter__(self) -> Iterator[Operation]:
         return iter(self._operations.values())
@@ -104,6 +103,10 @@ class Catalogue:
         other = self._operations.setdefault(operation.path, operation)
         if other is not operation:
             raise ValueError(f"{other.rpc} and {operation.rpc} are both {operation.path} in Python; rename one of them")
+
+
+def _fields(message_class: type[Message]) -> list[FieldDescriptor]:
+    return cast(list[FieldDescriptor], list(message_class.DESCRIPTOR.fields))
 
 
 def snake_case(name: str) -> str:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from protos import fractos_pb2
 from Services.fractos.directory.interface import Member
 from Services.fractos.errors import UnavailableError
-from protos import fractos_pb2
 
 SUSPICION_S = 5.0  # how long a node that broke its channel is avoided while the directory still lists it
 

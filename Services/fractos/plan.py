@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
+from protos import fractos_pb2
 from Services.fractos.errors import GraphError, ResourceExhaustedError
 from Services.fractos.graph import MAX_STEPS, check_binding, check_names
 from Services.fractos.operations import Catalogue, Operation
-from protos import fractos_pb2
 
 MAX_VALUE_BYTES = 64 << 20  # the largest value that travels, and the largest graph
 
@@ -130,7 +130,8 @@ def _check_arguments(step: fractos_pb2.Step, operation: Operation, bound: list[s
         raise GraphError(f"step {step.id} gets the same argument from two steps: {sorted(bound)}")
     # A zero cannot be told from an absent scalar on the wire, so only missing messages can be found here.
     absent = [
-        field.name for field in operation.request_class.DESCRIPTOR.fields
+        field.name
+        for field in operation.request_class.DESCRIPTOR.fields
         if field.has_presence and field.name in operation.required() and not request.HasField(field.name)
     ]
     missing = [name for name in absent if name not in bound]

@@ -8,10 +8,10 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from protos import application_pb2, fractos_pb2
 from Services.fractos.errors import GraphError, NotFoundError
 from Services.fractos.graph import Step, TaskGraph
 from Services.fractos.values import from_big_integer, from_tensor
-from protos import application_pb2, fractos_pb2
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Hop:
 
 
 class View:
-    """A response, read-only: its fields as attributes, integers as `int`, tensors as read-only NumPy arrays, lists as tuples."""
+    """A response, read-only: fields as attributes, integers as `int`, tensors as read-only NumPy arrays, lists as tuples."""
 
     __slots__ = ("_message",)
 

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from protos import application_pb2, fractos_pb2
 from Services.fractos.admission import Admission
 from Services.fractos.errors import (
     AlreadyExistsError,
@@ -28,7 +29,6 @@ from Services.fractos.operations import Catalogue
 from Services.fractos.placement import Identity, Placement
 from Services.fractos.plan import Plan, continuation, make_plan
 from Services.fractos.schedule import Schedule
-from protos import application_pb2, fractos_pb2
 
 DEFAULT_TIMEOUT_S = 30.0
 MAX_TIMEOUT_S = 3600.0
@@ -71,9 +71,7 @@ class Run:
 class Runs:
     """The table of runs of one application node."""
 
-    def __init__(
-        self, identity: Identity, catalogue: Catalogue, placement: Placement, emit: Callable[[Effect], None]
-    ) -> None:
+    def __init__(self, identity: Identity, catalogue: Catalogue, placement: Placement, emit: Callable[[Effect], None]) -> None:
         self._identity = identity
         self._catalogue = catalogue
         self._placement = placement

@@ -8,18 +8,20 @@ import asyncio
 import threading
 from collections import deque
 from concurrent.futures import Future
+from contextlib import suppress
+from typing import TypeAlias
 
 import grpc
 
+from protos import application_pb2, application_pb2_grpc
 from Services.fractos.errors import Context, FractosError, UnavailableError
 from Services.fractos.transport.grpc_channel import OPTIONS
-from Services.fractos.transport.outbox import Outbox
-from protos import application_pb2, application_pb2_grpc
+from Services.fractos.transport.streams import Outbox, incoming
 
 CONNECT_TIMEOUT_S = 2.0
 
-Outcome = Future[application_pb2.RunResult]
-Call = grpc.aio.StreamStreamCall[application_pb2.SessionRequests, application_pb2.SessionResponses]
+Outcome: TypeAlias = Future[application_pb2.RunResult]
+Call: TypeAlias = "grpc.aio.StreamStreamCall[application_pb2.SessionRequests, application_pb2.SessionResponses]"
 
 
 class Loop:
@@ -110,7 +112,7 @@ class Session:
     async def _exchange(self, call: Call, opened: asyncio.Future[None]) -> None:
         writer = asyncio.create_task(self._write(call))
         try:
-            while (responses := await call.read()) is not grpc.aio.EOF:
+            async for responses in incoming(call.read, application_pb2.SessionResponses):
                 if not opened.done():
                     opened.set_result(None)
                 for result in responses.results:
@@ -121,11 +123,9 @@ class Session:
             writer.cancel()
 
     async def _write(self, call: Call) -> None:
-        try:
+        with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # the reader learns of a broken stream and tells why
             while True:
                 await call.write(application_pb2.SessionRequests(requests=await self._outbox.take()))
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            call.cancel()  # the reader learns of it
 
     def _break(self, reason: str, opened: asyncio.Future[None]) -> None:
         """Tell everyone who waits."""

@@ -127,16 +127,18 @@ class Section:
             self.mistake(key, value, f"{path} is not a folder; name another or move that file")
         return path
 
-    def names(self, key: str, pattern: str) -> tuple[str, ...]:
-        """One or more values with commas between them, each of which matches `pattern`."""
+    def names(self, key: str, pattern: str, *, repeats: bool = False) -> tuple[str, ...]:
+        """One or more values with commas between them, each of which matches `pattern`, and once unless `repeats`."""
         value = self._values.get(key, "")
         names = [part.strip() for part in value.split(",")]
         names = names[:-1] if len(names) > 1 and not names[-1] else names  # a trailing comma is harmless
-        wrong = [name for name in names if not re.fullmatch(pattern, name)]
+        wrong = [f"{name!r} does not look like one" for name in names if not re.fullmatch(pattern, name)]
+        if not repeats:
+            wrong += [f"{name} is there twice" for name in dict.fromkeys(names) if names.count(name) > 1]
         if not wrong:
             return tuple(names)
         if not self._missing:
-            what = f"{wrong[0]!r} does not look like one" if value else "it is missing or empty"
+            what = wrong[0] if value else "it is missing or empty"
             self.mistake(key, value, f"must be one or more names with commas between them; {what}")
         return ()
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from Services.fractos.errors import InvalidArgumentError
 from protos import fractos_pb2
+from Services.fractos.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     import numpy
@@ -31,7 +31,7 @@ def to_tensor(array: numpy.ndarray) -> fractos_pb2.Tensor:
 
     Raises InvalidArgumentError for element types that have no fixed size (objects, strings).
     """
-    import numpy  # only nodes and clients that handle tensors pay for it
+    import numpy  # noqa: PLC0415 - only nodes and clients that handle tensors pay for it
 
     if array.dtype.kind not in "biufc":
         raise InvalidArgumentError(f"an array of {array.dtype} cannot travel; convert it to numbers first")
@@ -44,7 +44,7 @@ def from_tensor(message: fractos_pb2.Tensor) -> numpy.ndarray:
 
     Raises InvalidArgumentError if type, shape and data contradict one another.
     """
-    import numpy
+    import numpy  # noqa: PLC0415
 
     try:
         dtype = numpy.dtype(message.dtype).newbyteorder("<")

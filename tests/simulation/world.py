@@ -11,6 +11,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from google.protobuf.message import Message
@@ -55,7 +56,7 @@ class Files:
     """A storage device in memory, shared by all storage nodes as a folder would be."""
 
     def __init__(self) -> None:
-        self.content: dict[tuple[str, str], Message] = {}
+        self.content: dict[tuple[str, str], fractos_pb2.BigInteger] = {}
         self.writes: list[tuple[str, str]] = []
 
     def call(self, name: str, request: Any) -> Message:
@@ -155,14 +156,12 @@ class World:
         name = f"{node_type}-{index}"
         identity = Identity(node_type, name, name)  # a simulated node's address is its name
         engine = Engine(identity, self._catalogue, limits=self._limits, with_runs=node_type == "application")
-        self.nodes[name] = SimulatedNode(
-            engine, Member(node_type, name, f"id of {name}", index, name, 0, "", self.now)
-        )
+        self.nodes[name] = SimulatedNode(engine, Member(node_type, name, f"id of {name}", index, name, 0, "", self.now))
 
     def _announce(self, delay: float) -> None:
         """Have every node learn who is alive, each a little later than the other."""
         for name in self.nodes:
-            self._after(delay + self.random.uniform(0, 0.01), lambda name=name: self._tell_members(name))
+            self._after(delay + self.random.uniform(0, 0.01), partial(self._tell_members, name))
 
     def _tell_members(self, name: str) -> None:
         self._feed(name, MembersChanged(tuple(node.member for node in self.nodes.values())))
@@ -188,7 +187,7 @@ class World:
                 node.dropped.add(run_id)
             case Wake(at):
                 node.wake += 1
-                self._after(max(0.0, at - self.now), lambda wake=node.wake: self._wake(node, wake))
+                self._after(max(0.0, at - self.now), partial(self._wake, node, node.wake))
             case RunEnded(result):
                 self.results[result.run_id].append(application_pb2.RunResult.FromString(result.SerializeToString()))
             case Refused(run_id, error):

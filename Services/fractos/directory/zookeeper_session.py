@@ -1,7 +1,7 @@
 """A ZooKeeper client for an event loop. Used by the ZooKeeper directory.
 
-kazoo works in threads of its own. They meet the loop in one place, `ZooKeeperSession._post`: results, watch events and changes of
-state all arrive on the loop through it.
+kazoo works in threads of its own. They meet the loop in one place, `ZooKeeperSession._post`: results, watch events and
+changes of state all arrive on the loop through it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from kazoo.protocol.states import KazooState, WatchedEvent
 from kazoo.retry import KazooRetry
 
 SESSION_TIMEOUT_S = 6.0  # what is asked for; the servers may grant another value
+SERVERS = 3  # at least as many are listed
 
 # kazoo logs every refused connection, several a second while the servers are down; changes of state are logged here.
 logger = logging.getLogger(__name__)
@@ -42,8 +43,11 @@ class ZooKeeperSession:
         self._calls: set[asyncio.Future[Any]] = set()
         # The tries grow apart by 5 % of the time that has passed: a server that comes up is found soon, a long outage is cheap.
         retry = KazooRetry(max_tries=-1, delay=0.1, backoff=1.05, max_delay=1.0, max_jitter=0.1)
-        self._client = KazooClient(hosts, timeout=SESSION_TIMEOUT_S, connection_retry=retry, logger=kazoo_logger)
-        self._client.add_listener(lambda state: self._post(self._on_state, state))
+        # kazoo waits for the answer to a connection request as long as a session lasts, divided by the number of servers. A lone
+        # server that is just starting may accept a request and never answer it, so it is listed repeatedly.
+        listed = ",".join([hosts] * -(-SERVERS // len(hosts.split(","))))
+        self._client = KazooClient(listed, timeout=SESSION_TIMEOUT_S, connection_retry=retry, logger=kazoo_logger)
+        self._client.add_listener(self._hear)
 
     def open(self) -> None:
         """Begin to connect. Returns at once."""
@@ -79,6 +83,7 @@ class ZooKeeperSession:
 
     async def close(self) -> None:
         """End the session, which removes its ephemeral nodes at once, and kazoo's threads."""
+        self._client.remove_listener(self._hear)
         with ThreadPoolExecutor(max_workers=1) as executor:
             await self._loop.run_in_executor(executor, self._client.stop)
         self._client.close()
@@ -90,6 +95,13 @@ class ZooKeeperSession:
         future.add_done_callback(self._calls.discard)
         result.rawlink(lambda done: self._post(_settle, future, done))
         return await future
+
+    def _hear(self, state: str) -> None:
+        # Servers whose data were deleted refuse a client that has seen newer ones, for ever. To see the members as they were
+        # a moment ago does no harm: the watches catch up, and names are given out by version.
+        if state == KazooState.SUSPENDED:
+            self._client.last_zxid = 0
+        self._post(self._on_state, state)
 
     def _watch(self, event: WatchedEvent) -> None:
         if event.path is not None:  # else the connection was lost, which `_on_state` hears of

@@ -1,0 +1,1 @@
+"""How frames and calls travel between nodes."""

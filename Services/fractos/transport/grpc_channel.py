@@ -6,16 +6,18 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeAlias
 
 import grpc
 
+from protos import fractos_pb2, fractos_pb2_grpc
 from Services.fractos.errors import FailedPreconditionError
 from Services.fractos.events import FrameReceived, LinkLost, LinkOpened
 from Services.fractos.plan import MAX_VALUE_BYTES
 from Services.fractos.transport import handshake
 from Services.fractos.transport.interface import Deliver, Transport
-from Services.fractos.transport.outbox import Outbox
-from protos import fractos_pb2, fractos_pb2_grpc
+from Services.fractos.transport.streams import Outbox, incoming
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +31,11 @@ OPTIONS = [
 ]
 CONNECT_TIMEOUT_S = 2.0
 CLOSE_TIMEOUT_S = 1.0
-ACKNOWLEDGE_DELAY_S = 0.02  # an acknowledgement a frame would double the work of the event loops
+ACKNOWLEDGE_DELAY_S = 0.2  # an acknowledgement a frame would double the work of the event loops
 
 Clock = Callable[[], float]
+Call: TypeAlias = "grpc.aio.StreamStreamCall[fractos_pb2.Frames, fractos_pb2.Acknowledgement]"
+ServerContext: TypeAlias = "grpc.aio.ServicerContext[fractos_pb2.Frames, fractos_pb2.Acknowledgement]"
 
 
 class GrpcTransport(Transport):
@@ -95,15 +99,11 @@ class _Link:
         await asyncio.wait([self._task])
 
     async def _live(self) -> None:
-        reason = "it was closed by the other side"
+        reason = "the other side closed it"
         try:
             async with grpc.aio.insecure_channel(self.address, OPTIONS) as channel:
                 await asyncio.wait_for(channel.channel_ready(), CONNECT_TIMEOUT_S)
-                call = fractos_pb2_grpc.ChannelStub(channel).Connect(metadata=self._metadata)
-                # The receiver answers the handshake with its first acknowledgement. Nothing is sent before.
-                if await asyncio.wait_for(call.read(), CONNECT_TIMEOUT_S) is not grpc.aio.EOF:
-                    self._deliver(LinkOpened(self.address))
-                    await self._exchange(call)
+                await self._exchange(fractos_pb2_grpc.ChannelStub(channel).Connect(metadata=self._metadata))
         except asyncio.TimeoutError:
             reason = f"it could not be opened within {CONNECT_TIMEOUT_S:g} s"
         except grpc.aio.AioRpcError as error:
@@ -111,25 +111,27 @@ class _Link:
         log.info("channel to %s ended: %s", self.address, reason)
         self._lost(self)
 
-    async def _exchange(self, call: grpc.aio.StreamStreamCall[fractos_pb2.Frames, fractos_pb2.Acknowledgement]) -> None:
-        """Write and read until the stream breaks."""
-        writer = asyncio.create_task(self._write(call))
+    async def _exchange(self, call: Call) -> None:
+        """Read acknowledgements until the stream breaks. The first one answers the handshake; nothing is sent before it."""
+        writer = None
         try:
-            while (acknowledgement := await call.read()) is not grpc.aio.EOF:
+            async for acknowledgement in incoming(call.read, fractos_pb2.Acknowledgement):
+                if writer is None:
+                    self._deliver(LinkOpened(self.address))
+                    writer = asyncio.create_task(self._write(call))
                 while self._acknowledged < acknowledgement.accepted:
                     self.unacknowledged.popleft()
                     self._acknowledged += 1
         finally:
-            writer.cancel()
+            if writer is not None:
+                writer.cancel()
 
-    async def _write(self, call: grpc.aio.StreamStreamCall[fractos_pb2.Frames, fractos_pb2.Acknowledgement]) -> None:
-        try:
+    async def _write(self, call: Call) -> None:
+        with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # the reader learns of a broken stream and tells why
             while True:
                 batch = await self.outbox.take()
                 self.unacknowledged.extend(batch)
                 await call.write(fractos_pb2.Frames(frames=batch))
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            call.cancel()  # the reader learns of it and tells
 
 
 class ChannelServicer(fractos_pb2_grpc.ChannelServicer):
@@ -140,11 +142,7 @@ class ChannelServicer(fractos_pb2_grpc.ChannelServicer):
         self._deliver = deliver
         self._clock = clock
 
-    async def Connect(
-        self,
-        request_iterator: object,
-        context: grpc.aio.ServicerContext[fractos_pb2.Frames, fractos_pb2.Acknowledgement],
-    ) -> None:
+    async def Connect(self, request_iterator: object, context: ServerContext) -> None:
         """Serve one channel until its sender closes it."""
         try:
             sender = handshake.check(context.invocation_metadata() or (), self._datacenter, self._clock())
@@ -155,7 +153,7 @@ class ChannelServicer(fractos_pb2_grpc.ChannelServicer):
         acknowledger = _Acknowledger(context)
         await acknowledger.write()
         try:
-            while (frames := await context.read()) is not grpc.aio.EOF:
+            async for frames in incoming(context.read, fractos_pb2.Frames):
                 for frame in frames.frames:
                     self._deliver(FrameReceived(frame))
                 acknowledger.accepted(len(frames.frames))
@@ -166,7 +164,7 @@ class ChannelServicer(fractos_pb2_grpc.ChannelServicer):
 class _Acknowledger:
     """Counts the frames of one channel and tells the sender now and then."""
 
-    def __init__(self, context: grpc.aio.ServicerContext[fractos_pb2.Frames, fractos_pb2.Acknowledgement]) -> None:
+    def __init__(self, context: ServerContext) -> None:
         self._context = context
         self._accepted = 0
         self._task: asyncio.Task[None] | None = None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-from Services.fractos.events import FrameReceived, LinkLost, LinkOpened
 from protos import fractos_pb2
+from Services.fractos.events import FrameReceived, LinkLost, LinkOpened
 
 Deliver = Callable[[FrameReceived | LinkOpened | LinkLost], None]
 

@@ -1,4 +1,4 @@
-"""Errors of the tree and gRPC statuses with their `google.rpc` details: the translation for unary calls, both ways."""
+"""Errors of the tree as gRPC statuses with `google.rpc` details, for unary calls."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from Services.fractos.errors import BY_STATUS, Context, FractosError
+from Services.fractos.errors import FractosError
 
 DOMAIN = "mockdc"
 
@@ -28,25 +28,7 @@ def to_grpc(error: FractosError, *, node: str, log_file: str) -> grpc.Status:
         delay.FromMicroseconds(round(error.retry_after_s * 1e6))
         details.append(_pack(error_details_pb2.RetryInfo(retry_delay=delay)))
     status = status_pb2.Status(code=code_pb2.Code.Value(error.status), message=error.message, details=details)
-    return rpc_status.to_status(status)  # type: ignore[no-any-return]
-
-
-def from_grpc(error: grpc.RpcError) -> FractosError:
-    """Return the error that a failed call stands for."""
-    message = error.details() or str(error.code())
-    kind = BY_STATUS.get(error.code().name, FractosError)
-    field, retry_after_s, context, definite = "", 0.0, Context(), False
-    status = rpc_status.from_call(error)
-    for detail in status.details if status is not None else ():
-        info, request, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
-        if detail.Unpack(info):
-            context = Context(node=info.metadata["node"], log_file=info.metadata["log_file"])
-            definite = info.metadata["definite"] == "true"
-        elif detail.Unpack(request):
-            field = request.field_violations[0].field
-        elif detail.Unpack(retry):
-            retry_after_s = retry.retry_delay.ToMicroseconds() / 1e6
-    return kind(message, field=field, definite=definite, retry_after_s=retry_after_s, context=context)
+    return rpc_status.to_status(status)
 
 
 def _pack(message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest | error_details_pb2.RetryInfo) -> any_pb2.Any:

@@ -1,9 +1,10 @@
-"""Messages that wait to be written to a stream. Those that queue up while one is being written travel together."""
+"""Both ends of a gRPC stream: messages that wait to be written, and the messages that arrive."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Generic, TypeVar
 
 from google.protobuf.message import Message
@@ -14,8 +15,14 @@ BATCH_MESSAGES = 128
 BATCH_BYTES = 1 << 20  # a batch ends with the message that passes this
 
 
+async def incoming(read: Callable[[], Awaitable[object]], kind: type[Item]) -> AsyncIterator[Item]:
+    """Yield the messages that `read` brings, until the other side closes its half of the stream."""
+    while isinstance(message := await read(), kind):
+        yield message
+
+
 class Outbox(Generic[Item]):
-    """A queue with one reader, on one event loop."""
+    """A queue with one reader, on one event loop. What queues up while something is being written travels together."""
 
     def __init__(self) -> None:
         self._waiting: deque[Item] = deque()

@@ -1,0 +1,91 @@
+"""Says what is on pictures: storage reads each one, the CNN names its class, storage keeps the answer beside the picture.
+
+    python3 Applications/image_prediction_application.py [PICTURE…] [--client-id ID]
+
+The pictures travel storage → CNN → storage; this program sees the answers only.
+"""
+
+try:
+    from Services.fractos import Datacenter, FractosError, Result, TaskGraph, connect
+except ModuleNotFoundError:
+    import pathlib
+    import runpy
+
+    runpy.run_path(str(pathlib.Path(__file__).resolve().parents[1] / "Services/fractos/bootstrap.py"))
+
+import argparse
+import sys
+from pathlib import Path, PurePosixPath
+
+PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"}
+SIDE = 128  # pixels; what the CNN was trained for
+
+
+def main() -> int:
+    """Predict every picture; one that fails does not stop the others."""
+    parser = argparse.ArgumentParser(description="Says what is on pictures, with a convolutional neural network.")
+    parser.add_argument(
+        "pictures",
+        metavar="PICTURE",
+        nargs="*",
+        help="a local file, which is uploaded first, or else a name in storage; by default every picture of the client",
+    )
+    parser.add_argument("--client-id", default="admin", help="whose folder in storage (default: %(default)s)")
+    options = parser.parse_args()
+    failed = 0
+    try:
+        with connect() as datacenter:
+            for name in options.pictures or stored_pictures(datacenter, options.client_id):
+                try:
+                    print(predict(datacenter, options.client_id, upload(datacenter, options.client_id, name)), flush=True)
+                except FractosError as error:
+                    print(f"{name}: {error}", file=sys.stderr)
+                    failed += 1
+    except FractosError as error:
+        sys.exit(f"{error}")
+    return 1 if failed else 0
+
+
+def predict(datacenter: Datacenter, client_id: str, name: str) -> str:
+    """Run the graph for one picture and describe the outcome."""
+    graph = TaskGraph("image prediction")
+    picture = graph.storage.read_image(client_id=client_id, name=name, width=SIDE, height=SIDE)
+    answer = graph.cnn.predict(image=picture.image)
+    graph.storage.write_text(client_id=client_id, name=class_file(name), text=answer.label)
+    result = datacenter.run(graph, timeout_s=30)
+    return f"{name}: {result[answer].label} ({result[answer].probability:.1%})\n  {path_of(result)}"
+
+
+def stored_pictures(datacenter: Datacenter, client_id: str) -> list[str]:
+    """The names of a client's pictures in storage."""
+    graph = TaskGraph("list pictures")
+    listing = graph.output(graph.storage.list(client_id=client_id))
+    names = datacenter.run(graph)[listing].names
+    return [name for name in names if PurePosixPath(name).suffix.lower() in PICTURES]
+
+
+def upload(datacenter: Datacenter, client_id: str, picture: str) -> str:
+    """Put a local file into storage; anything else is a name there already. Returns the name in storage."""
+    file = Path(picture)
+    if not file.is_file():
+        return picture
+    graph = TaskGraph("upload")
+    graph.storage.write_bytes(client_id=client_id, name=file.name, data=file.read_bytes())
+    datacenter.run(graph)
+    return file.name
+
+
+def class_file(name: str) -> str:
+    """`pets/cat.jpg` → `pets/cat_class.txt`."""
+    path = PurePosixPath(name)
+    return str(path.with_name(f"{path.stem}_class.txt"))
+
+
+def path_of(result: Result) -> str:
+    """The way that the run took, with the time in each device and on the wire between them."""
+    hops = [f"─{hop.wire_ms:.1f} ms→ {hop.node} {hop.operation.split('.')[1]} {hop.device_ms:.1f} ms" for hop in result.trail]
+    return " ".join(["application", *hops])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
