@@ -17,6 +17,7 @@ from Services.fractos.transport.streams import Outbox, incoming
 from Services.fractos.transport.unary import translated_errors
 
 DEFAULT_LIST_LIMIT = 100
+DRAIN_POLL_S = 0.01
 
 Reply = Callable[[application_pb2.RunResult], None]
 
@@ -94,19 +95,22 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         request_iterator: object,
         context: grpc.aio.ServicerContext[application_pb2.SessionRequests, application_pb2.SessionResponses],
     ) -> None:
-        """Serve one client's submissions until it closes the stream. Its runs go on without it."""
-        results: Outbox[application_pb2.RunResult] = Outbox()
-        writer = asyncio.create_task(_write(results, context))
+        """Serve one client's submissions. Ends when the client has closed its half and all of its runs are answered.
+
+        The runs of a client that disappears go on without it.
+        """
+        session = _Session(context)
         try:
-            await context.write(application_pb2.SessionResponses())  # tells the client that it is served
+            await session.write_nothing()  # tells the client that it is served
             async for batch in incoming(context.read, application_pb2.SessionRequests):
                 for request in batch.requests:
                     if request.HasField("submit"):
-                        self._submit_in_session(request.submit, results.put)
+                        self._submit_in_session(request.submit, session)
                     else:
                         self._controller.feed(CancelAsked(request.cancel.run_id))
+            await session.drain()
         finally:
-            writer.cancel()
+            session.close()
 
     def _submit(self, request: application_pb2.SubmitRequest) -> None:
         """Have the engine take a run, at once. Raises its refusal."""
@@ -115,19 +119,17 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         if self._refusal is not None:
             raise self._refusal
 
-    def _submit_in_session(self, request: application_pb2.SubmitRequest, reply: Reply) -> None:
-        run_id = request.run_id
-        replies = self._waiting.setdefault(run_id, [])
-        replies.append(reply)
+    def _submit_in_session(self, request: application_pb2.SubmitRequest, session: _Session) -> None:
+        session.unanswered += 1
         try:
             self._submit(request)
         except FractosError as error:
-            replies.remove(reply)
-            if not replies:
-                self._waiting.pop(run_id, None)
             identity = self._controller.engine.identity
             failure = failure_of(error, Context(node=identity.name, log_file=identity.log))
-            reply(application_pb2.RunResult(run_id=run_id, failure=failure))
+            session.reply(application_pb2.RunResult(run_id=request.run_id, failure=failure))
+        else:
+            # No answer can have come yet: that takes at least a Completion, which is an event of its own.
+            self._waiting.setdefault(request.run_id, []).append(session.reply)
 
     async def _end_of(self, run: Run) -> None:
         ended = asyncio.get_running_loop().create_future()
@@ -145,13 +147,45 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
                 replies.remove(reply)
 
 
-async def _write(
-    results: Outbox[application_pb2.RunResult],
-    context: grpc.aio.ServicerContext[application_pb2.SessionRequests, application_pb2.SessionResponses],
-) -> None:
-    with suppress(grpc.RpcError, asyncio.InvalidStateError):  # the client is gone; the reader ends as well
-        while True:
-            await context.write(application_pb2.SessionResponses(results=await results.take()))
+class _Session:
+    """The sending half of one client's session."""
+
+    def __init__(
+        self, context: grpc.aio.ServicerContext[application_pb2.SessionRequests, application_pb2.SessionResponses]
+    ) -> None:
+        self.unanswered = 0
+        self._context = context
+        self._results: Outbox[application_pb2.RunResult] = Outbox()
+        self._writing = asyncio.Lock()
+        self._writer = asyncio.create_task(self._write())
+
+    def reply(self, result: application_pb2.RunResult) -> None:
+        """Send a result."""
+        self.unanswered -= 1
+        self._results.put(result)
+
+    async def write_nothing(self) -> None:
+        """Send an empty message."""
+        async with self._writing:
+            await self._context.write(application_pb2.SessionResponses())
+
+    async def drain(self) -> None:
+        """Wait until every submission is answered and every answer written."""
+        while self.unanswered or self._results:
+            await asyncio.sleep(DRAIN_POLL_S)
+        async with self._writing:
+            pass
+
+    def close(self) -> None:
+        """Send nothing more."""
+        self._writer.cancel()
+
+    async def _write(self) -> None:
+        with suppress(grpc.RpcError, asyncio.InvalidStateError):  # the client is gone; the reading half ends as well
+            while True:
+                results = await self._results.take()
+                async with self._writing:
+                    await self._context.write(application_pb2.SessionResponses(results=results))
 
 
 def _info(run: Run) -> application_pb2.RunInfo:

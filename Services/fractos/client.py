@@ -136,6 +136,8 @@ class Datacenter:
     def _live_session(self) -> Session:
         """The session, or a new one if it broke: with whichever application node answers now."""
         with self._lock:
+            if self._background.loop.is_closed():
+                raise UnavailableError("this connection was closed; connect() again")
             if self._session.is_broken():
                 self._session = self._do(self._open())
             return self._session

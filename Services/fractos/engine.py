@@ -49,7 +49,7 @@ from Services.fractos.events import (
 from Services.fractos.ledger import CLOCK_BOUND_S, Ledger
 from Services.fractos.operations import Catalogue
 from Services.fractos.placement import Identity, Placement
-from Services.fractos.plan import MAX_VALUE_BYTES, continuation
+from Services.fractos.plan import MAX_MESSAGE_BYTES, MAX_VALUE_BYTES, continuation
 from Services.fractos.runs import Runs
 
 SMALL_OUTPUT_BYTES = 4096  # responses up to this size come home with the trail, unasked
@@ -178,7 +178,7 @@ class Engine:
             self._fail(request, event.error or InternalError("the device gave neither a response nor an error"))
             return
         size = event.response.ByteSize()
-        if size > MAX_VALUE_BYTES:
+        if size > MAX_MESSAGE_BYTES:
             self._fail(
                 request,
                 ResourceExhaustedError(
@@ -232,7 +232,7 @@ class Engine:
         onward.sender = sender
         onward.bound = self._bind(onward.steps[0], edge, response) if edge.bindings else b""
         onward.sent_at = now
-        if len(onward.bound) > MAX_VALUE_BYTES:
+        if len(onward.bound) > MAX_MESSAGE_BYTES:
             self._fail(
                 onward,
                 ResourceExhaustedError(
@@ -323,8 +323,8 @@ class Engine:
             else:
                 # Completions and Finished may come twice: the home takes the first, a ledger forgets once.
                 self._emit(SendFrame(event.address, frame))
-        if self.runs is not None:
-            self.runs.on_node_lost(event.address, name, now)
+        if self.runs is not None and member is not None:
+            self.runs.on_node_lost(member, now)
 
     def _on_members_changed(self, event: MembersChanged, now: float) -> None:
         for member in self.placement.update(event.members):

@@ -187,8 +187,9 @@ class InternalError(FractosError):
 
 
 # The tree has one class per status; the more special ones (GraphError) keep to the building of graphs.
-_BRANCHES: list[type[FractosError]] = FractosError.__subclasses__()
-BY_STATUS = {kind.status: kind for kind in [FractosError, *_BRANCHES]}
+_KINDS: list[type[FractosError]] = [FractosError]
+_KINDS += FractosError.__subclasses__()
+BY_STATUS = {kind.status: kind for kind in _KINDS}
 
 
 def failure_of(error: BaseException, context: Context) -> fractos_pb2.Failure:

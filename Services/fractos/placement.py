@@ -5,12 +5,14 @@ A preference, never what safety rests on: two nodes may well disagree about who 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 
 from protos import fractos_pb2
 from Services.fractos.directory.interface import Member
 from Services.fractos.errors import UnavailableError
 
+DEPARTED_KEPT = 1000
 SUSPICION_S = 5.0  # how long a node that broke its channel is avoided while the directory still lists it
 
 
@@ -31,6 +33,7 @@ class Placement:
         self._by_type: dict[str, list[Member]] = {}
         self._by_name: dict[str, Member] = {}
         self._by_address: dict[str, Member] = {}
+        self._departed: OrderedDict[str, Member] = OrderedDict()  # by address; the directory may be quicker than a channel
         self._suspected: dict[str, float] = {}  # address → until when
 
     def update(self, members: tuple[Member, ...]) -> list[Member]:
@@ -42,13 +45,16 @@ class Placement:
             # Two entries of one name: the older one is about to expire.
             self._by_name[member.name] = member
             self._by_address[member.address] = member
+        self._departed |= {address: member for address, member in known.items() if address not in self._by_address}
+        while len(self._departed) > DEPARTED_KEPT:
+            self._departed.popitem(last=False)
         self._suspected = {address: until for address, until in self._suspected.items() if address in self._by_address}
         return [member for address, member in self._by_address.items() if known.get(address) != member]
 
     def suspect(self, address: str, now: float) -> Member | None:
-        """Avoid a node whose channel broke. Returns the node, if the directory lists it."""
+        """Avoid a node whose channel broke. Returns the node, if the directory lists it or did so lately."""
         self._suspected[address] = now + SUSPICION_S
-        return self._by_address.get(address)
+        return self._by_address.get(address) or self._departed.get(address)
 
     def trust(self, address: str) -> None:
         """The node answers: no longer avoid it."""
@@ -74,9 +80,9 @@ class Placement:
         """All nodes of a type, the leader by sequence first."""
         return self._by_type.get(node_type, [])
 
-    def at(self, address: str) -> Member | None:
-        """The node at that address."""
-        return self._by_address.get(address)
+    def is_or_was_leader(self, member: Member) -> bool:
+        """Whether no node of its type that is listed now comes before it."""
+        return all(member.sequence <= other.sequence for other in self.of_type(member.node_type))
 
     def named(self, name: str) -> Member | None:
         """The node of that name."""

@@ -16,7 +16,8 @@ from Services.fractos.errors import GraphError, ResourceExhaustedError
 from Services.fractos.graph import MAX_STEPS, check_binding, check_names
 from Services.fractos.operations import Catalogue, Operation
 
-MAX_VALUE_BYTES = 64 << 20  # the largest value that travels, and the largest graph
+MAX_VALUE_BYTES = 64 << 20  # the largest value that travels
+MAX_MESSAGE_BYTES = MAX_VALUE_BYTES + (64 << 10)  # such a value and the message or graph around it
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def continuation(steps: Iterable[fractos_pb2.Step], first: int) -> list[fractos_
 
 def make_plan(serialized: bytes, catalogue: Catalogue) -> Plan:
     """Check a serialized graph. Raises GraphError saying what is wrong, ResourceExhaustedError if it is too large."""
-    if len(serialized) > MAX_VALUE_BYTES:
+    if len(serialized) > MAX_MESSAGE_BYTES:
         raise ResourceExhaustedError(f"the graph has {len(serialized)} bytes; the limit is {MAX_VALUE_BYTES} (64 MiB)")
     try:
         graph = fractos_pb2.Graph.FromString(serialized)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from protos import application_pb2, fractos_pb2
 from Services.fractos.admission import Admission
+from Services.fractos.directory.interface import Member
 from Services.fractos.errors import (
     AlreadyExistsError,
     Context,
@@ -153,15 +154,12 @@ class Runs:
         if run is not None:
             self._end_with(run, now, RunCancelledError("the run was cancelled", definite=False))
 
-    def on_node_lost(self, address: str, name: str, now: float) -> None:
+    def on_node_lost(self, member: Member, now: float) -> None:
         """Have the runs that may have been at a dead node fail, unless they show within the grace that they were not."""
-        member = self._placement.at(address)
-        if member is None:
-            return
-        led = self._placement.of_type(member.node_type)[:1] == [member]
+        led = self._placement.is_or_was_leader(member)
         for run in self._running.values():
-            if name in run.nodes or (led and member.node_type in run.plan.unpinned_types):
-                self._doubts.add((run.run_id, name), now + GRACE_S)
+            if member.name in run.nodes or (led and member.node_type in run.plan.unpinned_types):
+                self._doubts.add((run.run_id, member.name), now + GRACE_S)
 
     def on_timer_due(self, now: float) -> None:
         """End the runs whose deadline has passed; tell the nodes which runs have ended."""

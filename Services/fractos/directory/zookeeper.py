@@ -82,7 +82,8 @@ class ZooKeeperDirectory(Directory):
         """List this process; see Directory.
 
         The entry of a process on this host whose address refuses connections counts as that of a dead one, so this node's
-        server must be listening already. Raises UnavailableError if ZooKeeper does not answer for 15 s.
+        server must be listening already. Raises UnavailableError if ZooKeeper does not answer for 15 s; it may be listed later
+        than that, so close() then.
         """
         if self._session is None or self._registration is not None:
             raise FailedPreconditionError(f"{address} must start() the directory first, and register() once")
@@ -92,7 +93,6 @@ class ZooKeeperDirectory(Directory):
         try:
             return await asyncio.wait_for(self._listed, REGISTER_TIMEOUT_S)
         except asyncio.TimeoutError:
-            self._registration = None
             raise UnavailableError(
                 f"ZooKeeper at {self._address} did not list {node_type} {address} within {REGISTER_TIMEOUT_S:g} s;"
                 " check its servers with run_datacenter.py status"
@@ -117,7 +117,8 @@ class ZooKeeperDirectory(Directory):
         await session.close()
 
     def _on_connected(self) -> None:
-        self._stale.update((self._root, *self._entries))
+        self._entries.clear()  # servers that lost their data may have given a name out again
+        self._stale = {self._root}
         self._wake.set()
 
     def _on_change(self, path: str) -> None:
@@ -148,7 +149,7 @@ class ZooKeeperDirectory(Directory):
                 self._stale |= types - self._entries.keys()
             else:
                 await self._read_entries(session, path)
-        self._publish()
+        self._roster.replace(member for entries in self._entries.values() for member in entries.values() if member is not None)
         self._complete.set()
 
     async def _read_entries(self, session: ZooKeeperSession, path: str) -> None:
@@ -163,9 +164,6 @@ class ZooKeeperDirectory(Directory):
         read = dict(zip(new, await asyncio.gather(*(_read_entry(session, path, name) for name in new)), strict=True))
         self._entries[path] = {name: known.get(name) or read.get(name) for name in names}
 
-    def _publish(self) -> None:
-        self._roster.replace(member for entries in self._entries.values() for member in entries.values() if member)
-
     async def _keep_listed(self, session: ZooKeeperSession) -> None:
         """List this process if it registered and has no entry: at first, and after its session has expired."""
         registration, listed = self._registration, self._listed
@@ -174,14 +172,14 @@ class ZooKeeperDirectory(Directory):
         try:
             member = await self._claim(session, registration)
         except AlreadyExistsError as error:
-            if listed.done():
+            if listed.done():  # someone took the name while this process was not listed
                 logger.warning("this node cannot be listed again before there is another change: %s", error)
             else:
                 self._registration = None
                 listed.set_exception(error)
             return
         self._registration = replace(registration, index=index_of(member))
-        self._publish()
+        await self._refresh(session)
         if not listed.done():
             listed.set_result(member)
 
@@ -211,7 +209,7 @@ class ZooKeeperDirectory(Directory):
 
         The ids of those found alive are added to `living` and are not probed again.
         """
-        entries = {name: member for name, member in self._entries[path].items() if member is not None}
+        entries = {name: member for name, member in self._entries.get(path, {}).items() if member is not None}
         suspects = [name for name, member in entries.items() if registration.wants(member) and member.id not in living]
         verdicts = await asyncio.gather(*(certainly_dead(entries[name], registration.address) for name in suspects))
         dead = {name for name, is_dead in zip(suspects, verdicts, strict=True) if is_dead}

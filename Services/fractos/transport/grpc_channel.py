@@ -14,7 +14,7 @@ import grpc
 from protos import fractos_pb2, fractos_pb2_grpc
 from Services.fractos.errors import FailedPreconditionError
 from Services.fractos.events import FrameReceived, LinkLost, LinkOpened
-from Services.fractos.plan import MAX_VALUE_BYTES
+from Services.fractos.plan import MAX_MESSAGE_BYTES
 from Services.fractos.transport import handshake
 from Services.fractos.transport.interface import Deliver, Transport
 from Services.fractos.transport.streams import Outbox, incoming
@@ -22,16 +22,16 @@ from Services.fractos.transport.streams import Outbox, incoming
 log = logging.getLogger(__name__)
 
 # A frame holds at most one value, one graph's arguments and a trail of small outputs.
-MAX_MESSAGE_BYTES = 2 * MAX_VALUE_BYTES + (8 << 20)
+MAX_FRAMES_BYTES = 2 * MAX_MESSAGE_BYTES + (8 << 20)
 OPTIONS = [
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_FRAMES_BYTES),
+    ("grpc.max_receive_message_length", MAX_FRAMES_BYTES),
     ("grpc.use_local_subchannel_pool", 1),  # a new channel must not inherit the back-off of the one that broke
     ("grpc.enable_http_proxy", 0),
 ]
 CONNECT_TIMEOUT_S = 2.0
 CLOSE_TIMEOUT_S = 1.0
-ACKNOWLEDGE_DELAY_S = 0.2  # an acknowledgement a frame would double the work of the event loops
+ACKNOWLEDGE_DELAY_S = 0.02  # an acknowledgement a frame would double the work of the event loops
 
 Clock = Callable[[], float]
 Call: TypeAlias = "grpc.aio.StreamStreamCall[fractos_pb2.Frames, fractos_pb2.Acknowledgement]"

@@ -1,0 +1,135 @@
+"""Real nodes in processes of their own, on a directory of files in a temporary folder: a datacenter without its launcher."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+
+from Services.fractos.config import load, write_directory_record
+from Services.fractos.directory import open_directory
+from Services.fractos.directory.interface import DirectoryRecord, Member
+
+ROOT = Path(__file__).resolve().parents[1]
+CONTROLLERS = {
+    "application": "Applications/Application_Controller/application_controller.py",
+    "math": "Services/ComputationalNodes/MathCompute/Math_Controller/math_controller.py",
+    "storage": "Services/StorageNode/Storage_Controller/storage_controller.py",
+    "cnn": "Services/ComputationalNodes/CNN/CNN_Controller/cnn_controller.py",
+}
+READY_TIMEOUT_S = 60.0
+
+
+def configuration_text(*node_types: str) -> str:
+    """A data_center_setup.cfg for nodes of these types, without ZooKeeper."""
+    names = ", ".join(f"{node_type}_controller" for node_type in node_types)
+    sections = [
+        f"[{node_type}_controller]\npaths_to_controller = {CONTROLLERS[node_type]}\nzookeeper = False\n"
+        for node_type in node_types
+    ]
+    return f"[DataCenter]\nname = test\n[Controllers]\ncontroller_names = {names}\n" + "".join(sections)
+
+
+class Nodes:
+    """The nodes of one test datacenter."""
+
+    def __init__(self, root: Path, record: DirectoryRecord | None = None) -> None:
+        self.root = root
+        (root / "data_center_setup.cfg").write_text(configuration_text(*CONTROLLERS))
+        configuration = load(root)
+        self.record = record or DirectoryRecord("files", str(root / "directory"), configuration.name)
+        write_directory_record(configuration, self.record)
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, *names: str) -> None:
+        """Start nodes and wait until all are listed."""
+        for name in names:
+            log = self.root / f"{name}.log"
+            with log.open("ab") as output:
+                self.processes[name] = subprocess.Popen(
+                    [
+                        sys.executable,
+                        str(ROOT / CONTROLLERS[name.partition("-")[0]]),
+                        "-n",
+                        name,
+                        "--path",
+                        str(self.root),
+                        "--log",
+                        str(log),
+                    ],
+                    stdout=output,
+                    stderr=output,
+                )
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while not set(names) <= {member.name for member in self.members()}:
+            for name in names:
+                assert self.processes[name].poll() is None, self.log(name)
+            assert time.monotonic() < deadline, "\n".join(self.log(name) for name in names)
+            time.sleep(0.05)
+
+    def members(self) -> tuple[Member, ...]:
+        """Who is listed now."""
+
+        async def read() -> tuple[Member, ...]:
+            directory = open_directory(self.record)
+            try:
+                await directory.start()
+                return directory.members()
+            finally:
+                await directory.close()
+
+        return asyncio.run(read())
+
+    def address(self, name: str) -> str:
+        """Where a node listens."""
+        return next(member.address for member in self.members() if member.name == name)
+
+    def channel(self, name: str) -> grpc.Channel:
+        """A gRPC channel to a node."""
+        return grpc.insecure_channel(self.address(name), [("grpc.max_receive_message_length", 80 << 20)])
+
+    def kill(self, name: str) -> None:
+        """kill -9, and wait until the process is gone."""
+        self.processes[name].kill()
+        self.processes.pop(name).wait()
+
+    def log(self, name: str) -> str:
+        """All that a node has written."""
+        return (self.root / f"{name}.log").read_text()
+
+    def stop(self) -> None:
+        """Stop every node as `down` does; each must end well."""
+        for process in self.processes.values():
+            process.terminate()
+        codes = {name: process.wait(20) for name, process in self.processes.items()}
+        self.processes.clear()
+        assert set(codes.values()) <= {0}, codes
+
+
+@contextmanager
+def running(root: Path, *names: str) -> Iterator[Nodes]:
+    """A datacenter of these nodes."""
+    nodes = Nodes(root)
+    try:
+        nodes.start(*names)
+        yield nodes
+        nodes.stop()
+    finally:
+        for process in nodes.processes.values():
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    """One application, one storage and two math nodes, of which math-0 leads, for a module's tests."""
+    with running(tmp_path_factory.mktemp("datacenter"), "application-0", "storage-0", "math-0") as started:
+        started.start("math-1")
+        yield started

@@ -1,0 +1,144 @@
+"""What every node offers to any gRPC client: its typed service, health, reflection, standard errors, a guarded channel."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import grpc
+import pytest
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from grpc_status import rpc_status
+
+from protos import fractos_pb2, fractos_pb2_grpc, math_pb2, math_pb2_grpc, storage_pb2, storage_pb2_grpc
+from Services.fractos.transport.handshake import introduce
+from Services.fractos.values import from_big_integer, to_big_integer
+from tests.nodes import CONTROLLERS, ROOT, Nodes, nodes
+
+__all__ = ["nodes"]
+
+CLIENT = "admin"
+
+
+def test_health_says_serving_on_every_node(nodes: Nodes) -> None:
+    for name in nodes.processes:
+        with nodes.channel(name) as channel:
+            answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_reflection_is_enough_to_find_an_operation(nodes: Nodes) -> None:
+    with nodes.channel("storage-0") as channel:
+        database = ProtoReflectionDescriptorDatabase(channel)
+        assert "mockdc.storage.v1.Storage" in database.get_services()
+        method = DescriptorPool(database).FindServiceByName("mockdc.storage.v1.Storage").FindMethodByName("ReadImage")
+        assert [field.name for field in method.input_type.fields] == ["client_id", "name", "width", "height"]
+
+
+def test_typed_unary_calls_reach_the_device(nodes: Nodes) -> None:
+    with nodes.channel("math-0") as channel:
+        math = math_pb2_grpc.MathStub(channel)
+        assert from_big_integer(math.Factorial(math_pb2.FactorialRequest(n=to_big_integer(20))).value) == 2432902008176640000
+        shifted = math.ShiftLeft(math_pb2.ShiftLeftRequest(value=to_big_integer(-3), bits=to_big_integer(4)))
+        assert from_big_integer(shifted.value) == -48
+    with nodes.channel("storage-0") as channel:
+        storage = storage_pb2_grpc.StorageStub(channel)
+        storage.WriteText(storage_pb2.WriteTextRequest(client_id=CLIENT, name="a/b.txt", text="ä"))
+        assert storage.ReadText(storage_pb2.ReadTextRequest(client_id=CLIENT, name="a/b.txt")).text == "ä"
+        assert list(storage.List(storage_pb2.ListRequest(client_id=CLIENT, prefix="a/")).names) == ["a/b.txt"]
+
+
+def test_errors_are_standard_statuses_with_details(nodes: Nodes) -> None:
+    with nodes.channel("math-0") as channel, pytest.raises(grpc.RpcError) as caught:
+        math_pb2_grpc.MathStub(channel).Factorial(math_pb2.FactorialRequest(n=to_big_integer(-1)))
+    assert caught.value.code() == grpc.StatusCode.OUT_OF_RANGE
+    status = rpc_status.from_call(caught.value)
+    info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    assert status.details[0].Unpack(info)
+    assert status.details[1].Unpack(request)
+    assert (info.reason, info.domain, info.metadata["node"]) == ("OutOfRange", "mockdc", "math-0")
+    assert request.field_violations[0].field == "n"
+
+
+def test_a_call_that_waits_past_its_deadline_is_not_begun(nodes: Nodes) -> None:
+    with nodes.channel("storage-0") as channel, pytest.raises(grpc.RpcError) as caught:
+        request = storage_pb2.WriteTextRequest(client_id=CLIENT, name="late.txt", text="x")
+        storage_pb2_grpc.StorageStub(channel).WriteText(request, timeout=0)
+    assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert not (nodes.root / "Services/storage" / CLIENT / "late.txt").exists()
+
+
+def open_channel(nodes: Nodes, metadata: tuple[tuple[str, str], ...]) -> fractos_pb2.Acknowledgement:
+    """Open a Controller's channel and return what it says first."""
+    with nodes.channel("math-0") as channel:
+        answers = fractos_pb2_grpc.ChannelStub(channel).Connect(iter([]), metadata=metadata, timeout=5)
+        return next(answers)
+
+
+def test_a_channel_opens_for_a_controller_of_the_same_datacenter(nodes: Nodes) -> None:
+    assert open_channel(nodes, introduce("test", "math-9", time.time())).accepted == 0
+
+
+@pytest.mark.parametrize(
+    ("metadata", "says"),
+    [
+        ((), "protocol None"),
+        (introduce("other", "math-9", time.time()), "datacenter 'other'"),
+        (introduce("test", "math-9", 0.0), "the clocks differ"),
+        ((*introduce("test", "math-9", 0.0)[:3], ("mockdc-time", "soon")), "'soon', not a number"),
+        ((*introduce("test", "math-9", 0.0)[:3], ("mockdc-time", "nan")), "the clocks differ"),
+    ],
+)
+def test_a_channel_refuses_strangers(nodes: Nodes, metadata: tuple[tuple[str, str], ...], says: str) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        open_channel(nodes, metadata)
+    assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+    assert says in caught.value.details()
+
+
+def test_frames_that_make_no_sense_do_not_hurt_the_node(nodes: Nodes) -> None:
+    frames = fractos_pb2.Frames(
+        frames=[
+            fractos_pb2.Frame(),
+            fractos_pb2.Frame(request=fractos_pb2.Request(run_id=b"x")),
+            fractos_pb2.Frame(completion=fractos_pb2.Completion(run_id=b"x")),
+            fractos_pb2.Frame(finished=fractos_pb2.Finished(runs=[fractos_pb2.FinishedRun(run_id=b"x")])),
+        ]
+    )
+    with nodes.channel("math-0") as channel:
+        answers = fractos_pb2_grpc.ChannelStub(channel).Connect(
+            iter([frames]), metadata=introduce("test", "math-9", time.time()), timeout=5
+        )
+        assert [answer.accepted for answer in answers][-1] in {0, 4}
+        power = math_pb2_grpc.MathStub(channel).Power(
+            math_pb2.PowerRequest(base=to_big_integer(2), exponent=to_big_integer(10))
+        )
+        assert from_big_integer(power.value) == 1024
+    assert "Traceback" not in nodes.log("math-0")
+
+
+def start_by_hand(nodes: Nodes, *flags: str) -> subprocess.CompletedProcess[str]:
+    """Run a math controller that is expected to refuse."""
+    command = [sys.executable, str(ROOT / CONTROLLERS["math"]), "--path", str(nodes.root), *flags]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "says"),
+    [
+        (("-n", "math-0"), 1, "math-0"),
+        (("-n", "storage-1"), 2, "math-<n> or <n>, for example math-0"),
+        (("-n", "-1"), 2, "math-<n> or <n>"),
+        (("-z",), 2, "this datacenter uses files"),
+        (("--nonsense",), 2, "unrecognized arguments"),
+    ],
+)
+def test_a_node_that_cannot_start_says_why(nodes: Nodes, flags: tuple[str, ...], code: int, says: str) -> None:
+    ended = start_by_hand(nodes, *flags)
+    assert ended.returncode == code
+    assert says in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -1,0 +1,148 @@
+"""Ledger, placement, schedule, admission: the small parts that the engine is made of."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protos import fractos_pb2
+from Services.fractos.admission import Admission
+from Services.fractos.directory.interface import Member
+from Services.fractos.errors import ResourceExhaustedError, UnavailableError
+from Services.fractos.ledger import CLOCK_BOUND_S, Ledger
+from Services.fractos.placement import SUSPICION_S, Placement
+from Services.fractos.schedule import Schedule
+
+
+def request(
+    step: int = 0, *, needs: int = 0, sender: int = 0, run: bytes = b"run", deadline: float = 100.0
+) -> fractos_pb2.Request:
+    return fractos_pb2.Request(run_id=run, attempt=1, deadline=deadline, sender=sender, steps=[{"id": step, "needs": needs}])
+
+
+def member(name: str, sequence: int, address: str = "") -> Member:
+    return Member(name.partition("-")[0], name, f"id {name} {sequence}", sequence, address or f"at {name}", 1, "", 0.0)
+
+
+def step(operation: str = "math.power", node: str = "") -> fractos_pb2.Step:
+    return fractos_pb2.Step(operation=operation, node=node)
+
+
+class TestLedger:
+    def test_a_request_counts_once(self) -> None:
+        ledger = Ledger(10)
+        first = request()
+        assert ledger.admit(first) == [first]
+        assert ledger.admit(request()) is None
+        assert ledger.admit(request(1)) is not None
+
+    def test_a_join_waits_for_every_sender_and_counts_each_once(self) -> None:
+        ledger = Ledger(10)
+        assert ledger.admit(request(5, needs=2, sender=1)) is None
+        assert ledger.admit(request(5, needs=2, sender=1)) is None
+        arrived = ledger.admit(request(5, needs=2, sender=2))
+        assert arrived is not None
+        assert {one.sender for one in arrived} == {1, 2}
+        assert ledger.admit(request(5, needs=2, sender=2)) is None
+
+    def test_what_arrives_after_the_end_does_nothing_even_if_nothing_came_before(self) -> None:
+        ledger = Ledger(10)
+        ledger.finish(b"run", 100.0)
+        assert ledger.is_over(b"run")
+        assert ledger.admit(request()) is None
+
+    def test_it_forgets_after_the_deadline_and_never_before(self) -> None:
+        ledger = Ledger(10)
+        ledger.admit(request())
+        ledger.finish(b"run", 100.0)
+        ledger.expire(100.0 + CLOCK_BOUND_S - 0.1)
+        assert len(ledger) == 1
+        ledger.expire(100.0 + CLOCK_BOUND_S + 1.0)
+        assert len(ledger) == 0
+        assert ledger.next_due() == math.inf
+
+    def test_a_full_ledger_refuses_new_runs_only(self) -> None:
+        ledger = Ledger(1)
+        ledger.admit(request(run=b"a"))
+        with pytest.raises(ResourceExhaustedError, match="remembers 1 runs"):
+            ledger.admit(request(run=b"b"))
+        assert ledger.admit(request(1, run=b"a")) is not None
+
+
+class TestPlacement:
+    def test_the_lowest_sequence_leads_and_pins_are_kept(self) -> None:
+        placement = Placement()
+        placement.update((member("math-0", 7), member("math-1", 3)))
+        assert placement.choose(step(), 0.0).name == "math-1"
+        assert placement.choose(step(node="math-0"), 0.0).name == "math-0"
+
+    def test_a_suspected_leader_is_avoided_until_it_answers_or_time_passes(self) -> None:
+        placement = Placement()
+        placement.update((member("math-0", 1), member("math-1", 2)))
+        placement.suspect("at math-0", 10.0)
+        assert placement.choose(step(), 10.0).name == "math-1"
+        assert placement.choose(step(), 10.0 + SUSPICION_S).name == "math-0"
+        placement.suspect("at math-0", 20.0)
+        placement.trust("at math-0")
+        assert placement.choose(step(), 20.0).name == "math-0"
+
+    def test_with_nobody_else_a_suspected_node_is_tried_unless_trust_is_asked_for(self) -> None:
+        placement = Placement()
+        placement.update((member("math-0", 1),))
+        placement.suspect("at math-0", 0.0)
+        assert placement.choose(step(), 0.0).name == "math-0"
+        with pytest.raises(UnavailableError, match="no node of type math"):
+            placement.choose(step(), 0.0, trusted_only=True)
+
+    def test_a_node_that_is_not_there_is_named_with_those_that_are(self) -> None:
+        placement = Placement()
+        placement.update((member("math-0", 1),))
+        with pytest.raises(UnavailableError, match=r"no node math-5 .*listed of that type: math-0"):
+            placement.choose(step(node="math-5"), 0.0)
+
+    def test_a_restarted_node_is_new_and_no_longer_suspected(self) -> None:
+        placement = Placement()
+        assert placement.update((member("math-0", 1),)) == [member("math-0", 1)]
+        placement.suspect("at math-0", 0.0)
+        assert placement.update((member("math-0", 2, "elsewhere"),)) == [member("math-0", 2, "elsewhere")]
+        assert placement.choose(step(), 0.0, trusted_only=True).address == "elsewhere"
+        assert placement.update((member("math-0", 2, "elsewhere"),)) == []
+
+
+class TestSchedule:
+    @given(st.dictionaries(st.integers(), st.floats(0, 1000), max_size=30), st.floats(0, 1000))
+    def test_what_is_due_comes_within_a_tick_and_once(self, dues: dict[int, float], now: float) -> None:
+        schedule: Schedule[int] = Schedule(tick_s=0.5)
+        for key, due in dues.items():
+            schedule.add(key, due)
+        popped = set(schedule.pop_due(now))
+        assert popped <= {key for key, due in dues.items() if due <= now}
+        assert popped >= {key for key, due in dues.items() if due <= now - 0.5}
+        assert schedule.pop_due(now) == []
+        assert sorted([*popped, *schedule.pop_due(2000)]) == sorted(dues)
+        assert schedule.next_due() == math.inf
+
+    def test_a_discarded_key_does_not_come(self) -> None:
+        schedule: Schedule[str] = Schedule(tick_s=0.5)
+        schedule.add("a", 1.0)
+        schedule.add("b", 1.0)
+        schedule.discard("a", 1.0)
+        schedule.discard("never added", 7.0)
+        assert schedule.pop_due(2.0) == ["b"]
+
+
+class TestAdmission:
+    def test_limits_are_named_and_released(self) -> None:
+        admission = Admission(steps_per_type=10, graph_bytes=100)
+        admission.reserve({"math": 6, "storage": 1}, 50)
+        with pytest.raises(ResourceExhaustedError, match="math nodes") as caught:
+            admission.reserve({"storage": 1, "math": 5}, 1)
+        assert caught.value.retry_after_s > 0
+        with pytest.raises(ResourceExhaustedError, match="100"):
+            admission.reserve({"math": 1}, 51)
+        assert admission.reserved() == 7
+        admission.release({"math": 6, "storage": 1}, 50)
+        admission.reserve({"math": 10}, 100)
