@@ -1,0 +1,1 @@
+"""The computational nodes: arithmetic and neural networks."""

@@ -1,0 +1,1 @@
+"""The storage node: files of clients, in one folder each."""

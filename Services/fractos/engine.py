@@ -67,7 +67,7 @@ class Limits:
 class _Work:
     """A step that is at the device."""
 
-    request: fractos_pb2.Request
+    frame: fractos_pb2.Frame  # holds the Request
     received_at: float
     request_bytes: int
 
@@ -124,7 +124,7 @@ class Engine:
         frame = event.frame
         body = frame.WhichOneof("body")
         if body == "request" and frame.request.steps:
-            self._on_request(frame.request, now)
+            self._on_request(frame, now)
         elif body == "completion" and self.runs is not None:
             self.runs.on_completion(frame.completion, now)
         elif body == "finished":
@@ -134,20 +134,21 @@ class Engine:
 
     # -- a Request's way through the node ---------------------------------------------------------------------------------
 
-    def _on_request(self, request: fractos_pb2.Request, now: float) -> None:
+    def _on_request(self, frame: fractos_pb2.Frame, now: float) -> None:
+        request = frame.request
         if now > request.deadline + CLOCK_BOUND_S:
             self._emit(Log(logging.WARNING, f"refused a step of run {request.run_id.hex()}: its deadline is long over"))
             return
         try:
             arrived = self.ledger.admit(request)
             if arrived is not None:
-                self._begin(arrived, now)
+                self._begin(frame, arrived, now)
         except FractosError as error:
             self._fail(request, error)
 
-    def _begin(self, arrived: list[fractos_pb2.Request], now: float) -> None:
-        """Hand a step to the device. `arrived` are the Requests it was waiting for: several for a join."""
-        request = arrived[0]
+    def _begin(self, frame: fractos_pb2.Frame, arrived: list[fractos_pb2.Request], now: float) -> None:
+        """Hand a step to the device. `arrived` are the Requests it was waiting for, that of `frame` among them."""
+        request = frame.request
         step = request.steps[0]
         if now > request.deadline:
             raise DeadlineExceededError(f"the run's deadline passed before {step.operation} could begin")
@@ -159,21 +160,21 @@ class Engine:
                 f"{self.identity.name} has {self._limits.calls} calls waiting, which is its limit", retry_after_s=0.1
             )
         if len(arrived) > 1:
-            request.trail.extend(_new_hops(arrived))
+            request.trail.extend(_other_hops(request, arrived))
         arguments = step.arguments + b"".join(one.bound for one in arrived)
         try:
             message = operation.request_class.FromString(arguments)
         except DecodeError as error:
             raise InvalidArgumentError(f"the arguments of {step.operation} do not parse: {error}") from error
         key = (request.run_id, request.attempt, step.id)
-        self._work[key] = _Work(request, now, len(arguments))
+        self._work[key] = _Work(frame, now, len(arguments))
         self._emit(CallDevice(key, operation, message, request.deadline))
 
     def _on_device_done(self, event: DeviceDone, now: float) -> None:
         work = self._work.pop(event.key, None)
         if work is None or self.ledger.is_over(event.key[0]):
             return  # the run ended while the device was busy
-        request = work.request
+        request = work.frame.request
         if event.response is None:
             self._fail(request, event.error or InternalError("the device gave neither a response nor an error"))
             return
@@ -187,10 +188,10 @@ class Engine:
             )
             return
         self._add_hop(work, event, size)
-        self._continue(request, event.response, size, now)
+        self._continue(work.frame, event.response, size, now)
 
     def _add_hop(self, work: _Work, event: DeviceDone, size: int) -> None:
-        request = work.request
+        request = work.frame.request
         request.trail.add(
             step=request.steps[0].id,
             node=self.identity.name,
@@ -204,18 +205,19 @@ class Engine:
             output=event.response.SerializeToString() if event.response is not None and size <= SMALL_OUTPUT_BYTES else None,
         )
 
-    def _continue(self, request: fractos_pb2.Request, response: Message, size: int, now: float) -> None:
+    def _continue(self, frame: fractos_pb2.Frame, response: Message, size: int, now: float) -> None:
         """Send the next steps on their way, and a Completion home where one is due."""
+        request = frame.request
         step = request.steps[0]
         if step.output and size > SMALL_OUTPUT_BYTES:
             self._complete(request, output=response.SerializeToString())
         elif step.output or not step.edges:
             self._complete(request)
         if len(step.edges) == 1:
-            # Whatever follows depends on this one next step, so the Request can go on as it is.
+            # Whatever follows depends on this one next step, so the frame can go on as it is.
             edge = step.edges[0]
             del request.steps[0]
-            self._go_on(request, step.id, edge, response, now)
+            self._go_on(frame, step.id, edge, response, now)
             return
         for edge in step.edges:
             onward = fractos_pb2.Request(
@@ -226,21 +228,18 @@ class Engine:
                 steps=continuation(request.steps, edge.to),
                 trail=request.trail,
             )
-            self._go_on(onward, step.id, edge, response, now)
+            self._go_on(fractos_pb2.Frame(request=onward), step.id, edge, response, now)
 
-    def _go_on(self, onward: fractos_pb2.Request, sender: int, edge: fractos_pb2.Edge, response: Message, now: float) -> None:
-        onward.sender = sender
-        onward.bound = self._bind(onward.steps[0], edge, response) if edge.bindings else b""
-        onward.sent_at = now
-        if len(onward.bound) > MAX_MESSAGE_BYTES:
-            self._fail(
-                onward,
-                ResourceExhaustedError(
-                    f"the arguments from step {sender} have {len(onward.bound)} bytes; {MAX_VALUE_BYTES} (64 MiB) can travel"
-                ),
-            )
+    def _go_on(self, frame: fractos_pb2.Frame, sender: int, edge: fractos_pb2.Edge, response: Message, now: float) -> None:
+        request = frame.request
+        request.sender = sender
+        request.bound = self._bind(request.steps[0], edge, response) if edge.bindings else b""
+        request.sent_at = now
+        if len(request.bound) > MAX_MESSAGE_BYTES:
+            text = f"the arguments from step {sender} have {len(request.bound)} bytes; the limit is {MAX_VALUE_BYTES} (64 MiB)"
+            self._fail(request, ResourceExhaustedError(text))
             return
-        self._route(onward, now)
+        self._route(frame, now)
 
     def _bind(self, step: fractos_pb2.Step, edge: fractos_pb2.Edge, response: Message) -> bytes:
         """Copy outputs into fields of the next step's request message. Serialized messages merge when they are joined."""
@@ -256,16 +255,16 @@ class Engine:
                 getattr(target, binding.target).MergeFrom(value)
         return target.SerializeToString()
 
-    def _route(self, request: fractos_pb2.Request, now: float, *, trusted_only: bool = False) -> None:
+    def _route(self, frame: fractos_pb2.Frame, now: float, *, trusted_only: bool = False) -> None:
         try:
-            member = self.placement.choose(request.steps[0], now, trusted_only=trusted_only)
+            member = self.placement.choose(frame.request.steps[0], now, trusted_only=trusted_only)
         except UnavailableError as error:
-            self._fail(request, error)
+            self._fail(frame.request, error)
             return
         if member.address == self.identity.address:
-            self._on_request(request, now)
+            self._on_request(frame, now)
         else:
-            self._emit(SendFrame(member.address, fractos_pb2.Frame(request=request)))
+            self._emit(SendFrame(member.address, frame))
 
     def _fail(self, request: fractos_pb2.Request, error: BaseException) -> None:
         step = request.steps[0]
@@ -307,7 +306,7 @@ class Engine:
         for frame in event.unsent:
             # Certainly not received, so a Request may take another way, and anything else may be sent again.
             if frame.HasField("request"):
-                self._route(frame.request, now, trusted_only=True)
+                self._route(frame, now, trusted_only=True)
             else:
                 self._emit(Log(logging.WARNING, f"{name} cannot be reached; dropped its {frame.WhichOneof('body')}"))
         for frame in event.unknown:
@@ -338,8 +337,7 @@ class Engine:
             self.runs.on_timer_due(now)
 
 
-def _new_hops(arrived: list[fractos_pb2.Request]) -> list[fractos_pb2.Hop]:
-    """The hops that the later Requests of a join bring and the first one does not."""
-    hops = {hop.step: hop for request in arrived for hop in request.trail}
-    known = {hop.step for hop in arrived[0].trail}
-    return [hop for step, hop in hops.items() if step not in known]
+def _other_hops(request: fractos_pb2.Request, arrived: list[fractos_pb2.Request]) -> list[fractos_pb2.Hop]:
+    """The hops that the other Requests of a join bring and this one does not."""
+    known = {hop.step for hop in request.trail}
+    return list({hop.step: hop for other in arrived for hop in other.trail if hop.step not in known}.values())

@@ -26,7 +26,7 @@ class Plan:
 
     name: str
     steps: tuple[fractos_pb2.Step, ...]
-    sources: tuple[int, ...]  # steps that wait for nothing
+    openings: tuple[bytes, ...]  # a serialized Request for each step that waits for nothing; the run's own fields are missing
     joins: frozenset[int]  # steps that wait for more than one other, and so need a node at submission
     ends: frozenset[int]  # steps that send a Completion: the last ones, and those whose output was asked for
     steps_by_type: Counter[str]
@@ -72,7 +72,7 @@ def make_plan(serialized: bytes, catalogue: Catalogue) -> Plan:
     return Plan(
         name=graph.name,
         steps=tuple(graph.steps),
-        sources=tuple(step.id for step in graph.steps if step.needs == 0),
+        openings=tuple(_opening(graph.steps, step.id) for step in graph.steps if step.needs == 0),
         joins=frozenset(step.id for step in graph.steps if step.needs > 1),
         ends=frozenset(step.id for step in graph.steps if step.output or not step.edges),
         steps_by_type=Counter(node_type(step) for step in graph.steps),
@@ -81,6 +81,10 @@ def make_plan(serialized: bytes, catalogue: Catalogue) -> Plan:
         one_per_place=tuple({step.node or node_type(step): step for step in graph.steps}.values()),
         size_bytes=len(serialized),
     )
+
+
+def _opening(steps: Iterable[fractos_pb2.Step], source: int) -> bytes:
+    return fractos_pb2.Request(steps=continuation(steps, source), sender=source).SerializeToString()
 
 
 def _check(steps: Sequence[fractos_pb2.Step], catalogue: Catalogue) -> None:

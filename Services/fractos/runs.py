@@ -28,7 +28,7 @@ from Services.fractos.errors import (
 from Services.fractos.events import Accepted, CancelAsked, Effect, Log, Refused, RunEnded, SendFrame, Submitted
 from Services.fractos.operations import Catalogue
 from Services.fractos.placement import Identity, Placement
-from Services.fractos.plan import Plan, continuation, make_plan
+from Services.fractos.plan import Plan, make_plan
 from Services.fractos.schedule import Schedule
 
 DEFAULT_TIMEOUT_S = 30.0
@@ -130,8 +130,8 @@ class Runs:
         self._running[run.run_id] = run
         self._deadlines.add(run.run_id, run.deadline)
         self._emit(Accepted(run.run_id))
-        for address, first in requests:
-            self._emit(SendFrame(address, fractos_pb2.Frame(request=first)))
+        for first in requests:
+            self._emit(first)
 
     def on_completion(self, completion: fractos_pb2.Completion, now: float) -> None:
         """Count a step that was the last of its branch; end the run when it was the last of all, or failed."""
@@ -207,29 +207,27 @@ class Runs:
             self._plans.move_to_end(serialized)
         return plan
 
-    def _first_requests(self, run: Run, now: float) -> list[tuple[str, fractos_pb2.Request]]:
-        """The Requests that start a run, and where they go. Raises UnavailableError if a step has no node to go to."""
+    def _first_requests(self, run: Run, now: float) -> list[SendFrame]:
+        """The Requests that start a run, on their way. Raises UnavailableError if a step has no node to go to."""
         plan = run.plan
         for step in plan.one_per_place:
             self._placement.choose(step, now)
         joins = {step.id: self._placement.choose(step, now).name for step in plan.steps if step.id in plan.joins}
         run.nodes.update(plan.pinned, joins.values())
         requests = []
-        for source in plan.sources:
-            steps = continuation(plan.steps, source)
-            request = fractos_pb2.Request(
-                run_id=run.run_id,
-                attempt=run.attempt,
-                deadline=run.deadline,
-                home=self._identity.address,
-                steps=steps,
-                sender=source,
-                sent_at=now,
-            )
-            for step in request.steps:
+        for opening in plan.openings:
+            frame = fractos_pb2.Frame()
+            request = frame.request
+            request.ParseFromString(opening)
+            request.run_id = run.run_id
+            request.attempt = run.attempt
+            request.deadline = run.deadline
+            request.home = self._identity.address
+            request.sent_at = now
+            for step in request.steps if joins else ():
                 if step.id in joins:
                     step.node = joins[step.id]
-            requests.append((self._placement.choose(request.steps[0], now).address, request))
+            requests.append(SendFrame(self._placement.choose(request.steps[0], now).address, frame))
         return requests
 
     def _end_with(self, run: Run, now: float, error: FractosError) -> None:

@@ -27,9 +27,9 @@ def diamond() -> TaskGraph:
     return graph
 
 
-def test_a_plan_knows_sources_joins_and_ends() -> None:
+def test_a_plan_knows_openings_joins_and_ends() -> None:
     made = plan(diamond())
-    assert made.sources == (0,)
+    assert [fractos_pb2.Request.FromString(opening).steps[0].id for opening in made.openings] == [0]
     assert made.joins == {3}
     assert made.ends == {2, 3, 4}
     assert made.steps_by_type == {"math": 4, "storage": 1}

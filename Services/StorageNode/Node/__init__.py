@@ -1,0 +1,1 @@
+"""The storage Device, plain Python: names, files and what their bytes mean."""

@@ -1,0 +1,1 @@
+"""The storage Adaptor: the operations of storage.proto as calls of the Device."""

@@ -1,0 +1,1 @@
+"""The storage Controller: the program that runs a storage node."""

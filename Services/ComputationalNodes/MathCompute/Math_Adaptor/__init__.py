@@ -1,0 +1,1 @@
+"""The math Adaptor: the operations of math.proto as calls of the Device."""

@@ -1,0 +1,1 @@
+"""The math Controller: the program that runs a math node."""

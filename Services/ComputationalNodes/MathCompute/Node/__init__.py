@@ -1,0 +1,1 @@
+"""The math Device, plain Python functions on integers."""

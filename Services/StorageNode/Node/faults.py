@@ -1,0 +1,69 @@
+"""What the operating system says when it refuses something, in the words of the tree of errors."""
+
+from __future__ import annotations
+
+import errno
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from Services.fractos.errors import (
+    DataLossError,
+    FailedPreconditionError,
+    FractosError,
+    InternalError,
+    InvalidArgumentError,
+    PermissionDeniedError,
+    ResourceExhaustedError,
+)
+
+_LINK = "is a link or lies behind one, and links are not followed; store the file itself there"
+_NOT_PERMITTED = "the storage node's user may not do that; change owner or permissions"
+
+# errno → the error, and what to tell
+_ABOUT_THE_NAME: dict[int, tuple[type[FractosError], str]] = {
+    errno.ELOOP: (PermissionDeniedError, _LINK),
+    errno.ENOTDIR: (FailedPreconditionError, "lies below a file as if that were a folder; choose another name"),
+    errno.EISDIR: (FailedPreconditionError, "is a folder; name a file in it"),
+    errno.ENXIO: (FailedPreconditionError, "is not a file, but a pipe, socket or device"),
+    errno.ENAMETOOLONG: (InvalidArgumentError, "is longer than the file system of the storage folder allows"),
+    errno.EILSEQ: (InvalidArgumentError, "has characters that the file system of the storage folder does not allow"),
+}
+_ABOUT_THE_NODE: dict[int, tuple[type[FractosError], str]] = {
+    errno.ENOENT: (FailedPreconditionError, "the storage folder is gone; make or mount it again"),
+    errno.EEXIST: (FailedPreconditionError, "there is a file where the storage folder should be; move it away"),
+    errno.EACCES: (PermissionDeniedError, _NOT_PERMITTED),
+    errno.EPERM: (PermissionDeniedError, _NOT_PERMITTED),
+    errno.EROFS: (FailedPreconditionError, "the disk is read-only; mount it for writing"),
+    errno.ENOSPC: (ResourceExhaustedError, "the disk is full; delete something"),
+    errno.EDQUOT: (ResourceExhaustedError, "the disk quota is used up; delete something"),
+    errno.EFBIG: (ResourceExhaustedError, "the file would be larger than the process may write (ulimit -f)"),
+    errno.EMFILE: (ResourceExhaustedError, "the storage node has too many files open (ulimit -n); try again later"),
+    errno.ENFILE: (ResourceExhaustedError, "the host has too many files open; try again later"),
+    errno.EIO: (DataLossError, "the disk reports an error; check it"),
+}
+
+
+@contextmanager
+def translated(shown: str, field: str = "", *, definite: bool = True) -> Iterator[None]:
+    """Raise the operating system's errors as errors of the tree that name `shown`.
+
+    `field` is the argument that `shown` came from. `definite=False`: what was asked for may have happened all the same.
+    """
+    try:
+        yield
+    except OSError as error:
+        number = error.errno or 0
+        if number in _ABOUT_THE_NAME:
+            kind, text = _ABOUT_THE_NAME[number]
+            raise kind(f"{shown} {text}", field=field, definite=definite) from error
+        kind, text = _ABOUT_THE_NODE.get(number, (InternalError, "an error that was not expected"))
+        raise kind(f"{shown}: {text} ({error.strerror})", definite=definite) from error
+
+
+def check_is_file(mode: int) -> None:
+    """Raise the OSError that stands for anything but a regular file; `mode` is a `st_mode`."""
+    if stat.S_ISREG(mode):
+        return
+    number = errno.ELOOP if stat.S_ISLNK(mode) else errno.EISDIR if stat.S_ISDIR(mode) else errno.ENXIO
+    raise OSError(number, "not a regular file")

@@ -1,0 +1,74 @@
+"""The way from the storage folder down to a file's folder, without following a link, and files below it.
+
+Every step opens the next folder relative to the one before, by descriptor: whoever replaces a folder by a link meanwhile gains
+nothing, as a path that was checked and then opened would.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from Services.StorageNode.Node import names
+
+# O_NONBLOCK: opening a pipe must not wait for somebody at its other end.
+OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+@contextmanager
+def opened(name: str, flags: int = OPEN, *, folder: int | None = None) -> Iterator[int]:
+    """Open a file or folder, in the folder with that descriptor, until the block ends. Raises OSError; ELOOP for a link."""
+    descriptor = os.open(name, flags, dir_fd=folder)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def descended(root: Path, folders: Sequence[str], *, make: bool = False) -> Iterator[int]:
+    """Open the folder `root`/`folders` until the block ends. Raises OSError.
+
+    With `make`, those that are missing are made, and all are on disk afterwards, also those that another process made just now.
+    """
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for name in folders:
+            if make:
+                with suppress(FileExistsError):
+                    os.mkdir(name, dir_fd=folder)
+                os.fsync(folder)
+            above, folder = folder, os.open(name, OPEN, dir_fd=folder)
+            os.close(above)
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def walk(folder: int, prefix: str, above: str = "") -> Iterator[str]:
+    """Yield the names, relative to `folder`, of the files below it that begin with `prefix`, in no order.
+
+    Left out: links, what is no file, and names that a client could not ask for.
+    """
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = above + entry.name
+            if not names.is_name(name):
+                continue
+            if entry.is_file(follow_symlinks=False):
+                if name.startswith(prefix):
+                    yield name
+            elif entry.is_dir(follow_symlinks=False) and f"{name}/".startswith(prefix[: len(name) + 1]):
+                with suppress(FileNotFoundError), opened(entry.name, folder=folder) as inner:
+                    yield from walk(inner, prefix, f"{name}/")
+
+
+def make_root(root: Path) -> None:
+    """Make the storage folder, on disk, if it is not there. Raises OSError."""
+    missing = [folder for folder in (root, *root.parents) if not folder.exists()]
+    root.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        with opened(str(folder.parent), os.O_RDONLY) as above:
+            os.fsync(above)

@@ -1,0 +1,87 @@
+"""The operations of storage.proto as calls of the storage Device. Made and called by the storage Controller."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from protos import fractos_pb2
+from protos import storage_pb2 as pb
+from Services import pictures
+from Services.fractos.adaptor import Adaptor
+from Services.fractos.errors import FractosError
+from Services.fractos.operations import Catalogue
+from Services.fractos.values import from_big_integer, to_big_integer
+from Services.StorageNode.Node import contents
+from Services.StorageNode.Node.files import Files
+
+
+class StorageAdaptor(Adaptor):
+    """Offers the files of one storage folder."""
+
+    node_type = "storage"
+
+    def __init__(self, catalogue: Catalogue, files: Files) -> None:
+        super().__init__(catalogue)
+        self._files = files
+
+    @classmethod
+    def create(cls, catalogue: Catalogue, root: Path, storage_path: Path) -> StorageAdaptor:
+        """The Adaptor of a node whose clients have their folders in `storage_path`."""
+        return cls(catalogue, Files(storage_path))
+
+    def start(self) -> None:
+        """Make the storage folder if need be, and remove what killed writes left."""
+        self._files.start()
+
+    def read_image(self, request: pb.ReadImageRequest) -> pb.ReadImageResponse:
+        """Decode a picture, stretched to the size asked for: (height, width, 3) uint8."""
+        data = self._files.read(request.client_id, request.name)
+        try:
+            picture = pictures.decode(data, request.width, request.height, source=_source(request))
+        except FractosError as error:
+            error.field = error.field or "name"
+            raise
+        tensor = fractos_pb2.Tensor(dtype="uint8", shape=(picture.height, picture.width, 3), data=picture.tobytes())
+        return pb.ReadImageResponse(image=tensor)
+
+    def read_integer(self, request: pb.ReadIntegerRequest) -> pb.ReadIntegerResponse:
+        """Read a file that holds one integer in decimal digits."""
+        data = self._files.read(request.client_id, request.name)
+        return pb.ReadIntegerResponse(value=to_big_integer(contents.integer_of(data, _source(request))))
+
+    def write_integer(self, request: pb.WriteIntegerRequest) -> pb.WriteIntegerResponse:
+        """Write an integer in decimal digits."""
+        digits = contents.digits_of(from_big_integer(request.value))
+        self._files.write(request.client_id, request.name, digits, field="value")
+        return pb.WriteIntegerResponse()
+
+    def read_text(self, request: pb.ReadTextRequest) -> pb.ReadTextResponse:
+        """Read a UTF-8 file."""
+        data = self._files.read(request.client_id, request.name)
+        return pb.ReadTextResponse(text=contents.text_of(data, _source(request)))
+
+    def write_text(self, request: pb.WriteTextRequest) -> pb.WriteTextResponse:
+        """Write a text in UTF-8."""
+        self._files.write(request.client_id, request.name, request.text.encode(), field="text")
+        return pb.WriteTextResponse()
+
+    def read_bytes(self, request: pb.ReadBytesRequest) -> pb.ReadBytesResponse:
+        """Read a file."""
+        return pb.ReadBytesResponse(data=self._files.read(request.client_id, request.name))
+
+    def write_bytes(self, request: pb.WriteBytesRequest) -> pb.WriteBytesResponse:
+        """Write a file."""
+        self._files.write(request.client_id, request.name, request.data)
+        return pb.WriteBytesResponse()
+
+    def list(self, request: pb.ListRequest) -> pb.ListResponse:
+        """List a client's files in alphabetical order, subfolders included."""
+        return pb.ListResponse(names=self._files.list(request.client_id, request.prefix))
+
+    def delete(self, request: pb.DeleteRequest) -> pb.DeleteResponse:
+        """Remove a file if it is there."""
+        return pb.DeleteResponse(deleted=self._files.delete(request.client_id, request.name))
+
+
+def _source(request: pb.ReadImageRequest | pb.ReadIntegerRequest | pb.ReadTextRequest) -> str:
+    return f"{request.client_id}/{request.name}"

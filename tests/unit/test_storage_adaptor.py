@@ -1,0 +1,111 @@
+"""The operations of storage.proto, as a Controller calls them."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+from PIL import Image
+
+from Services.fractos.errors import (
+    DataLossError,
+    FailedPreconditionError,
+    FractosError,
+    OutOfRangeError,
+    ResourceExhaustedError,
+)
+from Services.fractos.operations import Catalogue
+from Services.fractos.values import from_big_integer, from_tensor, to_big_integer
+from Services.StorageNode.Storage_Adaptor.storage_adaptor import StorageAdaptor
+
+CATALOGUE = Catalogue.from_protos()
+
+
+class Client:
+    """Calls operations by name, with the client_id filled in."""
+
+    def __init__(self, adaptor: StorageAdaptor) -> None:
+        self._adaptor = adaptor
+
+    def __call__(self, name: str, /, **arguments: Any) -> Any:
+        operation = CATALOGUE.get(f"storage.{name}")
+        assert operation
+        return self._adaptor.call(operation, operation.request_class(client_id="admin", **arguments))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "storage"
+
+
+@pytest.fixture
+def call(tmp_path: Path, folder: Path) -> Client:
+    adaptor = StorageAdaptor.create(CATALOGUE, tmp_path, folder)
+    adaptor.start()
+    return Client(adaptor)
+
+
+def test_bytes_texts_and_integers(call: Client, folder: Path) -> None:
+    call("write_bytes", name="b", data=b"\0\xff")
+    call("write_text", name="sub/t", text="grüße\r\n")
+    call("write_integer", name="n", value=to_big_integer(-(10**5000)))
+    assert call("read_bytes", name="b").data == b"\0\xff"
+    assert call("read_text", name="sub/t").text == "grüße\r\n"
+    assert from_big_integer(call("read_integer", name="n").value) == -(10**5000)
+    assert (folder / "admin" / "n").read_text() == "-1" + "0" * 5000
+    assert list(call("list").names) == ["b", "n", "sub/t"]
+    assert list(call("list", prefix="sub").names) == ["sub/t"]
+    assert call("delete", name="b").deleted
+    assert not call("delete", name="b").deleted
+
+
+def test_an_image_is_a_tensor(call: Client) -> None:
+    pixels = numpy.arange(6 * 4 * 3, dtype=numpy.uint8).reshape(4, 6, 3)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    call("write_bytes", name="p.png", data=buffer.getvalue())
+    image = call("read_image", name="p.png", width=6, height=4).image
+    assert image.dtype == "uint8"
+    assert (from_tensor(image) == pixels).all()
+    assert from_tensor(call("read_image", name="p.png", width=128, height=64).image).shape == (64, 128, 3)
+    call("write_bytes", name="cut.png", data=buffer.getvalue()[:60])
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments", "error", "field"),
+    [
+        ("read_image", {"name": "t", "width": 8, "height": 8}, FailedPreconditionError, "name"),
+        ("read_image", {"name": "cut.gif", "width": 8, "height": 8}, DataLossError, "name"),
+        ("read_image", {"name": "cut.gif", "width": 0, "height": 8}, OutOfRangeError, "width"),
+        ("read_integer", {"name": "t"}, FailedPreconditionError, "name"),
+        ("read_text", {"name": "cut.gif"}, FailedPreconditionError, "name"),
+        ("write_integer", {"name": "n", "value": to_big_integer(1 << 4_000_000)}, OutOfRangeError, "value"),
+        ("write_text", {"name": "big", "text": "a" * (2**26 + 1)}, ResourceExhaustedError, "text"),
+        ("write_bytes", {"name": "big", "data": bytes(2**26 + 1)}, ResourceExhaustedError, "data"),
+    ],
+)
+def test_errors_name_the_argument(
+    call: Client, operation: str, arguments: dict[str, Any], error: type[FractosError], field: str
+) -> None:
+    call("write_text", name="t", text="text")
+    call("write_bytes", name="cut.gif", data=b"GIF89a\x10\0\x10\0\xff\xff")
+    with pytest.raises(error) as caught:
+        call(operation, **arguments)
+    assert caught.value.field == field
+    assert list(call("list").names) == ["cut.gif", "t"]
+
+
+def test_the_largest_value_may_be_written(call: Client, folder: Path) -> None:
+    call("write_bytes", name="big", data=bytes(2**26))
+    assert (folder / "admin" / "big").stat().st_size == 2**26
+
+
+def test_a_storage_node_loads_no_numpy() -> None:
+    """It has 70 MB."""
+    program = "import sys, Services.StorageNode.Storage_Adaptor.storage_adaptor; sys.exit('numpy' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])
