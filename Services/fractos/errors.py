@@ -9,7 +9,7 @@
     ├── PermissionDeniedError    PERMISSION_DENIED    outside what the caller may touch
     ├── FailedPreconditionError  FAILED_PRECONDITION  not in the present state; the message says what to do first
     ├── OutOfRangeError          OUT_OF_RANGE         well-formed, but beyond a bound that is named
-    ├── ResourceExhaustedError   RESOURCE_EXHAUSTED   a limit is reached; may work later
+    ├── ResourceExhaustedError   RESOURCE_EXHAUSTED   a limit is reached; may work later if retry_after_s is set
     ├── DeadlineExceededError    DEADLINE_EXCEEDED    not done in time
     ├── RunCancelledError        CANCELLED            someone asked to stop
     ├── UnavailableError         UNAVAILABLE          a node cannot be reached; may work later
@@ -51,7 +51,6 @@ class FractosError(Exception):
     """
 
     status: ClassVar[str] = "UNKNOWN"
-    retryable: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -68,6 +67,11 @@ class FractosError(Exception):
         self.definite = definite
         self.retry_after_s = retry_after_s
         self.context = context or Context()
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same call may succeed later."""
+        return False
 
     def __str__(self) -> str:
         """The message, and for a failed run a line each for where it failed, why, and where to read more."""
@@ -143,10 +147,14 @@ class OutOfRangeError(FractosError):
 
 
 class ResourceExhaustedError(FractosError):
-    """A limit is reached; the message names it."""
+    """A limit is reached; the message names it. Retryable if `retry_after_s` is set: a limit on how much at once passes."""
 
     status = "RESOURCE_EXHAUSTED"
-    retryable = True
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the limit is one that passes."""
+        return self.retry_after_s > 0
 
 
 class DeadlineExceededError(FractosError):
@@ -165,7 +173,11 @@ class UnavailableError(FractosError):
     """A node cannot be reached."""
 
     status = "UNAVAILABLE"
-    retryable = True
+
+    @property
+    def retryable(self) -> bool:
+        """It may be reached again later."""
+        return True
 
 
 class DataLossError(FractosError):

@@ -13,6 +13,7 @@ from Services.fractos.errors import (
     InternalError,
     NotFoundError,
     ResourceExhaustedError,
+    UnavailableError,
     error_of,
     failure_of,
 )
@@ -68,3 +69,10 @@ def test_grpc_statuses_carry_the_standard_details() -> None:
     assert (info.reason, info.metadata["node"]) == ("ResourceExhausted", "math-0")
     assert request.field_violations[0].field == "n"
     assert retry.retry_delay.ToMilliseconds() == 1500
+
+
+def test_only_what_passes_is_worth_another_try() -> None:
+    assert UnavailableError("gone").retryable
+    assert ResourceExhaustedError("full", retry_after_s=0.1).retryable
+    assert not ResourceExhaustedError("too large").retryable
+    assert not NotFoundError("missing").retryable

@@ -1,0 +1,130 @@
+"""`check`: whether a datacenter could start on this machine, one line for each thing it needs."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+from Services.datacenter import ensemble, layout
+from Services.datacenter.installation import find_installation, find_java
+from Services.fractos.config import CODE_ROOT, Configuration
+from Services.fractos.errors import FractosError
+
+OLDEST_PYTHON = (3, 10)
+OLDEST_JAVA = 8
+MODULES = (
+    "grpc",
+    "grpc_health",
+    "grpc_reflection",
+    "grpc_status",
+    "google.protobuf",
+    "kazoo",
+    "numpy",
+    "PIL",
+    "psutil",
+    "rich",
+)
+
+
+class CheckFailedError(Exception):
+    """What is wrong, and what to do."""
+
+
+def check(configuration: Configuration) -> Iterator[tuple[str, bool, str]]:
+    """Look at one thing after the other, giving for each its name, whether it is right, and what was found."""
+    looks: dict[str, Callable[[Configuration], str]] = {
+        "configuration": _configuration,
+        "Python": _python,
+        "packages": _packages,
+        "folders": _folders,
+        "address": _address,
+    }
+    if configuration.directory_kind == "zookeeper":
+        looks |= {"Java": _java, "ZooKeeper": _zookeeper, "ports": _ports}
+    for name, look in looks.items():
+        try:
+            yield name, True, look(configuration)
+        except (CheckFailedError, FractosError, OSError) as error:
+            yield name, False, str(error)
+
+
+def _configuration(configuration: Configuration) -> str:
+    names = ", ".join(node.name for node in configuration.nodes)
+    return f"{configuration.root}: {names}; directory {configuration.directory_kind}"
+
+
+def _python(_: Configuration) -> str:
+    if sys.version_info[:2] < OLDEST_PYTHON:
+        raise CheckFailedError(
+            f"{sys.executable} is {sys.version.split()[0]}; 3.10 or later is needed: make demo PYTHON=python3.12"
+        )
+    return f"{sys.version.split()[0]} at {sys.executable}"
+
+
+def _packages(configuration: Configuration) -> str:
+    """What nodes and launcher import is there; looked up, not imported."""
+    modules = MODULES + (("asyncinotify",) if sys.platform == "linux" else ())
+    modules += ("tensorflow",) if configuration.controller("cnn") else ()
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    if missing:
+        remedy = f"type `{sys.executable} -m pip install -r {CODE_ROOT / 'requirements.txt'}`"
+        raise CheckFailedError(f"{', '.join(missing)} missing; {remedy}")
+    return "complete"
+
+
+def _folders(configuration: Configuration) -> str:
+    folders = [configuration.root, configuration.logs_path, configuration.service_config_path]
+    if examples := layout.example_files(configuration):
+        folders.append(examples)
+    for folder in folders:
+        existing = next(one for one in (folder, *folder.parents) if one.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            raise CheckFailedError(f"{folder} cannot be written to or made; correct its permissions or the configuration")
+    return "writable"
+
+
+def _address(configuration: Configuration) -> str:
+    with socket.socket() as probe:
+        try:
+            probe.bind((configuration.grpc_ip, 0))
+        except OSError as error:
+            raise CheckFailedError(
+                f"[DataCenter] grpc_ip = {configuration.grpc_ip} is not an address of this host ({error.strerror}); correct it"
+            ) from error
+    return f"{configuration.grpc_ip} is an address of this host"
+
+
+def _java(_: Configuration) -> str:
+    java = find_java(os.environ)
+    answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30, check=False)
+    match = re.search(r'version "(?:1\.)?(\d+)', answer.stderr + answer.stdout)
+    if match is None:
+        raise CheckFailedError(f"{java} does not work: {(answer.stderr or answer.stdout).strip()}; set JAVA_HOME to another")
+    if int(match[1]) < OLDEST_JAVA:
+        raise CheckFailedError(f"{java} is Java {match[1]}; {OLDEST_JAVA} or later is needed: set JAVA_HOME")
+    return f"{match[1]} at {java}"
+
+
+def _zookeeper(configuration: Configuration) -> str:
+    return find_installation([configuration.root, CODE_ROOT], os.environ).place
+
+
+def _ports(configuration: Configuration) -> str:
+    servers = ensemble.read_servers(configuration.root)
+    running = ensemble.running_servers(configuration.root)
+    taken = ensemble.taken_ports(servers, running)
+    if taken and running:
+        raise CheckFailedError(
+            f"another program has {', '.join(taken)}, while {', '.join(running)} runs; type `down`, then `up`"
+        )
+    if taken:
+        return f"another program has {', '.join(taken)}: others will be chosen"
+    if not servers:
+        return "will be chosen at set-up"
+    state = f"{', '.join(running)} running" if running else "free"
+    return f"{', '.join(server.address for server in servers)} ({state})"

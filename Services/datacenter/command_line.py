@@ -1,0 +1,73 @@
+"""The command line of `run_datacenter.py`: commands, flags and their help."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+EXAMPLES = """\
+without a command: up
+
+  python3 run_datacenter.py --setup        make what the datacenter needs: ZooKeeper servers, sample pictures, a first model
+  python3 run_datacenter.py                start everything and return once it is ready
+  python3 Applications/image_prediction_application.py
+  python3 run_datacenter.py status
+  python3 run_datacenter.py logs storage-0 -f
+  python3 run_datacenter.py down
+
+data_center_setup.cfg says which nodes there are and explains its keys.
+"""
+
+
+def parse(arguments: Sequence[str], folder: Path) -> argparse.Namespace:
+    """Read a command line; `command` is the command, "setup" for --setup. Exits with status 2 and the usage if it is wrong."""
+    place = _shared()
+    place.add_argument("--path", type=Path, metavar="FOLDER", help="the datacenter's folder (default: the one of this program)")
+    choice = _shared()
+    choice.add_argument(
+        "--directory",
+        choices=["zookeeper", "files"],
+        help="how the nodes find one another, whatever the zookeeper keys in data_center_setup.cfg say",
+    )
+    start = _shared()
+    start.add_argument("--terminal", choices=["none"], help="where the nodes' output goes: none, to logs/ only (default)")
+    parser = argparse.ArgumentParser(
+        prog="run_datacenter.py",
+        description="Sets up, starts, watches and stops the datacenter.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[place, choice, start],
+    )
+    parser.add_argument("-s", "--setup", action="store_true", help="set up what is missing, without starting anything")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands.add_parser("up", parents=[place, choice, start], help="start the datacenter", description=UP)
+    commands.add_parser("down", parents=[place], help="stop it", description=DOWN)
+    status = commands.add_parser("status", parents=[place], help="what runs; exit code 1 if anything is not ready")
+    status.add_argument("--json", action="store_true", help="for programs")
+    log = commands.add_parser("logs", parents=[place], help="show the end of the logs")
+    log.add_argument("node", nargs="?", metavar="NODE", help="one node or ZooKeeper server (default: all nodes)")
+    log.add_argument("-f", "--follow", action="store_true", help="go on with what is added, until Ctrl-C")
+    commands.add_parser("check", parents=[place, choice], help="whether the datacenter could start here, and if not why")
+    commands.add_parser("demo", parents=[place, choice, start], help="start it, classify pictures, stop it")
+    train = commands.add_parser("train", parents=[place], help="train a model on pictures of two kinds")
+    train.add_argument(
+        "--dataset", type=Path, required=True, metavar="FOLDER", help="a folder with a folder of pictures per class"
+    )
+    train.add_argument(
+        "--model", default="default", metavar="NAME", help="which model to make or replace (default: %(default)s)"
+    )
+    options = parser.parse_args(arguments, argparse.Namespace(path=folder, directory=None, terminal="none"))
+    if options.setup and options.command:
+        parser.error(f"--setup is a command of its own; leave out {options.command!r} or --setup")
+    options.command = options.command or ("setup" if options.setup else "up")
+    return options
+
+
+UP = "Sets up what is missing, starts the ZooKeeper servers and every node, and returns once all are ready."
+DOWN = "Stops what `up` has started, and nothing else."
+
+
+def _shared() -> argparse.ArgumentParser:
+    """Flags for several commands. They have no defaults, which would overwrite what was given before the command."""
+    return argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)

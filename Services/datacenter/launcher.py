@@ -1,0 +1,138 @@
+"""Brings a datacenter up and takes it down again. The caller holds the launcher's lock."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Iterable
+
+from Services.datacenter import ensemble, layout, logs
+from Services.datacenter.observation import Observation, Observer
+from Services.datacenter.processes import Processes, is_server
+from Services.datacenter.screen import Screen
+from Services.datacenter.setup import set_up
+from Services.fractos.config import Configuration, NodeSettings, read_directory_record
+from Services.fractos.errors import ConfigurationError, UnavailableError
+
+LOOK_EVERY_S = 0.05
+PATIENCE_S = 5.0  # for a directory that should be there already
+SHOWN_LINES = 15  # of the log of a node that did not come up
+
+
+def up(configuration: Configuration, screen: Screen) -> Observation:
+    """Start what does not run yet, and return once every node of the plan is ready. Sets up what is missing.
+
+    If a node dies or is late, and at Ctrl-C, all that this call has started is stopped. Raises ConfigurationError if the
+    datacenter runs with the other kind of directory, and UnavailableError with the end of the log of what did not come up.
+    """
+    processes = Processes(layout.process_record(configuration))
+    _check_kind(configuration, processes)
+    set_up(configuration, screen)
+    before = observe(configuration)
+    if not _of_plan(configuration, before.unready):
+        screen.say(f"the datacenter in {configuration.root} is running already")
+        return before
+    missing = set(before.dead)
+    launch = processes.begin_launch()
+    try:
+        # All at once: a node tries again until ZooKeeper answers, and loading a model takes longer than electing a leader.
+        for server in ensemble.read_servers(configuration.root):
+            if server.name in missing:
+                processes.spawn(server.name, server.command, log=server.output, folder=server.folder)
+        for node in configuration.nodes:
+            if node.name in missing:
+                log = logs.node_log(configuration, node.name)
+                processes.spawn(node.name, node_command(configuration, node), log=log, folder=configuration.root)
+        with screen.watching() as show:
+            return asyncio.run(_until_ready(configuration, processes, show))
+    except BaseException:
+        processes.stop({launch})
+        raise
+
+
+def down(configuration: Configuration) -> list[str]:
+    """Stop what `up` has started, also if that launcher crashed, and return the names of what ran."""
+    return Processes(layout.process_record(configuration)).stop()
+
+
+def observe(configuration: Configuration) -> Observation:
+    """Look at the datacenter once."""
+
+    async def look() -> Observation:
+        processes = Processes(layout.process_record(configuration))
+        async with Observer(configuration, read_directory_record(configuration), processes) as observer:
+            return await observer.observe(PATIENCE_S)
+
+    return asyncio.run(look())
+
+
+def is_running(configuration: Configuration) -> bool:
+    """Whether anything that `up` has started lives."""
+    return bool(Processes(layout.process_record(configuration)).living())
+
+
+def as_running(configuration: Configuration) -> Configuration:
+    """The configuration with the kind of directory that the datacenter was last set up or started with."""
+    record = read_directory_record(configuration)
+    return configuration.with_directory("files" if record.kind == "files" else "zookeeper") if record else configuration
+
+
+def node_command(configuration: Configuration, node: NodeSettings) -> list[str]:
+    """The command line of a node."""
+    settings = configuration.controller(node.node_type)
+    command = [sys.executable, str(node.controller), "-n", node.name, "--path", str(configuration.root)]
+    command += ["--log", str(logs.node_log(configuration, node.name))]
+    if settings and settings.verbose:
+        command.append("-v")
+    if configuration.directory_kind == "zookeeper":
+        command.append("-z")
+    return command
+
+
+def _check_kind(configuration: Configuration, processes: Processes) -> None:
+    living, running = processes.living(), as_running(configuration).directory_kind
+    if living and running != configuration.directory_kind:
+        raise ConfigurationError(
+            f"this datacenter runs with directory {running!r} ({', '.join(living)}), but {configuration.directory_kind!r} is"
+            " asked for; stop it first: `python3 run_datacenter.py down`"
+        )
+
+
+async def _until_ready(configuration: Configuration, processes: Processes, show: Callable[[Observation], None]) -> Observation:
+    """Wait until every server and every node of the plan is ready, or one is dead or late."""
+    deadline = time.monotonic() + configuration.start_timeout_s
+    async with Observer(configuration, read_directory_record(configuration), processes) as observer:
+        while True:
+            observation = await observer.observe(LOOK_EVERY_S)
+            show(observation)
+            # A node that was started by hand may only seem dead, while the directory has not been read.
+            if dead := _of_plan(configuration, processes.names & set(observation.dead)):
+                code = processes.exit_code(dead[0])
+                how = "ended" if code is None else f"ended with exit code {code}"
+                raise UnavailableError(_failure(configuration, dead[0], f"{how} instead of becoming ready"))
+            late = _of_plan(configuration, observation.unready)
+            if not late:
+                return observation
+            if time.monotonic() > deadline:
+                what = f"did not become ready within start_timeout_s = {configuration.start_timeout_s:g} s"
+                raise UnavailableError(_failure(configuration, late[0], what))
+            await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _of_plan(configuration: Configuration, names: Iterable[str]) -> list[str]:
+    """Leave out the nodes that were started by hand: nobody waits for them."""
+    plan = {node.name for node in configuration.nodes}
+    return [name for name in names if name in plan or is_server(name)]
+
+
+def _failure(configuration: Configuration, name: str, what: str) -> str:
+    """Say which node or server did not come up, and what its logs end with."""
+    lines = [f"{name} {what}"]
+    for path in logs.logs_of(configuration, name):
+        lines.append(f"  the end of {path}:")
+        lines += [f"    {line}" for line in logs.tail(path, SHOWN_LINES)]
+    lines.append(
+        "  what was started has been stopped; mend the cause and try again (`python3 run_datacenter.py check` may help)"
+    )
+    return "\n".join(lines)

@@ -1,0 +1,52 @@
+"""One launcher at a time: the lock that every command that starts or stops something holds."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from Services.fractos.errors import FailedPreconditionError
+
+PATIENCE_S = 900.0  # longer than a first set-up with its training takes
+POLL_S = 0.1
+
+
+@contextmanager
+def exclusive(path: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock file `path`, waiting while another process holds it, which `say` is told once.
+
+    The kernel drops the lock with the process, however that dies. Raises FailedPreconditionError after 15 minutes.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A child must not keep the lock: descriptors opened by Python are closed when another program is executed.
+    with path.open("a+", encoding="ascii") as file:
+        _acquire(file.fileno(), path, say)
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def _acquire(descriptor: int, path: Path, say: Callable[[str], None]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    told = False
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = path.read_text(encoding="ascii") or "unknown"
+            if time.monotonic() > deadline:
+                raise FailedPreconditionError(
+                    f"another launcher (process {holder}) has been at work in this datacenter for {PATIENCE_S:.0f} s;"
+                    " wait for it or end it, then try again"
+                ) from error
+            if not told:
+                say(f"waiting for another launcher (process {holder}) that is at work in this datacenter")
+                told = True
+            time.sleep(POLL_S)
+        else:
+            return

@@ -1,0 +1,236 @@
+"""What there is to see of a datacenter at one moment: its nodes and ZooKeeper servers, and the state of each.
+
+A node is ready when the directory lists it and its gRPC health service says SERVING at the listed address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from types import TracebackType
+from typing import Any, Literal
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from Services.datacenter import ensemble
+from Services.datacenter.ensemble import Server
+from Services.datacenter.processes import ProcessEntry, Processes, is_server, pid_is_alive
+from Services.fractos.config import Configuration
+from Services.fractos.directory import open_directory
+from Services.fractos.directory.interface import Directory, DirectoryRecord, Member
+from Services.fractos.errors import UnavailableError
+
+State = Literal["starting", "ready", "stopping", "dead"]
+Health = Literal["serving", "not serving", "silent"]
+SERVER_ROLES = {"leader", "follower", "standalone"}  # of one that serves
+ANSWER_S = 2.0  # how long a node or a server may take to answer
+TRUST_S = 1.0  # how long a node that said SERVING is not asked again
+CHANNEL_OPTIONS = [("grpc.enable_http_proxy", 0)]
+
+
+@dataclass(frozen=True)
+class NodeStatus:
+    """One node: planned, started or listed. The fields are those of `status --json`."""
+
+    node: str
+    type: str
+    role: Literal["leader", "standby"]
+    state: State
+    address: str | None  # None: not listed
+    pid: int | None  # None: no process
+    log: str
+
+
+@dataclass(frozen=True)
+class ServerStatus:
+    """One ZooKeeper server. The fields are those of `status --json`."""
+
+    server: str
+    role: str  # "leader", "follower" or "standalone" when it serves, else "starting" or "dead"
+    address: str
+    pid: int | None  # None: no process
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A datacenter at one moment."""
+
+    nodes: tuple[NodeStatus, ...]
+    zookeeper: tuple[ServerStatus, ...]
+
+    @property
+    def unready(self) -> tuple[str, ...]:
+        """The names of the servers and nodes that are not ready."""
+        return (
+            *(server.server for server in self.zookeeper if server.role not in SERVER_ROLES),
+            *(node.node for node in self.nodes if node.state != "ready"),
+        )
+
+    @property
+    def dead(self) -> tuple[str, ...]:
+        """The names of the servers and nodes of which no process runs."""
+        return (
+            *(server.server for server in self.zookeeper if server.role == "dead"),
+            *(node.node for node in self.nodes if node.state == "dead"),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """What `status --json` prints."""
+        return asdict(self)
+
+
+class Observer:
+    """Observes one datacenter; an asynchronous context manager, since it keeps connections to it."""
+
+    def __init__(self, configuration: Configuration, record: DirectoryRecord | None, processes: Processes) -> None:
+        """Without a record of the directory, only processes are seen."""
+        self._configuration = configuration
+        self._record = record
+        self._processes = processes
+        self._servers = ensemble.read_servers(configuration.root) if record and record.kind == "zookeeper" else []
+        self._directory: Directory | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._served_at: dict[str, float] = {}  # member id → monotonic time
+
+    async def __aenter__(self) -> Observer:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._opening:
+            self._opening.cancel()
+            await asyncio.wait({self._opening})
+        if self._directory:
+            await self._directory.close()
+        await asyncio.gather(*(channel.close() for channel in self._channels.values()))
+
+    async def observe(self, patience_s: float) -> Observation:
+        """Look once, waiting for the directory at most `patience_s` if it has not been read yet."""
+        living = self._processes.living()
+        servers = await asyncio.gather(*(self._server_status(server, living) for server in self._servers))
+        members = await self._members(patience_s, reachable=not servers or any(one.role in SERVER_ROLES for one in servers))
+        healths = await asyncio.gather(*(self._health(member) for member in members))
+        return Observation(tuple(node_statuses(self._configuration, members, healths, living)), tuple(servers))
+
+    async def _server_status(self, server: Server, living: Mapping[str, ProcessEntry]) -> ServerStatus:
+        pid: int | None
+        if server.name in living:
+            pid = living[server.name].pid
+        else:
+            pid = ensemble.running_servers(self._configuration.root).get(server.name)  # started by hand
+        role = await _mode(server) if pid else "dead"
+        return ServerStatus(server.name, role, server.address, pid)
+
+    async def _members(self, patience_s: float, *, reachable: bool) -> tuple[Member, ...]:
+        """The nodes that are listed, once the directory has been read."""
+        if self._opening is None and self._record and reachable:
+            self._opening = asyncio.create_task(self._open(self._record))
+        if self._opening is None:
+            return ()
+        await asyncio.wait({self._opening}, timeout=patience_s)
+        if not self._opening.done():
+            return ()
+        if isinstance(self._opening.exception(), UnavailableError):
+            self._opening = None  # the servers went away meanwhile; the next look tries again
+            return ()
+        self._opening.result()
+        return self._directory.members() if self._directory else ()
+
+    async def _open(self, record: DirectoryRecord) -> None:
+        directory = open_directory(record)
+        try:
+            await directory.start()
+        except BaseException:
+            await directory.close()
+            raise
+        self._directory = directory
+
+    async def _health(self, member: Member) -> Health:
+        """What a node says of itself; asked again a second after it said SERVING."""
+        if time.monotonic() - self._served_at.get(member.id, -TRUST_S) < TRUST_S and pid_is_alive(member.pid):
+            return "serving"
+        channel = self._channels.get(member.address) or grpc.aio.insecure_channel(member.address, options=CHANNEL_OPTIONS)
+        self._channels[member.address] = channel
+        try:
+            stub: Any = health_pb2_grpc.HealthStub(channel)  # its methods are made at run time
+            answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=ANSWER_S)
+        except grpc.aio.AioRpcError:
+            return "silent"
+        if answer.status != health_pb2.HealthCheckResponse.SERVING:
+            return "not serving"
+        self._served_at[member.id] = time.monotonic()
+        return "serving"
+
+
+def node_statuses(
+    configuration: Configuration,
+    members: Iterable[Member],
+    healths: Iterable[Health],
+    living: Mapping[str, ProcessEntry],
+) -> list[NodeStatus]:
+    """Put together what the plan, the directory, the nodes themselves and the record of processes say.
+
+    Nodes of the plan come first, in its order, then others that are listed or run. `members` are sorted by type and sequence,
+    `healths` are theirs. Pure but for asking whether a listed process id lives.
+    """
+    listed = {}
+    for one, its_health in zip(members, healths, strict=True):
+        # The entry of a process that died may stay for some seconds; another node may have its address by now.
+        if (living[one.name].pid if one.name in living else one.pid) == one.pid:
+            listed[one.name] = one, its_health
+    types = {node.name: node.node_type for node in configuration.nodes}
+    types |= {name: name.rpartition("-")[0] for name in living if not is_server(name)}
+    types |= {name: member.node_type for name, (member, _) in listed.items()}
+    serving = [member for member, health in listed.values() if health == "serving"]
+    leaders = {member.node_type: member.name for member in reversed(serving)}  # the lowest sequence of those that can be used
+    statuses = []
+    for name, node_type in types.items():
+        member, health = listed.get(name, (None, None))
+        pid = living[name].pid if name in living else member.pid if member and pid_is_alive(member.pid) else None
+        statuses.append(
+            NodeStatus(
+                node=name,
+                type=node_type,
+                role="leader" if leaders.get(node_type) == name else "standby",
+                state=_state(pid, health),
+                address=member.address if member else None,
+                pid=pid,
+                log=str(configuration.logs_path / f"{name}.log") if member is None else member.log,
+            )
+        )
+    return statuses
+
+
+def _state(pid: int | None, health: Health | None) -> State:
+    """The state of a node with that process, if it has one, that answers `health`, if it is listed."""
+    if pid is None:
+        return "dead"
+    if health == "serving":
+        return "ready"
+    # Nodes are listed just before they serve, and say NOT_SERVING when they begin to stop.
+    return "stopping" if health == "not serving" else "starting"
+
+
+async def _mode(server: Server) -> str:
+    """A running server's role, or "starting" while it does not serve."""
+    try:
+        answer = await asyncio.wait_for(_ask(server, b"srvr"), ANSWER_S)
+    except (OSError, asyncio.TimeoutError):
+        return "starting"
+    modes = [line.removeprefix("Mode: ") for line in answer.splitlines() if line.startswith("Mode: ")]
+    return modes[0] if modes else "starting"
+
+
+async def _ask(server: Server, word: bytes) -> str:
+    """Ask one of ZooKeeper's four-letter words."""
+    reader, writer = await asyncio.open_connection(ensemble.HOST, server.ports.client)
+    try:
+        writer.write(word)
+        return (await reader.read()).decode()
+    finally:
+        writer.close()

@@ -1,0 +1,82 @@
+"""What the launcher shows: lines, tables and progress, live on a terminal and as plain lines anywhere else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from Services.datacenter.observation import Observation
+
+COLOURS = {"ready": "green", "starting": "yellow", "stopping": "yellow", "dead": "red"}
+PIPED_WIDTH = 200  # columns; no address is cut where there is no terminal
+
+
+class Screen:
+    """The standard output. Programs that read it get plain lines."""
+
+    def __init__(self) -> None:
+        terminal = sys.stdout.isatty()
+        self._console = Console(width=None if terminal else PIPED_WIDTH, highlight=False, soft_wrap=not terminal)
+
+    def say(self, text: str) -> None:
+        """Print one message."""
+        self._console.print(text, markup=False)
+
+    def table(self, observation: Observation) -> None:
+        """Print the table of nodes and servers."""
+        self._console.print(_table(observation))
+
+    @contextmanager
+    def watching(self) -> Iterator[Callable[[Observation], None]]:
+        """Show how a datacenter comes up: call what this gives with every observation."""
+        began = time.monotonic()
+        if self._console.is_terminal:
+            with Live(console=self._console, transient=True, auto_refresh=False) as live:
+                yield lambda observation: live.update(_table(observation), refresh=True)
+        else:
+            shown: dict[str, str] = {}
+            yield lambda observation: self._tell(observation, shown, began)
+
+    @contextmanager
+    def steps(self, title: str) -> Iterator[Callable[[int, int, str], None]]:
+        """Show the progress of a task: call what this gives with the steps done, all steps and how it stands."""
+        if self._console.is_terminal:
+            columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+            with Progress(*columns, TextColumn("{task.fields[note]}"), console=self._console) as progress:
+                task = progress.add_task(title, total=None, note="")
+                yield lambda done, total, note: progress.update(task, completed=done, total=total, note=note)
+        else:
+            self.say(f"{title} ...")
+            yield lambda done, total, note: self.say(f"{title}: {done}/{total} {note}".rstrip())
+
+    def _tell(self, observation: Observation, shown: dict[str, str], began: float) -> None:
+        """Print a line for each node and server whose state is another than `shown`, which it brings up to date."""
+        states = [(server.server, server.role, server.address) for server in observation.zookeeper]
+        states += [(node.node, node.state, node.address or "") for node in observation.nodes]
+        for name, state, address in states:
+            if shown.get(name) != state and state not in {"dead", "starting"}:
+                self.say(f"{time.monotonic() - began:5.1f} s  {name} is {state} at {address}")
+            shown[name] = state
+
+
+def _table(observation: Observation) -> Table:
+    table = Table("node", "type", "role", "state", "address", "pid", box=None, pad_edge=False, header_style="bold")
+    for server in observation.zookeeper:
+        state = server.role if server.role in COLOURS else "ready"
+        role = "" if server.role in COLOURS else server.role
+        table.add_row(server.server, "zookeeper", role, _coloured(state), server.address, str(server.pid or "-"))
+    for node in observation.nodes:
+        role = node.role if node.state == "ready" else ""
+        table.add_row(node.node, node.type, role, _coloured(node.state), node.address or "-", str(node.pid or "-"))
+    return table
+
+
+def _coloured(state: str) -> str:
+    return f"[{COLOURS[state]}]{state}[/]"

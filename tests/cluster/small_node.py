@@ -1,0 +1,64 @@
+"""A node for the tests of the launcher: a real gRPC server that lists itself and serves health, without a device.
+
+Says `--fail` in the environment variable SMALL_NODE_FAIL (a node's name) to end at once, and SMALL_NODE_HANG to start never.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+import uuid
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health
+
+from Services.fractos.config import load, read_directory_record
+from Services.fractos.directory import open_directory
+
+
+async def live(name: str, root: Path, log: str) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    configuration = load(root)
+    record = read_directory_record(configuration)
+    assert record
+    server = grpc.aio.server()
+    servicer = health.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    await servicer.set("", health_pb2.HealthCheckResponse.SERVING)
+    directory = open_directory(record)
+    await directory.start(60)
+    node_type, _, index = name.rpartition("-")
+    address = f"127.0.0.1:{port}"
+    await directory.register(node_type, int(index), id=str(uuid.uuid4()), address=address, pid=os.getpid(), log=log)
+    print(f"{name} serves at {address}", flush=True)
+    await stop.wait()
+    await directory.close()
+    await server.stop(0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("-n", dest="name", required=True)
+    parser.add_argument("--path", type=Path, required=True)
+    parser.add_argument("--log", required=True)
+    parser.add_argument("-v", action="store_true")
+    parser.add_argument("-z", action="store_true")
+    options = parser.parse_args()
+    if os.environ.get("SMALL_NODE_FAIL") == options.name:
+        sys.exit(f"{options.name} was told to fail")
+    if os.environ.get("SMALL_NODE_HANG") == options.name:
+        signal.pause()
+    asyncio.run(live(options.name, options.path, options.log))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""The command line, the start with a Python that lacks packages, and what the log commands show."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from Services.datacenter.command_line import parse
+from Services.datacenter.logs import choose_logs, show_logs
+from Services.fractos.config import CODE_ROOT, Configuration, load
+from Services.fractos.errors import NotFoundError
+
+HERE = Path("/datacenter")
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("", "up"),
+        ("--setup", "setup"),
+        ("-s", "setup"),
+        ("--terminal none", "up"),
+        ("up", "up"),
+        ("down", "down"),
+        ("check", "check"),
+    ],
+)
+def test_a_command_line_names_its_command(line: str, command: str) -> None:
+    assert parse(line.split(), HERE).command == command
+
+
+@pytest.mark.parametrize("line", ["--path /x up", "up --path /x", "--path /y up --path /x", "--setup --path /x"])
+def test_flags_count_before_and_after_the_command(line: str) -> None:
+    assert parse(line.split(), HERE).path == Path("/x")
+
+
+def test_what_is_not_given_has_its_default() -> None:
+    options = parse(["up"], HERE)
+    assert (options.path, options.directory, options.terminal) == (HERE, None, "none")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("--setup up", "--setup is a command of its own"),
+        ("dwon", "invalid choice: 'dwon'"),
+        ("up --directory etcd", "invalid choice: 'etcd'"),
+        ("train", "--dataset"),
+        ("status --follow", "unrecognized arguments"),
+    ],
+)
+def test_a_wrong_command_line_is_said_with_exit_code_2(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse(line.split(), HERE)
+    assert caught.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["", "up", "down", "status", "logs", "check", "demo", "train"])
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse([*command.split(), "--help"], HERE)
+    assert caught.value.code == 0
+    assert f"usage: run_datacenter.py{' ' if command else ''}{command}" in capsys.readouterr().out
+
+
+@pytest.fixture
+def configuration(tmp_path: Path) -> Configuration:
+    (tmp_path / "data_center_setup.cfg").write_text(
+        "[DataCenter]\n[Controllers]\ncontroller_names = math_controller\n[math_controller]\npaths_to_controller = node.py\n"
+    )
+    (tmp_path / "node.py").touch()
+    (tmp_path / "logs").mkdir()
+    return load(tmp_path)
+
+
+def test_the_end_of_a_log_is_shown_and_several_are_told_apart(configuration: Configuration) -> None:
+    (configuration.logs_path / "math-0.log").write_text("".join(f"line {number}\n" for number in range(200)))
+    shown: list[str] = []
+    show_logs(choose_logs(configuration, "math-0"), follow=False, write=shown.append)
+    assert shown == [f"line {number}" for number in range(150, 200)]
+    (configuration.logs_path / "storage-0.log").write_text("only one\n")
+    shown.clear()
+    show_logs(choose_logs(configuration, None), follow=False, write=shown.append)
+    assert shown[-2:] == ["math-0    | line 199", "storage-0 | only one"]
+
+
+def test_what_is_added_to_a_log_is_shown_line_by_line_also_when_it_begins_anew(configuration: Configuration) -> None:
+    log = configuration.logs_path / "math-0.log"
+    log.write_text("first\n")
+    shown: list[str] = []
+    steps: Iterator[Callable[[], object]] = itertools.chain(
+        [
+            lambda: log.write_text("first\nsecond\nhal"),
+            lambda: log.write_text("first\nsecond\nhalf\n"),
+            lambda: log.write_text("new\n"),
+        ],
+        itertools.repeat(lambda: None),
+    )
+
+    def write(line: str) -> None:
+        shown.append(line)
+        if line == "new":
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("time.sleep", lambda _: next(steps)())
+        show_logs({"math-0": log}, follow=True, write=write)
+    assert shown == ["first", "second", "half", "new"]
+
+
+def test_an_unknown_log_names_those_that_are_near(configuration: Configuration) -> None:
+    with pytest.raises(NotFoundError, match="start the datacenter"):
+        choose_logs(configuration, None)
+    (configuration.logs_path / "math-0.log").touch()
+    with pytest.raises(NotFoundError, match="there are math-0"):
+        choose_logs(configuration, "math0")
+
+
+SCRIPT = """
+import sys
+try:
+    import package_of_the_project
+except ModuleNotFoundError:
+    import pathlib, runpy
+    runpy.run_path(str(pathlib.Path(__file__).resolve().parent / "Services/fractos/bootstrap.py"))
+print("ran", *sys.argv[1:])
+"""
+
+
+def run_script(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script of a project in `folder` with a Python that has no packages."""
+    (folder / "script.py").write_text(SCRIPT)
+    (folder / "Services/fractos").mkdir(parents=True, exist_ok=True)
+    shutil.copy(CODE_ROOT / "Services/fractos/bootstrap.py", folder / "Services/fractos")
+    base = os.path.realpath(sys.executable)
+    return subprocess.run([base, "-S", str(folder / "script.py"), "a b"], capture_output=True, text=True, check=False)
+
+
+def make_environment(folder: Path) -> Path:
+    """A .venv as `python -m venv` makes it; returns where its packages lie."""
+    base = Path(os.path.realpath(sys.executable))
+    (folder / ".venv/bin").mkdir(parents=True)
+    (folder / ".venv/bin/python").symlink_to(base)
+    (folder / ".venv/pyvenv.cfg").write_text(f"home = {base.parent}\ninclude-system-site-packages = false\n")
+    packages = folder / ".venv" / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+    packages.mkdir(parents=True)
+    return packages
+
+
+def test_without_an_environment_a_script_says_what_to_type(tmp_path: Path) -> None:
+    done = run_script(tmp_path)
+    assert done.returncode == 1
+    assert "package_of_the_project" in done.stderr
+    assert "make demo" in done.stderr
+    assert "pip install -r requirements.txt" in done.stderr
+
+
+def test_a_script_starts_again_in_the_environment(tmp_path: Path) -> None:
+    (make_environment(tmp_path) / "package_of_the_project.py").touch()
+    done = run_script(tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ran a b\n", "")
+
+
+def test_an_import_that_fails_in_the_environment_stays_visible(tmp_path: Path) -> None:
+    make_environment(tmp_path)
+    done = run_script(tmp_path)
+    assert done.returncode == 1
+    assert "No module named 'package_of_the_project'" in done.stderr
+    assert "Traceback" in done.stderr
+
+
+def test_an_environment_that_is_broken_makes_no_loop(tmp_path: Path) -> None:
+    make_environment(tmp_path)
+    (tmp_path / ".venv/pyvenv.cfg").unlink()  # now its python is just another name of the first
+    done = run_script(tmp_path)
+    assert done.returncode == 1
+    assert "No module named 'package_of_the_project'" in done.stderr
