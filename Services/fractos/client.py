@@ -7,6 +7,7 @@ with connect() as datacenter:
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 import uuid
@@ -26,21 +27,22 @@ from Services.fractos.result import Hop, Result, make_trail
 from Services.fractos.session import Loop, Outcome, Session
 
 DEFAULT_TIMEOUT_S = 30.0
+DIRECTORY_TIMEOUT_S = 5.0
 ANSWER_GRACE_S = 5.0  # the application node answers by the run's deadline; this much later it has to be gone
 
 T = TypeVar("T")
 
 
 def connect(path: str | Path | None = None) -> Datacenter:
-    """Connect to a running datacenter: the one in folder `path`; by default that of the running script, else of the
-    working directory, else the one that this package belongs to.
+    """Connect to a running datacenter: the one in folder `path`; by default the one that the environment variable MOCKDC_PATH
+    names, else that of the running script, else of the working directory, else the one that this package belongs to.
 
     Raises ConfigurationError if there is no datacenter there, UnavailableError if it does not answer.
     """
     configuration = load(find_root(Path(path)) if path is not None else _default_root())
     record = read_directory_record(configuration)
     if record is None:
-        raise UnavailableError(f"the datacenter in {configuration.root} is not running; start it: python3 run_datacenter.py")
+        raise UnavailableError(f"the datacenter in {configuration.root} was never started; type: python3 run_datacenter.py")
     return Datacenter(configuration, record)
 
 
@@ -146,7 +148,7 @@ class Datacenter:
         """Connect to the first application node that answers, in the order in which they lead."""
         directory = open_directory(self._record)
         try:
-            await directory.start()
+            await directory.start(DIRECTORY_TIMEOUT_S)
             nodes = [member for member in directory.members() if member.node_type == "application"]
         finally:
             await directory.close()
@@ -166,12 +168,14 @@ async def _first_that_answers(nodes: list[Member], record: DirectoryRecord) -> S
             reasons.append(f"{node.name}: {error.message}")
     raise UnavailableError(
         f"no application node of datacenter {record.datacenter!r} answers ({'; '.join(reasons) or 'none is listed'});"
-        " see `python3 run_datacenter.py status`"
+        " is it running? Start it: python3 run_datacenter.py"
     )
 
 
 def _default_root() -> Path:
-    """The datacenter of the running script, else of the working directory, else of this package."""
+    """The datacenter that MOCKDC_PATH names, else that of the running script, of the working directory, of this package."""
+    if named := os.environ.get("MOCKDC_PATH"):
+        return find_root(Path(named))
     for start in (Path(sys.argv[0] or "."), Path.cwd()):
         try:
             return find_root(start)

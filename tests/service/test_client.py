@@ -205,7 +205,7 @@ def test_connecting_to_nothing_says_what_to_do(tmp_path: Path, nodes: Nodes) -> 
     with pytest.raises(ConfigurationError, match=r"data_center_setup\.cfg"):
         connect(tmp_path)
     (tmp_path / "data_center_setup.cfg").write_text((nodes.root / "data_center_setup.cfg").read_text())
-    with pytest.raises(UnavailableError, match="is not running"):
+    with pytest.raises(UnavailableError, match="was never started"):
         connect(tmp_path)
 
 

@@ -80,8 +80,8 @@ WRONG: list[tuple[Callable[[TaskGraph], object], str]] = [
     (lambda g: g.math.factorial(n=3).valve, "did you mean value"),
     (lambda g: g.math.factorial(n=TaskGraph("other").math.factorial(n=1).value), "belongs to graph 'other'"),
     (lambda g: g.math.factorial(n=3, after=[TaskGraph("other").math.factorial(n=1)]), "belongs to graph 'other'"),
-    (lambda g: g.math.factorial(n=3, after=["x"]), "is not a step"),
-    (lambda g: g.output("x"), "is not a step"),
+    (lambda g: g.math.factorial(n=3, after=["x"]), "is not a step"),  # type: ignore[list-item]
+    (lambda g: g.output("x"), "is not a step"),  # type: ignore[arg-type]
     (lambda g: g.node("math1"), "not the name of a node"),
     (lambda g: g.node("mth-1"), "did you mean math"),
     (lambda g: g.node("math-01"), "not the name of a node"),
