@@ -304,26 +304,27 @@ class Engine:
         member = self.placement.suspect(event.address, now)
         name = member.name if member else event.address
         for frame in event.unsent:
-            # Certainly not received, so a Request may take another way, and anything else may be sent again.
+            # Certainly not received, so a Request may take another way.
             if frame.HasField("request"):
                 self._route(frame, now, trusted_only=True)
             else:
                 self._emit(Log(logging.WARNING, f"{name} cannot be reached; dropped its {frame.WhichOneof('body')}"))
         for frame in event.unknown:
-            if frame.HasField("request"):
-                step = frame.request.steps[0].operation
-                self._fail(
-                    frame.request,
-                    UnavailableError(
-                        f"the channel to {name} broke before it acknowledged {step}: nobody knows whether it was done",
-                        definite=False,
-                    ),
-                )
-            else:
+            if not frame.HasField("request"):
                 # Completions and Finished may come twice: the home takes the first, a ledger forgets once.
                 self._emit(SendFrame(event.address, frame))
+            elif self._may_be_repeated(frame.request):
+                # If the node did go on with it, the next nodes' ledgers drop what comes a second time.
+                self._route(frame, now, trusted_only=True)
+            else:
+                lost = f"the channel to {name} broke before it acknowledged {frame.request.steps[0].operation}"
+                self._fail(frame.request, UnavailableError(f"{lost}: nobody knows whether it was done", definite=False))
         if self.runs is not None and member is not None:
             self.runs.on_node_lost(member, now)
+
+    def _may_be_repeated(self, request: fractos_pb2.Request) -> bool:
+        operations = (self._catalogue.get(step.operation) for step in request.steps)
+        return all(operation is not None and operation.repeatable for operation in operations)
 
     def _on_members_changed(self, event: MembersChanged, now: float) -> None:
         for member in self.placement.update(event.members):

@@ -75,22 +75,59 @@ def test_random_graphs_answer_right_and_once(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_run_is_answered_once_although_a_leader_crashes(seed: int) -> None:
-    world = World(seed, application=1, math=3)
+    world = World(seed, application=1, math=3, storage=1)
     run_ids = []
     for index in range(60):
         if index == 20:
             world.crash("math-0")
-        run_ids.append(world.submit(chain(4)))
+        graph = chain(4)
+        graph.storage.write_integer(client_id="admin", name=f"{index}", value=graph.steps[-1].value)
+        run_ids.append(world.submit(graph))
         world.run(0.001)
     world.run(40.0)
     for run_id in run_ids:
         failure = world.result(run_id).failure
         assert failure.status in ("", "UNAVAILABLE"), failure.message
         assert not failure.definite
-    # Those submitted after the crash was noticed find the standby, long before the directory drops the dead node.
-    assert all(integer(world.result(run_id), 3) == 16 for run_id in run_ids[25:])
+    # Those submitted after the crash find the standby at once, long before the directory drops the dead node.
+    assert all(integer(world.result(run_id), 3) == 16 for run_id in run_ids[20:])
+    # What was on its way to the dead node may be done by another one too; no node does a step twice.
     assert len(world.executed) == len(set(world.executed))
+    assert len(world.files.writes) == len(set(world.files.writes))
     assert_nothing_left(world)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_may_not_be_repeated_is_done_once_or_reported(seed: int) -> None:
+    world = World(seed, application=1, cnn=2)
+    run_ids = []
+    for index in range(30):
+        if index == 15:
+            world.crash("cnn-0")
+        graph = TaskGraph("train")
+        graph.cnn.train(model=f"m{index}")
+        run_ids.append(world.submit(graph))
+        world.run(0.0005)
+    world.run(40.0)
+    done = [key[0] for _, key in world.executed]
+    assert len(done) == len(set(done))
+    failures = [world.result(run_id).failure for run_id in run_ids]
+    assert {failure.status for failure in failures} <= {"", "UNAVAILABLE"}
+    assert all("nobody knows" in failure.message and not failure.definite for failure in failures if failure.status)
+    assert_nothing_left(world)
+
+
+def test_a_run_in_the_hands_of_a_node_that_crashes_fails_within_a_second() -> None:
+    world = World(1, application=1, math=2)
+    world.device_s = 100.0
+    run_id = world.submit(chain(1))
+    world.run(1.0)
+    assert not world.results[run_id]
+    world.crash("math-0")
+    world.run(1.0)
+    failure = world.result(run_id).failure
+    assert (failure.status, failure.definite) == ("UNAVAILABLE", False)
+    assert "math-0 died" in failure.message
 
 
 def test_a_standby_may_crash_without_any_run_noticing() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from protos import application_pb2, fractos_pb2, math_pb2, storage_pb2
+from protos import application_pb2, cnn_pb2, fractos_pb2, math_pb2, storage_pb2
 from Services.ComputationalNodes.MathCompute.Math_Adaptor.math_adaptor import MathAdaptor
 from Services.fractos.directory.interface import Member
 from Services.fractos.engine import Engine, Limits
@@ -98,11 +98,12 @@ class World:
         """`counts` is how many nodes of each type there are, for example `math=2`."""
         self.random = random.Random(seed)
         self.now = START
+        self.device_s = 0.001  # how long a device call takes on average
         self.files = Files()
         self.nodes: dict[str, SimulatedNode] = {}
         self.results: dict[bytes, list[application_pb2.RunResult]] = defaultdict(list)
         self.refusals: dict[bytes, FractosError] = {}
-        self.executed: list[WorkKey] = []
+        self.executed: list[tuple[str, WorkKey]] = []  # by which node
         self.frames: list[tuple[str, str, str]] = []  # (from, to, kind)
         self._catalogue = default_catalogue()
         self._math = MathAdaptor(self._catalogue)
@@ -182,7 +183,7 @@ class World:
             case SendFrame(address, frame):
                 self._send(name, address, frame.SerializeToString())
             case CallDevice():
-                self._after(self.random.expovariate(1000), lambda: self._call_device(node, effect))
+                self._after(self.random.expovariate(1 / self.device_s), lambda: self._call_device(node, effect))
             case DropCalls(run_id):
                 node.dropped.add(run_id)
             case Wake(at):
@@ -227,7 +228,7 @@ class World:
         if self.nodes.get(name) is not node or call.key[0] in node.dropped:
             return
         started_at = self.now
-        self.executed.append(call.key)
+        self.executed.append((name, call.key))
         try:
             response = self._respond(call)
         except FractosError as error:
@@ -238,6 +239,8 @@ class World:
     def _respond(self, call: CallDevice) -> Message:
         if call.operation.node_type == "storage":
             return self.files.call(call.operation.name, call.request)
+        if call.operation.path == "cnn.train":  # the one operation that may not be repeated
+            return cnn_pb2.TrainResponse()
         return self._math.call(call.operation, call.request)
 
 

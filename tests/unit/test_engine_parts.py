@@ -46,6 +46,7 @@ class TestLedger:
         arrived = ledger.admit(request(5, needs=2, sender=2))
         assert arrived is not None
         assert {one.sender for one in arrived} == {1, 2}
+        assert ledger.admit(request(5, needs=2, sender=1)) is None
         assert ledger.admit(request(5, needs=2, sender=2)) is None
 
     def test_what_arrives_after_the_end_does_nothing_even_if_nothing_came_before(self) -> None:

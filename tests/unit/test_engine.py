@@ -1,0 +1,157 @@
+"""The engine, one event at a time: what it asks for, and what it leaves alone."""
+
+from __future__ import annotations
+
+from protos import fractos_pb2, math_pb2
+from Services.fractos.directory.interface import Member
+from Services.fractos.engine import SMALL_OUTPUT_BYTES, Engine
+from Services.fractos.events import (
+    CallDevice,
+    DeviceDone,
+    DropCalls,
+    Effect,
+    FrameReceived,
+    LinkLost,
+    MembersChanged,
+    SendFrame,
+)
+from Services.fractos.graph import TaskGraph, default_catalogue
+from Services.fractos.ledger import CLOCK_BOUND_S
+from Services.fractos.placement import Identity
+from Services.fractos.plan import MAX_VALUE_BYTES, make_plan
+from Services.fractos.values import to_big_integer
+
+NOW = 1000.0
+DEADLINE = NOW + 30
+MEMBERS = tuple(
+    Member(name.partition("-")[0], name, f"id {name}", index, f"at {name}", 1, "", 0.0)
+    for index, name in enumerate(("application-0", "math-0", "math-1", "storage-0"))
+)
+
+
+def engine(name: str = "math-0") -> Engine:
+    made = Engine(Identity(name.partition("-")[0], name, f"at {name}", "its.log"), default_catalogue())
+    made.handle(MembersChanged(MEMBERS), NOW)
+    return made
+
+
+def arriving(graph: TaskGraph) -> FrameReceived:
+    """The first Request of a run of this graph."""
+    request = fractos_pb2.Request.FromString(make_plan(graph.serialized(), default_catalogue()).openings[0])
+    request.run_id, request.attempt, request.deadline, request.home = b"r" * 16, 1, DEADLINE, "at application-0"
+    return FrameReceived(fractos_pb2.Frame(request=request))
+
+
+def one_step() -> TaskGraph:
+    graph = TaskGraph("one step")
+    graph.math.power(base=2, exponent=3)
+    return graph
+
+
+def call(effects: list[Effect]) -> CallDevice:
+    (only,) = [effect for effect in effects if isinstance(effect, CallDevice)]
+    return only
+
+
+def sent(effects: list[Effect]) -> list[SendFrame]:
+    return [effect for effect in effects if isinstance(effect, SendFrame)]
+
+
+def done(asked: CallDevice, value: int = 8) -> DeviceDone:
+    return DeviceDone(asked.key, math_pb2.PowerResponse(value=to_big_integer(value)), None, NOW + 1, NOW + 2)
+
+
+def test_a_request_becomes_a_device_call_and_then_a_completion() -> None:
+    node = engine()
+    asked = call(node.handle(arriving(one_step()), NOW))
+    assert (asked.operation.path, asked.deadline) == ("math.power", DEADLINE)
+    assert asked.request == math_pb2.PowerRequest(base=to_big_integer(2), exponent=to_big_integer(3))
+    (answer,) = sent(node.handle(done(asked), NOW + 2))
+    assert answer.address == "at application-0"
+    (hop,) = answer.frame.completion.trail
+    assert (hop.node, hop.received_at, hop.started_at, hop.finished_at) == ("math-0", NOW, NOW + 1, NOW + 2)
+    assert math_pb2.PowerResponse.FromString(hop.output).value == to_big_integer(8)
+    assert node.waiting() == 0
+
+
+def test_a_request_past_its_deadline_is_answered_but_not_done_and_later_not_even_answered() -> None:
+    (answer,) = sent(engine().handle(arriving(one_step()), DEADLINE + 0.1))
+    assert answer.frame.completion.failure.status == "DEADLINE_EXCEEDED"
+    assert sent(engine().handle(arriving(one_step()), DEADLINE + CLOCK_BOUND_S + 0.1)) == []
+
+
+def test_what_the_device_finishes_after_the_end_of_the_run_goes_nowhere() -> None:
+    node = engine()
+    asked = call(node.handle(arriving(one_step()), NOW))
+    finished = fractos_pb2.Finished(runs=[fractos_pb2.FinishedRun(run_id=b"r" * 16, deadline=DEADLINE)])
+    assert node.handle(FrameReceived(fractos_pb2.Frame(finished=finished)), NOW + 1) == []
+    assert node.handle(done(asked), NOW + 2) == []
+
+
+def test_a_stopped_run_drops_its_calls() -> None:
+    node = engine()
+    node.handle(arriving(one_step()), NOW)
+    finished = fractos_pb2.Finished(runs=[fractos_pb2.FinishedRun(run_id=b"r" * 16, deadline=DEADLINE, drop=True)])
+    assert node.handle(FrameReceived(fractos_pb2.Frame(finished=finished)), NOW + 1) == [DropCalls(b"r" * 16)]
+    assert node.waiting() == 0
+    assert sent(node.handle(arriving(one_step()), NOW + 2)) == []
+
+
+def test_a_step_of_another_type_is_unimplemented() -> None:
+    (answer,) = sent(engine("storage-0").handle(arriving(one_step()), NOW))
+    failure = answer.frame.completion.failure
+    assert (failure.status, failure.node, failure.log_file) == ("UNIMPLEMENTED", "storage-0", "its.log")
+
+
+def test_arguments_that_do_not_parse_fail_the_run() -> None:
+    event = arriving(one_step())
+    event.frame.request.bound = b"\xff\xff"
+    (answer,) = sent(engine().handle(event, NOW))
+    assert answer.frame.completion.failure.status == "INVALID_ARGUMENT"
+
+
+def test_large_outputs_go_home_only_if_asked_for_and_never_onward() -> None:
+    for asked_for in (False, True):
+        graph = TaskGraph("large")
+        big = graph.math.power(base=2, exponent=3)
+        graph.node("math-1").shift_left(value=big.value, bits=1)
+        if asked_for:
+            graph.output(big)
+        node = engine()
+        asked = call(node.handle(arriving(graph), NOW))
+        frames = sent(node.handle(done(asked, 1 << (8 * SMALL_OUTPUT_BYTES)), NOW))
+        onward = frames[-1].frame.request
+        assert frames[-1].address == "at math-1"
+        assert not onward.trail[0].HasField("output")
+        assert len(onward.bound) > SMALL_OUTPUT_BYTES
+        completions = [frame.frame.completion for frame in frames[:-1]]
+        assert [len(completion.trail[-1].output) > SMALL_OUTPUT_BYTES for completion in completions] == [True] * asked_for
+
+
+def test_a_response_beyond_the_limit_fails_and_names_it() -> None:
+    node = engine("storage-0")
+    graph = TaskGraph("huge")
+    graph.storage.read_bytes(client_id="a", name="b")
+    asked = call(node.handle(arriving(graph), NOW))
+    response = asked.operation.response_class(data=bytes(MAX_VALUE_BYTES + (1 << 20)))
+    (answer,) = sent(node.handle(DeviceDone(asked.key, response, None, NOW, NOW), NOW))
+    assert answer.frame.completion.failure.status == "RESOURCE_EXHAUSTED"
+    assert str(MAX_VALUE_BYTES) in answer.frame.completion.failure.message
+
+
+def test_unsent_requests_take_another_way_and_completions_are_sent_again_if_their_fate_is_unknown() -> None:
+    node = engine("storage-0")
+    request = arriving(one_step()).frame
+    (again,) = sent(node.handle(LinkLost("at math-0", [], [request]), NOW))
+    assert again.address == "at math-1"
+    completion = fractos_pb2.Frame(completion=fractos_pb2.Completion(run_id=b"r"))
+    assert sent(node.handle(LinkLost("at application-0", [completion], []), NOW)) == [SendFrame("at application-0", completion)]
+    assert sent(node.handle(LinkLost("at application-0", [], [completion]), NOW)) == []
+
+
+def test_a_pinned_request_that_could_not_be_sent_fails() -> None:
+    graph = TaskGraph("pinned")
+    graph.node("math-0").power(base=2, exponent=3)
+    (answer,) = sent(engine("storage-0").handle(LinkLost("at math-0", [], [arriving(graph).frame]), NOW))
+    assert answer.frame.completion.failure.status == "UNAVAILABLE"
+    assert "math-0" in answer.frame.completion.failure.message
