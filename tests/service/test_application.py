@@ -99,7 +99,7 @@ def test_bad_submissions_are_refused(
     with pytest.raises(grpc.RpcError) as caught:
         application.Submit(submission(quick(), **fields))
     assert caught.value.code() == code
-    assert says in caught.value.details()
+    assert says in str(caught.value.details())
 
 
 def test_the_same_run_id_twice_is_refused(application: application_pb2_grpc.ApplicationStub) -> None:
@@ -125,7 +125,7 @@ def test_a_type_without_a_node_is_unavailable_at_once(application: application_p
     with pytest.raises(grpc.RpcError) as caught:
         application.Submit(submission(graph))
     assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
-    assert "no node of type cnn" in caught.value.details()
+    assert "no node of type cnn" in str(caught.value.details())
 
 
 def test_a_session_carries_many_submissions_and_their_results(application: application_pb2_grpc.ApplicationStub) -> None:

@@ -41,8 +41,8 @@ class ZooKeeperSession:
         self._on_change = on_change
         self._loop = asyncio.get_running_loop()
         self._calls: set[asyncio.Future[Any]] = set()
-        # The tries grow apart by 5 % of the time that has passed: a server that comes up is found soon, a long outage is cheap.
-        retry = KazooRetry(max_tries=-1, delay=0.1, backoff=1.05, max_delay=1.0, max_jitter=0.1)
+        # The tries grow apart by 2 % of the time that has passed: a server that comes up is found soon, a long outage is cheap.
+        retry = KazooRetry(max_tries=-1, delay=0.1, backoff=1.02, max_delay=1.0, max_jitter=0.1)
         # kazoo waits for the answer to a connection request as long as a session lasts, divided by the number of servers. A
         # lone server that is just starting may accept a request and never answer it, so it is listed repeatedly.
         listed = ",".join([hosts] * -(-SERVERS // len(hosts.split(","))))

@@ -31,7 +31,8 @@ OPTIONS = [
 ]
 CONNECT_TIMEOUT_S = 2.0
 CLOSE_TIMEOUT_S = 1.0
-ACKNOWLEDGE_DELAY_S = 0.02  # an acknowledgement a frame would double the work of the event loops
+ACKNOWLEDGE_DELAY_S = 0.05  # an acknowledgement a frame would double the work of the event loops
+ACKNOWLEDGE_BYTES = 1 << 20  # large values are acknowledged at once, since their sender keeps them until then
 
 Clock = Callable[[], float]
 Call: TypeAlias = "grpc.aio.StreamStreamCall[fractos_pb2.Frames, fractos_pb2.Acknowledgement]"
@@ -154,9 +155,10 @@ class ChannelServicer(fractos_pb2_grpc.ChannelServicer):
         await acknowledger.write()
         try:
             async for frames in incoming(context.read, fractos_pb2.Frames):
+                size_bytes = frames.ByteSize()  # before the engine, which owns them then, changes them
                 for frame in frames.frames:
                     self._deliver(FrameReceived(frame))
-                acknowledger.accepted(len(frames.frames))
+                acknowledger.accepted(len(frames.frames), size_bytes)
         finally:
             acknowledger.cancel()
 
@@ -168,10 +170,13 @@ class _Acknowledger:
         self._context = context
         self._accepted = 0
         self._task: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
 
-    def accepted(self, count: int) -> None:
-        """Count frames; they are acknowledged within the delay."""
+    def accepted(self, count: int, size_bytes: int) -> None:
+        """Count frames. They are acknowledged after the delay, large ones at once."""
         self._accepted += count
+        if size_bytes >= ACKNOWLEDGE_BYTES:
+            self._hurry.set()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._write_later())
 
@@ -185,8 +190,10 @@ class _Acknowledger:
         await self._context.write(fractos_pb2.Acknowledgement(accepted=self._accepted))
 
     async def _write_later(self) -> None:
-        await asyncio.sleep(ACKNOWLEDGE_DELAY_S)
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), ACKNOWLEDGE_DELAY_S)
         count = -1
         while count != self._accepted:  # frames that came during the write
+            self._hurry.clear()
             count = self._accepted
             await self.write()

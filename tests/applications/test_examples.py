@@ -1,0 +1,124 @@
+"""The example applications, run as the README says, and what they leave behind."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from Services.fractos.config import CODE_ROOT
+from tests.applications.conftest import Run
+from tests.cluster.conftest import Datacenter
+
+ANSWER = re.compile(r"^(?P<name>\S+): (?P<label>Cat|Dog) \((?P<probability>[\d.]+)%\)$", re.MULTILINE)
+
+
+def storage(datacenter: Datacenter) -> Path:
+    return datacenter.root / "Services/storage/admin"
+
+
+def test_image_prediction_names_every_example_picture_right(run: Run, datacenter: Datacenter) -> None:
+    ended = run("image_prediction_application.py")
+    assert ended.returncode == 0, ended.stderr
+    answers = {match["name"]: match["label"] for match in ANSWER.finditer(ended.stdout)}
+    pictures = {path.name for path in storage(datacenter).glob("*.jpg")}
+    assert answers.keys() == pictures
+    assert len(pictures) >= 4
+    for name, label in answers.items():
+        assert name.startswith(label.lower())
+        assert (storage(datacenter) / f"{Path(name).stem}_class.txt").read_text() == label
+    ways = [line for line in ended.stdout.splitlines() if line.startswith("  application")]
+    assert len(ways) == len(pictures)
+    for way in ways:
+        assert re.findall(r"→ (\S+) (\S+)", way) == [
+            ("storage-0", "read_image"),
+            ("cnn-0", "predict"),
+            ("storage-0", "write_text"),
+        ]
+
+
+def test_a_local_picture_is_uploaded_first(run: Run, datacenter: Datacenter, tmp_path: Path) -> None:
+    example = next(storage(datacenter).glob("cat_*.jpg"))
+    with Image.open(example) as picture:
+        picture.save(tmp_path / "my cat.png")
+    ended = run("image_prediction_application.py", "my cat.png")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("my cat.png: Cat")
+    assert (storage(datacenter) / "my cat_class.txt").read_text() == "Cat"
+
+
+def test_another_client_has_other_files(run: Run, datacenter: Datacenter, tmp_path: Path) -> None:
+    (tmp_path / "dog.jpg").write_bytes(next(storage(datacenter).glob("dog_*.jpg")).read_bytes())
+    ended = run("image_prediction_application.py", "dog.jpg", "--client-id", "alice")
+    assert ended.returncode == 0, ended.stderr
+    assert (storage(datacenter).parent / "alice/dog_class.txt").read_text() == "Dog"
+    assert not (storage(datacenter) / "dog.jpg").exists()
+
+
+def test_one_bad_picture_does_not_stop_the_others(run: Run, datacenter: Datacenter, tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"this is no picture")
+    ended = run("image_prediction_application.py", "missing.jpg", "broken.jpg", "cat_image1.jpg")
+    assert ended.returncode == 1
+    assert "cat_image1.jpg: Cat" in ended.stdout
+    assert "missing.jpg" in ended.stderr
+    assert "broken.jpg" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_shift_left_doubles_step_by_step(run: Run, datacenter: Datacenter) -> None:
+    ended = run("shift_left.py", "number.txt", "4")
+    assert ended.returncode == 0, ended.stderr
+    number = int((storage(datacenter) / "number.txt").read_text())
+    assert ended.stdout == f"{number} << 4 = {number << 4}, stored as number_shifted.txt\n"
+    assert int((storage(datacenter) / "number_shifted.txt").read_text()) == number << 4
+    assert run("shift_left.py").stdout == ended.stdout  # nobody to ask: the defaults
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [(("nothing.txt", "2"), "nothing.txt"), (("number.txt", "901"), "from 0 to 900"), (("number.txt", "x"), "invalid int")],
+)
+def test_shift_left_says_what_is_wrong(run: Run, arguments: tuple[str, ...], says: str) -> None:
+    ended = run("shift_left.py", *arguments)
+    assert ended.returncode != 0
+    assert says in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_shift_left_asks_on_a_terminal(datacenter: Datacenter) -> None:
+    """With a terminal on its input it prompts; Enter takes the default."""
+    leader, follower = pty.openpty()
+    os.write(leader, b"\n3\n")
+    ended = subprocess.run(
+        [sys.executable, str(CODE_ROOT / "Applications/shift_left.py")],
+        stdin=follower,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "MOCKDC_PATH": str(datacenter.root)},
+        check=False,
+    )
+    os.close(leader)
+    os.close(follower)
+    number = int((storage(datacenter) / "number.txt").read_text())
+    assert f"{number} << 3 = {number << 3}" in ended.stdout
+
+
+def test_the_template_runs(run: Run, datacenter: Datacenter) -> None:
+    ended = run("application_template.py")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines()[0] == "2 * 20! = 4865804016353280000"
+    assert (storage(datacenter) / "doubled.txt").read_text().strip() == "4865804016353280000"
+
+
+@pytest.mark.parametrize("script", ["image_prediction_application.py", "shift_left.py"])
+def test_help_helps(run: Run, script: str) -> None:
+    ended = run(script, "--help")
+    assert ended.returncode == 0
+    assert "default" in ended.stdout
