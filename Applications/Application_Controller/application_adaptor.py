@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 
 import grpc
 
@@ -65,8 +65,10 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         async with translated_errors(context, self._controller):
             run = self._runs.find(request.run_id)
             if run.result is None:
-                yield application_pb2.WatchResponse(state=run.state)
-                await self._end_of(run)
+                # Whoever waits has to be known before the first await: the run may end during it.
+                async with self._end_of(run) as ended:
+                    yield application_pb2.WatchResponse(state=run.state)
+                    await ended.wait()
             yield application_pb2.WatchResponse(state=run.state, result=run.result)
 
     async def Cancel(
@@ -131,20 +133,20 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
             # No answer can have come yet: that takes at least a Completion, which is an event of its own.
             self._waiting.setdefault(request.run_id, []).append(session.reply)
 
-    async def _end_of(self, run: Run) -> None:
-        ended = asyncio.get_running_loop().create_future()
-        replies = self._waiting.setdefault(run.run_id, [])
+    @asynccontextmanager
+    async def _end_of(self, run: Run) -> AsyncIterator[asyncio.Event]:
+        """An event that is set when the run, which has not ended yet, ends."""
+        ended = asyncio.Event()
 
         def reply(result: application_pb2.RunResult) -> None:
-            if not ended.done():
-                ended.set_result(None)
+            ended.set()
 
+        replies = self._waiting.setdefault(run.run_id, [])
         replies.append(reply)
         try:
-            await ended
+            yield ended
         finally:
-            if reply in replies:
-                replies.remove(reply)
+            replies.remove(reply)
 
 
 class _Session:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Protocol
 
 import grpc
+import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -81,7 +82,7 @@ def main(node_type: str, create: CreateAdaptor | None = None, clients: ClientSer
         options = _parse(node_type)
         configuration = load(options.root)
         record = _directory_record(configuration, options)
-        asyncio.run(_Node(node_type, options, configuration, record, create, clients).live())
+        uvloop.run(_Node(node_type, options, configuration, record, create, clients).live())
     except ConfigurationError as error:
         print(f"{node_type} node: {error}", file=sys.stderr)
         return 2

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TypeAlias
 
 import grpc
+import uvloop
 
 from protos import application_pb2, application_pb2_grpc
 from Services.fractos.errors import Context, FractosError, UnavailableError
@@ -28,7 +29,7 @@ class Loop:
     """An event loop in a thread of its own."""
 
     def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
+        self.loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, name="mock datacenter client", daemon=True)
         self._thread.start()
 
