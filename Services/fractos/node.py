@@ -164,12 +164,12 @@ class _Node:
     async def _register(self, directory: Directory, address: str) -> Member:
         """List the node. One that writes its own log begins it here, where its name is known."""
         index, given = self._options.index, self._options.log
-        log_of = str(given or self._configuration.logs_path / f"{self._node_type}-*.log")
+        log_of = str(given or self._configuration.logs_path / "{node}.log")
         member = await directory.register(
             self._node_type, index, id=str(uuid.uuid4()), address=address, pid=os.getpid(), log=log_of
         )
         if given is None:
-            _log_to(self._options, self._configuration.logs_path / f"{member.name}.log")
+            _log_to(self._options, Path(member.log))
         return member
 
     def _assemble(self, server: grpc.aio.Server, identity: Identity) -> tuple[Controller, GrpcTransport]:

@@ -150,3 +150,18 @@ def test_a_node_that_cannot_start_says_why(nodes: Nodes, flags: tuple[str, ...],
     assert ended.returncode == code
     assert says in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_node_started_by_hand_takes_the_lowest_free_name_and_logs_under_it(nodes: Nodes) -> None:
+    command = [sys.executable, str(ROOT / CONTROLLERS["math"]), "--path", str(nodes.root), "-v"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "math-2 is ready" in process.stderr.readline()
+        (member,) = [member for member in nodes.members() if member.pid == process.pid]
+        assert member.name == "math-2"
+        assert member.log == str(nodes.root / "logs/math-2.log")
+        process.terminate()
+        process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "math-2 is ready" in (nodes.root / "logs/math-2.log").read_text()
+    assert "math-2" not in {member.name for member in nodes.members()}

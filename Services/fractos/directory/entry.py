@@ -44,12 +44,13 @@ def entry_prefix(registration: Registration, index: int) -> str:
 def encode(registration: Registration, index: int, registered_at: float) -> bytes:
     """The content of the entry. `registered_at` is a Unix time in seconds; it is kept to the millisecond."""
     host, _, port = registration.address.rpartition(":")
+    name = f"{registration.node_type}-{index}"
     instance = {
         "name": registration.node_type,
         "id": registration.id,
         "address": host,
         "port": int(port),
-        "payload": {"node": f"{registration.node_type}-{index}", "pid": registration.pid, "log": registration.log},
+        "payload": {"node": name, "pid": registration.pid, "log": registration.log.replace("{node}", name)},
         "registrationTimeUTC": round(registered_at * 1000),
         "serviceType": "DYNAMIC",
     }

@@ -52,11 +52,11 @@ class Directory(ABC):
     async def register(self, node_type: str, index: int | None, *, id: str, address: str, pid: int, log: str) -> Member:
         """List this process as `<node_type>-<index>`; without an index as the lowest that is free.
 
-        The node's server must be listening at `address` already. The entry lasts until `close()` or the death of the process.
-        The entry of a process that is certainly dead (on this host, with nobody listening at its address or its lock free)
-        does not count as taken. Raises AlreadyExistsError, naming the holder's pid and address, if a living process has the
-        index (another one may be tried then); FailedPreconditionError before `start()` or if it is registered already;
-        UnavailableError if the directory cannot be reached.
+        In `log`, "{node}" stands for the name. The node's server must be listening at `address` already. The entry lasts until
+        `close()` or the death of the process. The entry of a process that is certainly dead (on this host, with nobody
+        listening at its address or its lock free) does not count as taken. Raises AlreadyExistsError, naming the holder's pid
+        and address, if a living process has the index (another one may be tried then); FailedPreconditionError before
+        `start()` or if it is registered already; UnavailableError if the directory cannot be reached.
         """
 
     @abstractmethod
