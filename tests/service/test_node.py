@@ -71,14 +71,6 @@ def test_errors_are_standard_statuses_with_details(nodes: Nodes) -> None:
     assert request.field_violations[0].field == "n"
 
 
-def test_a_call_that_waits_past_its_deadline_is_not_begun(nodes: Nodes) -> None:
-    with nodes.channel("storage-0") as channel, pytest.raises(grpc.RpcError) as caught:
-        request = storage_pb2.WriteTextRequest(client_id=CLIENT, name="late.txt", text="x")
-        storage_pb2_grpc.StorageStub(channel).WriteText(request, timeout=0)
-    assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-    assert not (nodes.root / "Services/storage" / CLIENT / "late.txt").exists()
-
-
 def open_channel(nodes: Nodes, metadata: tuple[tuple[str, str], ...]) -> fractos_pb2.Acknowledgement:
     """Open a Controller's channel and return what it says first."""
     with nodes.channel("math-0") as channel:

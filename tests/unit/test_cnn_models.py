@@ -125,5 +125,5 @@ def test_names_that_no_model_can_have(models: Models, name: str) -> None:
 def test_a_damaged_description_says_so(models: Models, tmp_path: Path, text: str) -> None:
     publish(models, "default", "first")
     (tmp_path / "Models/default/model.json").write_text(text)
-    with pytest.raises(DataLossError, match="model.json is damaged"):
+    with pytest.raises(DataLossError, match=r"model\.json is damaged"):
         models.find("default")

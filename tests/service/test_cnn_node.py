@@ -1,0 +1,226 @@
+"""A real CNN node: it trains, answers, cancels, and finds its models again. TensorFlow runs in the node's processes only."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import numpy as np
+import psutil
+import pytest
+
+from protos import cnn_pb2 as pb
+from protos import cnn_pb2_grpc
+from Services import pictures
+from Services.ComputationalNodes.CNN.CNN_Adaptor.cnn_adaptor import NODE
+from Services.ComputationalNodes.CNN.Node.samples import draw_samples
+from Services.fractos.values import to_tensor
+from tests.nodes import ROOT, Nodes, running
+
+TIMEOUT_S = 60.0
+TRAINING = "Services.ComputationalNodes.CNN.Node.training"
+LONG = 1000  # epochs, so that it does not end by itself while a test looks on
+UNREADABLE = "Dog/broken.jpg"
+
+
+@dataclass
+class Cnn:
+    """One CNN node, its datacenter, and a client."""
+
+    nodes: Nodes
+    stub: cnn_pb2_grpc.CnnStub
+
+    @property
+    def folder(self) -> Path:
+        """Where the node keeps its models and finds its training pictures."""
+        return self.nodes.root / NODE
+
+    def predict(self, kind: str = "cat", **fields: str) -> pb.PredictResponse:
+        path = self.folder / "TrainingData" / kind.capitalize() / f"{kind}_image1.jpg"
+        picture = pictures.decode(path.read_bytes(), 128, 128, source=str(path))
+        request = pb.PredictRequest(image=to_tensor(np.asarray(picture)), **fields)
+        response: pb.PredictResponse = self.stub.Predict(request)
+        return response
+
+    def describe(self, model: str = "default") -> pb.DescribeModelResponse:
+        response: pb.DescribeModelResponse = self.stub.DescribeModel(pb.DescribeModelRequest(model=model))
+        return response
+
+    def state(self, model: str = "default") -> int:
+        return self.describe(model).training.state
+
+    def cancel(self, model: str = "default") -> bool:
+        response: pb.CancelTrainingResponse = self.stub.CancelTraining(pb.CancelTrainingRequest(model=model))
+        return response.cancelled
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    """A datacenter with a CNN node and a few pictures to train with, one of them damaged. It has no model at first."""
+    root = tmp_path_factory.mktemp("datacenter")
+    training_data = root / NODE / "TrainingData"
+    draw_samples(training_data, 12, seed=1)
+    (training_data / UNREADABLE).write_bytes((training_data / "Dog/dog_image1.jpg").read_bytes()[:500])
+    (training_data / "readme.txt").write_text("stray")
+    with running(root, "cnn-0") as started:
+        yield started
+
+
+@pytest.fixture
+def cnn(nodes: Nodes) -> Iterator[Cnn]:
+    """The node as it is now, and a client of it."""
+    with nodes.channel("cnn-0") as channel:
+        yield Cnn(nodes, cnn_pb2_grpc.CnnStub(channel))
+
+
+@pytest.fixture
+def trained(cnn: Cnn) -> Cnn:
+    """The same, once its default model is there: trained by the node, when a first test asks for it."""
+    if not cnn.describe().trained:
+        cnn.stub.Train(pb.TrainRequest(epochs=1))
+        until(lambda: cnn.state() != pb.Training.RUNNING)
+        assert cnn.state() == pb.Training.COMPLETE, cnn.describe()
+    return cnn
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {TIMEOUT_S:g} s"
+        time.sleep(0.05)
+
+
+def ended(process: psutil.Process) -> bool:
+    """Whether a process has ended, though perhaps nobody has asked for its exit code yet."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def left_over(folder: Path) -> list[str]:
+    return [path.name for path in (folder / "Models").iterdir() if "unfinished" in path.name]
+
+
+def start_training(cnn: Cnn, *flags: str) -> subprocess.Popen[str]:
+    """Run the training as the launcher does."""
+    command = [sys.executable, "-m", TRAINING, "--dataset", str(cnn.folder / "TrainingData")]
+    return subprocess.Popen(
+        [*command, "--models", str(cnn.folder / "Models"), *flags],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+
+
+def test_without_a_model_it_serves_and_says_what_to_do(cnn: Cnn) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        cnn.predict(model="never-trained")
+    assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+    assert "python3 run_datacenter.py train --dataset FOLDER --model never-trained" in str(caught.value.details())
+
+
+def test_a_trained_model_is_described_and_answers(trained: Cnn) -> None:
+    description = trained.describe()
+    assert list(description.classes) == ["Cat", "Dog"]
+    assert (description.width, description.height) == (128, 128)
+    assert (description.training_pictures, description.validation_pictures) == (20, 4)
+    assert (description.training.epoch, description.training.epochs) == (1, 1)
+    assert description.training.validation_loss == description.validation_loss > 0
+    assert description.models == ["default"]
+    for kind in ("cat", "dog"):
+        answer = trained.predict(kind)
+        assert answer.label in {"Cat", "Dog"}
+        assert 0.5 <= answer.probability <= 1
+        assert answer.model == "default"
+
+
+def test_unreadable_files_are_named_and_kept(trained: Cnn) -> None:
+    description = trained.describe()
+    assert list(description.skipped) == [UNREADABLE]
+    assert description.skipped_pictures == 1
+    assert (trained.folder / "TrainingData" / UNREADABLE).stat().st_size == 500
+    assert (trained.folder / "TrainingData/readme.txt").read_text() == "stray"
+
+
+@pytest.mark.parametrize("array", [np.zeros((64, 64, 3), np.uint8), np.zeros((128, 128, 3), np.float32), np.zeros(3, np.uint8)])
+def test_images_of_another_kind_are_refused(trained: Cnn, array: np.ndarray) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        trained.stub.Predict(pb.PredictRequest(image=to_tensor(array)))
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert f"image is {array.shape} {array.dtype}" in str(caught.value.details())
+    assert "(128, 128, 3) uint8" in str(caught.value.details())
+
+
+def test_the_previous_model_serves_while_another_is_trained_and_after_a_cancel(trained: Cnn) -> None:
+    before = trained.predict()
+    trained.stub.Train(pb.TrainRequest(epochs=LONG, seed=7))
+    with pytest.raises(grpc.RpcError) as caught:
+        trained.stub.Train(pb.TrainRequest(model="another"))
+    assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+    assert "this node is training model 'default'" in str(caught.value.details())
+    until(lambda: trained.describe().training.epoch > 1)
+    assert trained.predict() == before
+    assert not trained.cancel("another")
+    assert trained.cancel()
+    assert trained.state() == pb.Training.CANCELLED
+    assert not trained.cancel()
+    assert trained.predict() == before
+    assert left_over(trained.folder) == []
+
+
+def test_a_training_that_fails_says_why(trained: Cnn) -> None:
+    with start_training(trained, "--epochs", str(LONG), "--model", "wanted") as elsewhere:
+        until(lambda: left_over(trained.folder))
+        trained.stub.Train(pb.TrainRequest(model="wanted"))
+        until(lambda: trained.state("wanted") != pb.Training.RUNNING)
+        elsewhere.terminate()
+        assert elsewhere.stdout
+        last = json.loads(elsewhere.stdout.read().splitlines()[-1])
+    assert (last["event"], last["status"]) == ("error", "CANCELLED")
+    assert elsewhere.returncode == 1
+    training = trained.describe("wanted").training
+    assert training.state == pb.Training.FAILED
+    assert "'wanted' is being trained by another process" in training.error
+    assert trained.describe().models == ["default"]
+
+
+def test_a_model_that_another_process_trained_is_noticed(trained: Cnn) -> None:
+    before = trained.describe()
+    with start_training(trained, "--epochs", "1", "--seed", "9") as elsewhere:
+        assert elsewhere.stdout
+        events = [json.loads(line) for line in elsewhere.stdout]
+    assert elsewhere.returncode == 0
+    assert [event["event"] for event in events if event["event"] != "batch"] == ["reading", "epoch", "done"]
+    after = trained.describe()
+    assert after.validation_loss == events[-1]["validation_loss"] != before.validation_loss
+    assert trained.predict().label in {"Cat", "Dog"}
+
+
+def test_a_node_that_starts_finds_its_models_and_a_killed_one_leaves_no_training(trained: Cnn, nodes: Nodes) -> None:
+    before = trained.predict()
+    trained.stub.Train(pb.TrainRequest(epochs=LONG))
+    until(lambda: trained.describe().training.epoch > 0)
+    children = psutil.Process(nodes.processes["cnn-0"].pid).children()
+    assert [TRAINING in child.cmdline() for child in children] == [True]
+    nodes.kill("cnn-0")
+    until(lambda: all(ended(child) for child in children))
+    assert left_over(trained.folder) == []
+    nodes.start("cnn-0")
+    with nodes.channel("cnn-0") as channel:
+        again = Cnn(nodes, cnn_pb2_grpc.CnnStub(channel))
+        assert again.predict() == before
+        assert not again.describe().HasField("training")
+
+
+def test_a_training_ends_with_its_node(cnn: Cnn, nodes: Nodes) -> None:
+    cnn.stub.Train(pb.TrainRequest(epochs=LONG))
+    children = psutil.Process(nodes.processes["cnn-0"].pid).children()
+    nodes.stop()
+    assert children
+    assert all(ended(child) for child in children)
+    assert left_over(cnn.folder) == []

@@ -1,0 +1,109 @@
+"""Answers and the models in memory, with networks that are a number in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from Services.ComputationalNodes.CNN.Node import device as device_module
+from Services.ComputationalNodes.CNN.Node.device import MAX_LOADED, Device
+from Services.ComputationalNodes.CNN.Node.models import Model, Models
+from Services.fractos.errors import DataLossError, FailedPreconditionError, InvalidArgumentError
+
+IMAGE = np.zeros((8, 16, 3), np.uint8)
+MODEL = Model(("Cat", "Dog"), 16, 8, 1.0, 0.0, 80, 20, (), 0, network="")
+
+
+class NumberNetwork:
+    """Stands for a TensorFlow network: always gives the probability that its file holds."""
+
+    loaded: ClassVar[list[str]] = []
+
+    def __init__(self, folder: Path, shape: tuple[int, int, int]) -> None:
+        try:
+            self._probability = float((folder / "probability").read_text())
+        except OSError as error:
+            raise DataLossError(f"{folder} is damaged") from error
+        self.loaded.append(f"{self._probability} {shape}")
+
+    def probability(self, image: np.ndarray[Any, Any]) -> float:
+        return self._probability
+
+
+@pytest.fixture
+def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Device:
+    """A Device without models."""
+    NumberNetwork.loaded.clear()
+    monkeypatch.setattr(device_module, "_prediction", lambda: SimpleNamespace(Network=NumberNetwork))
+    return Device(tmp_path, tmp_path / "TrainingData")
+
+
+def publish(folder: Path, probability: float, name: str = "default") -> Path:
+    models = Models(folder)
+    with models.unfinished(name) as unfinished:
+        (unfinished / "network").mkdir()
+        (unfinished / "network" / "probability").write_text(str(probability))
+        return models.network(name, models.publish(name, unfinished / "network", MODEL))
+
+
+@pytest.mark.parametrize(
+    ("second", "label", "probability"), [(0.9, "Dog", 0.9), (0.5, "Dog", 0.5), (0.49, "Cat", 0.51), (0.0, "Cat", 1.0)]
+)
+def test_the_label_and_its_own_probability(
+    device: Device, tmp_path: Path, second: float, label: str, probability: float
+) -> None:
+    publish(tmp_path, second)
+    answer = device.predict(IMAGE)
+    assert answer.label == label
+    assert answer.probability == pytest.approx(probability)
+
+
+@pytest.mark.parametrize("array", [np.zeros((16, 8, 3), np.uint8), np.zeros((8, 16, 3), np.int64), np.zeros((8, 16), np.uint8)])
+def test_another_shape_or_type_is_refused_and_both_are_named(
+    device: Device, tmp_path: Path, array: np.ndarray[Any, Any]
+) -> None:
+    publish(tmp_path, 0.9)
+    with pytest.raises(InvalidArgumentError) as caught:
+        device.predict(array)
+    assert f"image is {array.shape} {array.dtype}, but model 'default' takes (8, 16, 3) uint8" in caught.value.message
+    assert "width=16, height=8" in caught.value.message
+
+
+def test_a_model_is_loaded_once_until_it_is_replaced(device: Device, tmp_path: Path) -> None:
+    publish(tmp_path, 0.9)
+    device.start()
+    assert [device.predict(IMAGE).label for _ in range(3)] == ["Dog"] * 3
+    publish(tmp_path, 0.1)
+    assert [device.predict(IMAGE).label for _ in range(3)] == ["Cat"] * 3
+    assert NumberNetwork.loaded == ["0.9 (8, 16, 3)", "0.1 (8, 16, 3)"]
+
+
+def test_a_model_that_was_removed_is_gone(device: Device, tmp_path: Path) -> None:
+    publish(tmp_path, 0.9)
+    device.predict(IMAGE)
+    (tmp_path / "default/model.json").unlink()
+    with pytest.raises(FailedPreconditionError):
+        device.predict(IMAGE)
+
+
+def test_a_damaged_network_fails_the_prediction_and_not_the_start(device: Device, tmp_path: Path) -> None:
+    (publish(tmp_path, 0.9) / "probability").unlink()
+    device.start()
+    with pytest.raises(DataLossError, match="is damaged"):
+        device.predict(IMAGE)
+
+
+def test_the_model_unused_for_longest_makes_room(device: Device, tmp_path: Path) -> None:
+    names = [f"model-{number}" for number in range(MAX_LOADED)]
+    for name in [*names, "one-more"]:
+        publish(tmp_path, 0.9, name)
+    for name in [*names, names[0], "one-more", names[0]]:
+        device.predict(IMAGE, name)
+    assert len(NumberNetwork.loaded) == MAX_LOADED + 1
+    device.predict(IMAGE, names[1])
+    assert len(NumberNetwork.loaded) == MAX_LOADED + 2
+    assert device.describe(names[1]).models == [*names, "one-more"]

@@ -1,0 +1,162 @@
+"""The Controller on an event loop, with a device that does as it is told and a transport that only takes notes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from protos import fractos_pb2, math_pb2
+from Services.fractos.adaptor import Adaptor, inline
+from Services.fractos.controller import Controller
+from Services.fractos.engine import Engine
+from Services.fractos.errors import DeadlineExceededError, NotFoundError
+from Services.fractos.events import FrameReceived
+from Services.fractos.graph import TaskGraph, default_catalogue
+from Services.fractos.placement import Identity
+from Services.fractos.plan import make_plan
+from Services.fractos.transport.interface import Transport
+from Services.fractos.values import from_big_integer, to_big_integer
+from tests.waiting import eventually, on_event_loop
+
+PATIENCE_S = 10.0
+
+
+class Notes(Transport):
+    """Keeps what it should send."""
+
+    def __init__(self) -> None:
+        self.sent: list[fractos_pb2.Frame] = []
+
+    def send(self, address: str, frame: fractos_pb2.Frame) -> None:
+        self.sent.append(frame)
+
+    def keep(self, address: str) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+
+class Device(Adaptor):
+    """One thread. `power` waits until it may go on; `factorial` raises what n asks for."""
+
+    node_type = "math"
+    threads = 1
+
+    def __init__(self) -> None:
+        super().__init__(default_catalogue())
+        self.may_go_on = threading.Event()
+        self.begun: list[int] = []
+
+    def power(self, request: math_pb2.PowerRequest) -> math_pb2.PowerResponse:
+        self.begun.append(from_big_integer(request.base))
+        assert self.may_go_on.wait(PATIENCE_S)
+        return math_pb2.PowerResponse(value=request.base)
+
+    @inline
+    def shift_left(self, request: math_pb2.ShiftLeftRequest) -> math_pb2.ShiftLeftResponse:
+        self.begun.append(threading.get_ident())
+        return math_pb2.ShiftLeftResponse(value=request.value)
+
+    def factorial(self, request: math_pb2.FactorialRequest) -> math_pb2.FactorialResponse:
+        if from_big_integer(request.n):
+            raise NotFoundError("no such number")
+        raise ZeroDivisionError("as asked")
+
+    def binomial(self, request: math_pb2.BinomialRequest) -> math_pb2.BinomialResponse:
+        return math_pb2.PowerResponse()  # type: ignore[return-value]
+
+    def binomial_expansion(self, request: math_pb2.BinomialExpansionRequest) -> math_pb2.BinomialExpansionResponse:
+        raise AssertionError
+
+
+def make() -> tuple[Controller, Device, Notes]:
+    device, notes = Device(), Notes()
+    engine = Engine(Identity("math", "math-0", "here"), default_catalogue())
+    return Controller(engine, device, notes), device, notes
+
+
+def arriving(graph: TaskGraph, run: bytes, timeout_s: float = PATIENCE_S) -> FrameReceived:
+    request = fractos_pb2.Request.FromString(make_plan(graph.serialized(), default_catalogue()).openings[0])
+    request.run_id, request.attempt, request.deadline, request.home = run, 1, time.time() + timeout_s, "home"
+    return FrameReceived(fractos_pb2.Frame(request=request))
+
+
+def power(base: int) -> TaskGraph:
+    graph = TaskGraph("power")
+    graph.math.power(base=base, exponent=1)
+    return graph
+
+
+@on_event_loop
+async def test_a_call_that_waits_past_its_deadline_is_not_begun() -> None:
+    controller, device, notes = make()
+    controller.feed(arriving(power(1), b"first"))
+    await eventually(lambda: device.begun == [1])
+    deadline = time.time() + 0.05
+    controller.feed(arriving(power(2), b"second", timeout_s=0.05))
+    operation = default_catalogue().get("math.power")
+    assert operation is not None
+    unary = asyncio.ensure_future(controller.call(operation, math_pb2.PowerRequest(base=to_big_integer(3)), deadline))
+    await eventually(lambda: time.time() > deadline + 0.01)
+    device.may_go_on.set()
+    with pytest.raises(DeadlineExceededError):
+        await unary
+    await eventually(lambda: len(notes.sent) == 2)
+    assert [frame.completion.failure.status for frame in notes.sent] == ["", "DEADLINE_EXCEEDED"]
+    assert device.begun == [1]
+    await controller.close()
+
+
+@on_event_loop
+async def test_a_stopped_run_frees_the_device_for_others() -> None:
+    controller, device, notes = make()
+    for number in (1, 2, 3):
+        controller.feed(arriving(power(number), b"run %d" % number))
+    await eventually(lambda: device.begun == [1])
+    finished = fractos_pb2.Finished(runs=[fractos_pb2.FinishedRun(run_id=b"run 2", deadline=time.time() + 1, drop=True)])
+    controller.feed(FrameReceived(fractos_pb2.Frame(finished=finished)))
+    device.may_go_on.set()
+    await eventually(lambda: len(notes.sent) == 2)
+    assert device.begun == [1, 3]
+    await controller.close()
+
+
+@on_event_loop
+async def test_inline_operations_run_on_the_event_loop() -> None:
+    controller, device, notes = make()
+    graph = TaskGraph("chain")
+    value: object = 1
+    for _ in range(50):
+        value = graph.math.shift_left(value=value, bits=1).value
+    controller.feed(arriving(graph, b"run"))
+    assert device.begun == [threading.get_ident()]
+    assert notes.sent[0].completion.failure.status == "UNAVAILABLE"  # nobody is listed for the second step
+    await controller.close()
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments", "status", "says"),
+    [
+        ("factorial", {"n": 1}, "NOT_FOUND", "no such number"),
+        ("factorial", {"n": 0}, "INTERNAL", "ZeroDivisionError: as asked"),
+        ("binomial", {"n": 1, "k": 1}, "INTERNAL", "returned PowerResponse, not BinomialResponse"),
+    ],
+)
+def test_what_an_adaptor_does_wrong_fails_one_run(operation: str, arguments: dict[str, int], status: str, says: str) -> None:
+    @on_event_loop
+    async def fails() -> None:
+        controller, _, notes = make()
+        graph = TaskGraph("fails")
+        getattr(graph.math, operation)(**arguments)
+        controller.feed(arriving(graph, b"run"))
+        await eventually(lambda: notes.sent)
+        failure = notes.sent[0].completion.failure
+        assert failure.status == status
+        assert says in failure.message
+        await controller.close()
+
+    fails()
