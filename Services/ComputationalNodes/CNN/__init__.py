@@ -1,0 +1,1 @@
+"""The CNN service: classifies pictures with convolutional networks that it trains itself."""

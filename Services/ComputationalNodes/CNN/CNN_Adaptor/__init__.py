@@ -1,0 +1,1 @@
+"""The operations of cnn.proto as calls of the Device."""

@@ -1,8 +1,8 @@
 """Draws the sample task: pictures of cats and dogs that only local shapes tell apart.
 
-Both come in the same colours, sizes, poses and surroundings, so that no weighted sum of pixels separates them: a cat has pointed
-ears, slit eyes and whiskers; a dog has hanging ears and a muzzle with a large nose. Needs Pillow alone. Run by the launcher's
-set-up, by the benchmarks and by hand:
+Both come in the same colours, sizes, poses and surroundings, so that no weighted sum of pixels separates them: a cat has
+pointed ears, slit eyes and whiskers; a dog has hanging ears and a muzzle with a large nose. Needs Pillow alone. Run by the
+launcher's set-up, by the benchmarks and by hand:
 
     python3 -m Services.ComputationalNodes.CNN.Node.samples FOLDER --pictures N --seed S [--flat]
 """
@@ -55,7 +55,7 @@ def draw_samples(folder: Path, pictures: int, seed: int, *, flat: bool = False) 
 
 
 def draw_picture(kind: str, rng: Random) -> Image.Image:
-    """Return an RGB picture of 200 to 400 pixels a side that shows a `kind`, which is "Cat" or "Dog"."""
+    """Return an RGB picture of 220 to 400 pixels a side that shows a `kind`, which is "Cat" or "Dog"."""
     picture = _background(rng.randint(220, 400), rng.randint(220, 400), rng)
     _clutter(picture, rng)
     _place(picture, _animal(kind, rng), rng)
@@ -80,7 +80,10 @@ def _clutter(picture: Image.Image, rng: Random) -> None:
         colour = rng.choice((*FURS, BLACK, PINK, _any_colour(rng)))
         corners = rng.choice((2, 3, 4, 24))
         turn = rng.uniform(0, math.tau)
-        points = [(x + size * math.cos(turn + math.tau * i / corners), y + size * math.sin(turn + math.tau * i / corners)) for i in range(corners)]
+        points = [
+            (x + size * math.cos(turn + math.tau * i / corners), y + size * math.sin(turn + math.tau * i / corners))
+            for i in range(corners)
+        ]
         if corners == 2:
             draw.line(points, fill=colour, width=rng.randint(1, 5))
         else:
@@ -197,6 +200,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="another seed, other pictures (default: %(default)s)")
     parser.add_argument("--flat", action="store_true", help="without a folder for each class")
     options = parser.parse_args()
+    if options.pictures < 1:
+        parser.error(f"--pictures {options.pictures}: draw at least one")
     written = draw_samples(options.folder, options.pictures, options.seed, flat=options.flat)
     print(f"{written} pictures drawn in {options.folder}")
 

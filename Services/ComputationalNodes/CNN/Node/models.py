@@ -1,0 +1,138 @@
+"""The models on disk, one folder each. Training writes them, the Device reads them; they may be different processes.
+
+    Models/<name>/model.json            classes, input size, figures, and the name of the folder with the network
+    Models/<name>/network-<random>/     the network, a TensorFlow SavedModel
+    Models/.<name>.lock                 locked by the one process that trains this model
+    Models/.<name>-unfinished-<random>/ what that process is writing; swept by the next one if it was killed
+
+A model is replaced by replacing its `model.json`, so a reader finds the previous model or the new one, whole.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import re
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from Services.fractos.errors import DataLossError, FailedPreconditionError, InvalidArgumentError
+
+DEFAULT = "default"
+DESCRIPTION = "model.json"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is known of a complete model."""
+
+    classes: tuple[str, str]  # in alphabetical order; the network gives the probability of the second
+    width: int  # pixels
+    height: int  # pixels
+    validation_accuracy: float
+    validation_loss: float
+    training_pictures: int
+    validation_pictures: int
+    skipped: tuple[str, ...]  # files that could not be read, the first hundred
+    skipped_pictures: int  # how many there were
+    network: str  # the folder beside model.json that holds the network; another one after each training
+
+
+class Models:
+    """The models in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def names(self) -> list[str]:
+        """The names of all complete models, sorted."""
+        return sorted(path.parent.name for path in self._folder.glob(f"*/{DESCRIPTION}") if _NAME.fullmatch(path.parent.name))
+
+    def find(self, name: str) -> Model | None:
+        """The model of that name, or None if there is none.
+
+        Raises InvalidArgumentError for a name that cannot be one, DataLossError if its description is damaged.
+        """
+        path = self._folder / check_name(name) / DESCRIPTION
+        try:
+            fields = json.loads(path.read_text())
+            return Model(**{**fields, "classes": tuple(fields["classes"]), "skipped": tuple(fields["skipped"])})
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError, TypeError, LookupError) as error:
+            raise DataLossError(f"{path} is damaged ({error}); remove its folder and train the model again") from error
+
+    def network(self, name: str, model: Model) -> Path:
+        """The folder of a model's network."""
+        return self._folder / name / model.network
+
+    @contextmanager
+    def unfinished(self, name: str) -> Iterator[Path]:
+        """A fresh folder in which to write a model, for one process at a time. It is removed in the end.
+
+        Raises FailedPreconditionError while another process trains that model, and InvalidArgumentError as `find` does.
+        """
+        prefix = f".{check_name(name)}-unfinished-"
+        with self._locked(name):
+            for abandoned in self._folder.glob(f"{prefix}*"):
+                shutil.rmtree(abandoned)
+            with tempfile.TemporaryDirectory(dir=self._folder, prefix=prefix) as folder:
+                yield Path(folder)
+
+    def sweep(self, name: str) -> None:
+        """Remove what a training of that model left when it was killed; does nothing while another one runs."""
+        with suppress(FailedPreconditionError), self.unfinished(name):
+            pass
+
+    def publish(self, name: str, network: Path, model: Model) -> Model:
+        """Make `network`, a folder within what `unfinished` gave, the network of a model, and remove the previous one.
+
+        Returns `model` with the place of its network filled in.
+        """
+        model = dataclasses.replace(model, network=f"network-{uuid.uuid4().hex[:12]}")
+        new = network.parent / "complete"
+        new.mkdir()
+        network.rename(new / model.network)
+        (new / DESCRIPTION).write_text(json.dumps(dataclasses.asdict(model), indent=2))
+        place = self._folder / name
+        if not (place / DESCRIPTION).exists():
+            # A first model appears with its folder, which counts as a model from the moment it is there.
+            shutil.rmtree(place, ignore_errors=True)
+            new.rename(place)
+            return model
+        (new / model.network).rename(place / model.network)
+        (new / DESCRIPTION).replace(place / DESCRIPTION)
+        for previous in place.glob("network-*"):
+            if previous.name != model.network:
+                shutil.rmtree(previous)
+        return model
+
+    @contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / f".{name}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise FailedPreconditionError(
+                    f"model {name!r} is being trained by another process; wait for its end, or give another name"
+                ) from error
+            yield
+
+
+def check_name(name: str) -> str:
+    """Return a model's name. Raises InvalidArgumentError unless it is of letters, digits, dots, dashes and underscores."""
+    if not _NAME.fullmatch(name):
+        raise InvalidArgumentError(
+            f"{name!r} cannot be the name of a model: up to 64 letters, digits, dots, dashes and underscores, the first one"
+            " a letter or digit",
+            field="model",
+        )
+    return name

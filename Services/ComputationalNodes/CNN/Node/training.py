@@ -1,0 +1,185 @@
+"""Trains one model, in a process of its own. Run by the launcher, by the Device, and by hand:
+
+    python3 -m Services.ComputationalNodes.CNN.Node.training --dataset FOLDER --models FOLDER
+        [--model NAME] [--epochs N] [--seed N]
+
+Prints its progress on standard output, one JSON object a line, and everything else on standard error:
+
+    {"event": "reading", "read": 128, "pictures": 1000}
+    {"event": "batch", "batch": 10, "batches": 50}    of the present epoch; now and then
+    {"event": "epoch", "epoch": 1, "epochs": 20, "accuracy": 0.6, "loss": 0.7,
+        "validation_accuracy": 0.7, "validation_loss": 0.6}    all on one line
+    {"event": "done", "model": "default", "classes": ["Cat", "Dog"], ..., "skipped": ["Cat/7.jpg"], "skipped_pictures": 1}
+    {"event": "error", "status": "FAILED_PRECONDITION", "message": "too few pictures ..."}
+
+The last line is `done` (exit code 0, with the fields of `models.Model`) or `error` (exit code 1). SIGTERM and SIGINT stop it,
+and so does the end of whoever reads its standard output: a training never outlives the one who waits for it. Whenever it
+stops, the model of that name is the previous one or the new one, and the data set is as it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from Services.ComputationalNodes.CNN.Node import dataset
+from Services.ComputationalNodes.CNN.Node.models import DEFAULT, Model, Models, check_name
+from Services.fractos.errors import (
+    FailedPreconditionError,
+    FractosError,
+    InternalError,
+    InvalidArgumentError,
+    RunCancelledError,
+)
+
+log = logging.getLogger(__name__)
+
+MODULE = "Services.ComputationalNodes.CNN.Node.training"
+EPOCHS = 20  # at the most
+MAX_EPOCHS = 1000
+MAX_SEED = 2**32 - 1
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+BATCH_EVENT_S = 0.2  # between two events of batches
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What to train."""
+
+    dataset: Path
+    models: Path
+    model: str = DEFAULT
+    epochs: int = EPOCHS
+    seed: int = 0
+
+    def check(self) -> None:
+        """Raise InvalidArgumentError if a value is out of bounds."""
+        check_name(self.model)
+        for field, value, low, high in (("epochs", self.epochs, 1, MAX_EPOCHS), ("seed", self.seed, 0, MAX_SEED)):
+            if not low <= value <= high:
+                raise InvalidArgumentError(f"{field} is {value}; it must be {low} to {high}", field=field)
+
+    def arguments(self) -> list[str]:
+        """The command line that asks for this."""
+        return [f"--{field.name}={getattr(self, field.name)}" for field in dataclasses.fields(self)]
+
+
+class Events:
+    """The standard output of a training."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._last_batch = 0.0
+
+    def send(self, event: str, **fields: Any) -> None:
+        """Print one event. Raises BrokenPipeError if no one reads them any more."""
+        print(json.dumps({"event": event, **fields}), file=self._stream, flush=True)
+
+    def batch(self, batch: int, batches: int) -> None:
+        """Print how far the epoch is, unless that was said just now."""
+        if time.monotonic() - self._last_batch >= BATCH_EVENT_S:
+            self._last_batch = time.monotonic()
+            self.send("batch", batch=batch, batches=batches)
+
+
+def train(options: Options, events: Events) -> Model:
+    """Train and publish a model. Raises an error of the tree, OSError, or BrokenPipeError as `Events` does."""
+    options.check()
+    found = dataset.scan(options.dataset)
+    store = Models(options.models)
+    with store.unfinished(options.model) as folder, dataset.Pictures(folder / "pictures") as pictures:
+        dataset.read(found, pictures, lambda read, all_of_them: events.send("reading", read=read, pictures=all_of_them))
+        split = dataset.split(pictures.labels, options.seed)
+
+        # Only now, so that what is wrong with the data set is said at once: TensorFlow takes seconds to import.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        from Services.ComputationalNodes.CNN.Node import network  # noqa: PLC0415
+
+        trained, best = network.train(
+            pictures,
+            split,
+            epochs=options.epochs,
+            seed=options.seed,
+            on_batch=events.batch,
+            on_epoch=lambda done, figures: events.send(
+                "epoch", epoch=done, epochs=options.epochs, **dataclasses.asdict(figures)
+            ),
+        )
+        network.save(trained, folder / "network")
+        for number in STOP_SIGNALS:  # from here on the model is complete, and is said to be
+            signal.signal(number, signal.SIG_IGN)
+        return store.publish(options.model, folder / "network", _description(found, pictures, split, best))
+
+
+def _description(found: dataset.Dataset, pictures: dataset.Pictures, split: dataset.Split, best: Any) -> Model:
+    return Model(
+        classes=(dataset.printable(found.classes[0]), dataset.printable(found.classes[1])),
+        width=dataset.SIDE,
+        height=dataset.SIDE,
+        validation_accuracy=best.validation_accuracy,
+        validation_loss=best.validation_loss,
+        training_pictures=len(split.training),
+        validation_pictures=len(split.validation),
+        skipped=tuple(pictures.skipped),
+        skipped_pictures=pictures.skipped_pictures,
+        network="",
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the command line and train. Returns the exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    for number in STOP_SIGNALS:
+        signal.signal(number, _stop)
+    options = _parse(arguments)
+    events = Events(sys.stdout)
+    try:
+        model = train(options, events)
+        events.send("done", model=options.model, **dataclasses.asdict(model))
+    except BrokenPipeError:
+        log.info("no one waits for the training any more; it ends")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter's last flush would complain
+        return 1
+    except Exception as error:
+        known = _known(error)
+        events.send("error", status=known.status, message=known.message)
+        return 1
+    return 0
+
+
+def _known(error: Exception) -> FractosError:
+    if isinstance(error, FractosError):
+        return error
+    if isinstance(error, OSError):
+        return FailedPreconditionError(f"the training could not read or write a file: {error}")
+    log.exception("the training failed")
+    return InternalError(f"{type(error).__name__}: {error}")
+
+
+def _stop(number: int, frame: object) -> None:
+    raise RunCancelledError(f"the training was stopped by {signal.Signals(number).name}")
+
+
+def _parse(arguments: Sequence[str] | None) -> Options:
+    parser = argparse.ArgumentParser(prog=f"python3 -m {MODULE}", description="Trains one model.")
+    parser.add_argument(
+        "--dataset", type=Path, required=True, help="a folder with a folder of pictures for each of two classes"
+    )
+    parser.add_argument("--models", type=Path, required=True, help="where models are kept")
+    parser.add_argument("--model", default=Options.model, help="its name (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=Options.epochs, help="at the most (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=Options.seed, help="of weights, order and split (default: %(default)s)")
+    return Options(**vars(parser.parse_args(arguments)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
