@@ -38,7 +38,7 @@ def main() -> int:
             for name in options.pictures or stored_pictures(datacenter, options.client_id):
                 try:
                     print(predict(datacenter, options.client_id, upload(datacenter, options.client_id, name)), flush=True)
-                except FractosError as error:
+                except (FractosError, OSError) as error:
                     print(f"{name}: {error}", file=sys.stderr)
                     failed += 1
     except FractosError as error:

@@ -44,14 +44,21 @@ def shift_left(name: str, bits: int) -> str:
     target = str(path.with_name(f"{path.stem}_shifted{path.suffix}"))
     graph = TaskGraph("shift left")
     number = graph.storage.read_integer(client_id=CLIENT_ID, name=name)
-    value = number.value
+    last = number
     for _ in range(bits):
-        value = graph.math.shift_left(value=value, bits=1).value
-    graph.storage.write_integer(client_id=CLIENT_ID, name=target, value=value)
+        last = graph.math.shift_left(value=last.value, bits=1)
+    graph.storage.write_integer(client_id=CLIENT_ID, name=target, value=last.value)
+    graph.output(number)
+    graph.output(last)
     with connect() as datacenter:
         result = datacenter.run(graph)
-    before = result[number].value
-    return f"{before} << {bits} = {result[graph.steps[-2]].value}, stored as {target}"
+    before, after = shown(result[number].value), shown(result[last].value)
+    return f"{before} << {bits} = {after}, stored as {target}"
+
+
+def shown(value: int) -> str:
+    """The number, or how long it is if it would fill the screen."""
+    return str(value) if value.bit_length() <= 2000 else f"(a number of {value.bit_length()} bits)"
 
 
 def ask(what: str, default: str) -> str:

@@ -23,8 +23,9 @@ from Services.fractos.directory import open_directory
 from Services.fractos.directory.interface import DirectoryRecord, Member
 from Services.fractos.errors import ConfigurationError, Context, DeadlineExceededError, UnavailableError, error_of
 from Services.fractos.graph import TaskGraph
+from Services.fractos.plan import check_size, check_timeout
 from Services.fractos.result import Hop, Result, make_trail
-from Services.fractos.session import Loop, Outcome, Session
+from Services.fractos.session import Outcome, Session, background_loop
 
 DEFAULT_TIMEOUT_S = 30.0
 DIRECTORY_TIMEOUT_S = 5.0
@@ -64,7 +65,8 @@ class Run:
     @property
     def trail(self) -> tuple[Hop, ...]:
         """The steps done, in the order in which they finished; known once the run has ended, also if it failed."""
-        return make_trail(self._graph, self._outcome.result().trail) if self._outcome.done() else ()
+        known = self._outcome.done() and self._outcome.exception() is None
+        return make_trail(self._graph, self._outcome.result().trail) if known else ()
 
     def done(self) -> bool:
         """Whether the run has ended."""
@@ -96,13 +98,9 @@ class Datacenter:
         """Connect. Raises UnavailableError if no application node answers."""
         self.root = configuration.root
         self._record = record
-        self._background = Loop()
+        self._closed = False
         self._lock = threading.Lock()
-        try:
-            self._session = self._do(self._open())
-        except BaseException:
-            self._background.close()
-            raise
+        self._session = self._do(self._open())
 
     def run(self, graph: TaskGraph, *, topology: str = "ring", timeout_s: float = DEFAULT_TIMEOUT_S) -> Result:
         """Run a graph and wait for its end. Interrupted with Ctrl-C, it cancels the run.
@@ -117,17 +115,23 @@ class Datacenter:
             raise
 
     def submit(self, graph: TaskGraph, *, topology: str = "ring", timeout_s: float = DEFAULT_TIMEOUT_S) -> Run:
-        """Start a graph, to end within `timeout_s` seconds, and return at once."""
+        """Start a graph, to end within `timeout_s` seconds, and return at once.
+
+        Raises InvalidArgumentError for an impossible timeout, ResourceExhaustedError for a graph that is too large to travel.
+        """
+        check_timeout(timeout_s)
+        serialized = graph.serialized()
+        check_size(serialized)
         run_id = uuid.uuid4().bytes
-        request = application_pb2.SubmitRequest(run_id=run_id, timeout_s=timeout_s, graph=graph.serialized(), topology=topology)
+        request = application_pb2.SubmitRequest(run_id=run_id, timeout_s=timeout_s, graph=serialized, topology=topology)
         session = self._live_session()
         return Run(graph, run_id, timeout_s, session, session.submit(request))
 
     def close(self) -> None:
-        """Disconnect. Runs that have not ended go on."""
-        if not self._background.loop.is_closed():
-            self._do(self._session.close())
-            self._background.close()
+        """Disconnect. Runs that have not ended go on; cancellations that were asked for are sent first."""
+        with self._lock:
+            self._closed = True
+        self._do(self._session.close())
 
     def __enter__(self) -> Datacenter:
         return self
@@ -138,7 +142,7 @@ class Datacenter:
     def _live_session(self) -> Session:
         """The session, or a new one if it broke: with whichever application node answers now."""
         with self._lock:
-            if self._background.loop.is_closed():
+            if self._closed:
                 raise UnavailableError("this connection was closed; connect() again")
             if self._session.is_broken():
                 self._session = self._do(self._open())
@@ -156,7 +160,7 @@ class Datacenter:
 
     def _do(self, work: Coroutine[Any, Any, T]) -> T:
         """Do something on the background loop and wait for it."""
-        return asyncio.run_coroutine_threadsafe(work, self._background.loop).result()
+        return asyncio.run_coroutine_threadsafe(work, background_loop()).result()
 
 
 async def _first_that_answers(nodes: list[Member], record: DirectoryRecord) -> Session:

@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 
 from Services.fractos.adaptor import Adaptor
 from Services.fractos.engine import Engine
-from Services.fractos.errors import DeadlineExceededError, UnimplementedError
+from Services.fractos.errors import DeadlineExceededError, FractosError, ResourceExhaustedError, UnimplementedError
 from Services.fractos.events import (
     Accepted,
     CallDevice,
@@ -38,6 +38,8 @@ from Services.fractos.operations import Operation
 from Services.fractos.transport.interface import Transport
 
 log = logging.getLogger(__name__)
+
+DIRECT_CALLS = 1000  # unary calls that may wait for the device's threads
 
 
 class Controller:
@@ -61,6 +63,7 @@ class Controller:
         self._threads = ThreadPoolExecutor(adaptor.threads if adaptor else 1, thread_name_prefix="device")
         self._calls: dict[WorkKey, Future[DeviceDone]] = {}
         self._events: deque[Event] = deque()
+        self._direct_calls = 0
         self._feeding = False
         self._timer: asyncio.TimerHandle | None = None
         self._perform: dict[type, Callable[[Any], None]] = {
@@ -92,7 +95,13 @@ class Controller:
             raise UnimplementedError(f"{self.engine.identity.name} has no device")
         if self._adaptor.is_inline(operation):
             return self._adaptor.call(operation, request)
-        return await self._loop.run_in_executor(self._threads, self._call_in_time, operation, request, deadline)
+        if self._direct_calls >= DIRECT_CALLS:
+            raise ResourceExhaustedError(f"{DIRECT_CALLS} direct calls are waiting, which is the limit", retry_after_s=0.1)
+        self._direct_calls += 1
+        try:
+            return await self._loop.run_in_executor(self._threads, self._call_in_time, operation, request, deadline)
+        finally:
+            self._direct_calls -= 1
 
     async def close(self) -> None:
         """Stop the device's threads; calls that have begun end first."""
@@ -101,13 +110,17 @@ class Controller:
         await self._loop.run_in_executor(None, lambda: self._threads.shutdown(cancel_futures=True))
 
     def _handle(self, event: Event) -> None:
+        effects: list[Effect] = []
+        # One bad event or effect must not take the node down; the run it belonged to ends by its deadline.
         try:
-            effects: list[Effect] = self.engine.handle(event, self._clock())
-            for effect in effects:
-                self._perform[type(effect)](effect)
+            effects = self.engine.handle(event, self._clock())
         except Exception:
-            # One bad event must not take the node down; the run it belonged to ends by its deadline.
             log.exception("could not handle %s", type(event).__name__)
+        for effect in effects:
+            try:
+                self._perform[type(effect)](effect)
+            except Exception:
+                log.exception("could not perform %s", type(effect).__name__)
 
     def _call_device(self, effect: CallDevice) -> None:
         assert self._adaptor is not None  # the engine of a node without a device refuses every step
@@ -127,6 +140,8 @@ class Controller:
         try:
             response = self._call_in_time(effect.operation, effect.request, effect.deadline)
         except Exception as error:  # the edge between trusted and untrusted code
+            if not isinstance(error, FractosError):
+                log.exception("%s failed", effect.operation.path)
             return DeviceDone(effect.key, None, error, started_at, self._clock())
         return DeviceDone(effect.key, response, None, started_at, self._clock())
 
@@ -138,7 +153,7 @@ class Controller:
 
     def _drop_calls(self, effect: DropCalls) -> None:
         for key, call in list(self._calls.items()):
-            if key[0] == effect.run_id:
+            if key[0] in effect.run_ids:
                 call.cancel()
 
     def _wake(self, effect: Wake) -> None:

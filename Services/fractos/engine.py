@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +53,7 @@ from Services.fractos.placement import Identity, Placement
 from Services.fractos.plan import MAX_MESSAGE_BYTES, MAX_VALUE_BYTES, continuation
 from Services.fractos.runs import Runs
 
+AGAIN_S = 0.2  # how long a Completion waits before it is sent again
 SMALL_OUTPUT_BYTES = 4096  # responses up to this size come home with the trail, unasked
 
 
@@ -86,7 +88,8 @@ class Engine:
         self._wake_at = math.inf
         self.placement = Placement()
         self.ledger = Ledger(self._limits.runs_remembered)
-        self.runs = Runs(identity, catalogue, self.placement, self._emit) if with_runs else None
+        self.runs = Runs(identity, catalogue, self.placement, self.ledger, self._emit) if with_runs else None
+        self._again: deque[tuple[float, SendFrame]] = deque()  # Completions to send again, by when
         self._handlers: dict[type, Callable[[Any, float], None]] = {
             FrameReceived: self._on_frame,
             DeviceDone: self._on_device_done,
@@ -117,7 +120,7 @@ class Engine:
         self._effects.append(effect)
 
     def _next_due(self) -> float:
-        due = self.ledger.next_due()
+        due = min(self.ledger.next_due(), self._again[0][0] if self._again else math.inf)
         return due if self.runs is None else min(due, self.runs.next_due())
 
     def _on_frame(self, event: FrameReceived, now: float) -> None:
@@ -276,13 +279,20 @@ class Engine:
             log_file=self.identity.log,
         )
         self._emit(Log(logging.INFO, f"run {request.run_id.hex()} step {step.id} ({step.operation}) failed: {error}"))
-        self._complete(request, failure=failure_of(error, context))
+        failure = failure_of(error, context)
+        failure.definite &= not request.trail  # what earlier steps did has happened
+        self._complete(request, failure=failure)
 
     def _complete(
         self, request: fractos_pb2.Request, *, output: bytes | None = None, failure: fractos_pb2.Failure | None = None
     ) -> None:
         completion = fractos_pb2.Completion(
-            run_id=request.run_id, attempt=request.attempt, step=request.steps[0].id, trail=request.trail, failure=failure
+            run_id=request.run_id,
+            attempt=request.attempt,
+            step=request.steps[0].id,
+            trail=request.trail,
+            failure=failure,
+            deadline=request.deadline,
         )
         if output is not None:
             completion.trail[-1].output = output
@@ -293,9 +303,10 @@ class Engine:
     def _on_finished(self, finished: fractos_pb2.Finished) -> None:
         for run in finished.runs:
             self.ledger.finish(run.run_id, run.deadline)
-            if run.drop:
-                self._emit(DropCalls(run.run_id))
-                self._work = {key: work for key, work in self._work.items() if key[0] != run.run_id}
+        stopped = frozenset(run.run_id for run in finished.runs if run.drop)
+        if stopped:
+            self._emit(DropCalls(stopped))
+            self._work = {key: work for key, work in self._work.items() if key[0] not in stopped}
 
     def _on_link_opened(self, event: LinkOpened, now: float) -> None:
         self.placement.trust(event.address)
@@ -304,27 +315,39 @@ class Engine:
         member = self.placement.suspect(event.address, now)
         name = member.name if member else event.address
         for frame in event.unsent:
-            # Certainly not received, so a Request may take another way.
-            if frame.HasField("request"):
-                self._route(frame, now, trusted_only=True)
-            else:
-                self._emit(Log(logging.WARNING, f"{name} cannot be reached; dropped its {frame.WhichOneof('body')}"))
+            if frame.HasField("request") and not self.ledger.is_over(frame.request.run_id):
+                self._route(frame, now, trusted_only=True)  # certainly not received, so it may take another way
         for frame in event.unknown:
-            if not frame.HasField("request"):
-                # Completions and Finished may come twice: the home takes the first, a ledger forgets once.
-                self._emit(SendFrame(event.address, frame))
-            elif self._may_be_repeated(frame.request):
-                # If the node did go on with it, the next nodes' ledgers drop what comes a second time.
-                self._route(frame, now, trusted_only=True)
-            else:
-                lost = f"the channel to {name} broke before it acknowledged {frame.request.steps[0].operation}"
-                self._fail(frame.request, UnavailableError(f"{lost}: nobody knows whether it was done", definite=False))
+            if frame.HasField("request"):
+                self._report_undelivered(frame.request, name, now)
+        for frame in (*event.unknown, *event.unsent):
+            # A Completion may come twice, since the home takes the first; a Finished that is lost only costs memory.
+            if frame.HasField("completion"):
+                self._again.append((now + AGAIN_S, SendFrame(event.address, frame)))
         if self.runs is not None and member is not None:
-            self.runs.on_node_lost(member, now)
+            self.runs.on_link_lost(member, now, opened=event.opened)
 
-    def _may_be_repeated(self, request: fractos_pb2.Request) -> bool:
-        operations = (self._catalogue.get(step.operation) for step in request.steps)
-        return all(operation is not None and operation.repeatable for operation in operations)
+    def _report_undelivered(self, request: fractos_pb2.Request, name: str, now: float) -> None:
+        """Have the home decide on a Request that its node may or may not have taken: it alone knows whether the run is over."""
+        step = request.steps[0]
+        lost = f"the channel to {name} broke before it acknowledged {step.operation}: nobody knows whether it was done"
+        context = Context(step=step.id, operation=step.operation, node=self.identity.name, log_file=self.identity.log)
+        completion = fractos_pb2.Completion(
+            run_id=request.run_id,
+            attempt=request.attempt,
+            step=step.id,
+            trail=request.trail,
+            failure=failure_of(UnavailableError(lost, definite=False), context),
+            undelivered=request,
+            deadline=request.deadline,
+        )
+        self._send_home(request.home, completion, now)
+
+    def _send_home(self, home: str, completion: fractos_pb2.Completion, now: float) -> None:
+        if home == self.identity.address and self.runs is not None:
+            self.runs.on_completion(completion, now)
+        else:
+            self._emit(SendFrame(home, fractos_pb2.Frame(completion=completion)))
 
     def _on_members_changed(self, event: MembersChanged, now: float) -> None:
         for member in self.placement.update(event.members):
@@ -334,6 +357,10 @@ class Engine:
     def _on_timer_due(self, event: TimerDue, now: float) -> None:
         self._wake_at = math.inf
         self.ledger.expire(now)
+        while self._again and self._again[0][0] <= now:
+            _, effect = self._again.popleft()
+            if now <= effect.frame.completion.deadline:
+                self._emit(effect)
         if self.runs is not None:
             self.runs.on_timer_due(now)
 

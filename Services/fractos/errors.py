@@ -242,10 +242,14 @@ def error_of(failure: fractos_pb2.Failure, run_id: bytes) -> FractosError:
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """The exceptions that led to `error`, nearest first."""
+    """The exceptions that led to `error`, nearest first; not those that a `from None` hides."""
     chain: list[BaseException] = []
-    cause = error.__cause__ or error.__context__
+    cause = _cause(error)
     while cause is not None and cause not in chain:
         chain.append(cause)
-        cause = cause.__cause__ or cause.__context__
+        cause = _cause(cause)
     return chain
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    return error.__cause__ or (None if error.__suppress_context__ else error.__context__)

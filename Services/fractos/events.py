@@ -43,10 +43,11 @@ class LinkOpened(NamedTuple):
 class LinkLost(NamedTuple):
     """The channel to this address broke or could not be opened.
 
-    `unsent` frames were certainly not received; of the `unknown` ones nobody can tell.
+    `unsent` frames were certainly not received; of the `unknown` ones nobody can tell. `opened`: it had been open.
     """
 
     address: str
+    opened: bool
     unknown: list[fractos_pb2.Frame]
     unsent: list[fractos_pb2.Frame]
 
@@ -90,9 +91,9 @@ class CallDevice(NamedTuple):
 
 
 class DropCalls(NamedTuple):
-    """The calls of this run that have not begun need not begin; no answer is wanted for any of them."""
+    """The calls of these runs that have not begun need not begin; no answer is wanted for any of them."""
 
-    run_id: bytes
+    run_ids: frozenset[bytes]
 
 
 class KeepLink(NamedTuple):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from protos import fractos_pb2
-from Services.fractos.errors import ResourceExhaustedError
+from Services.fractos.errors import AlreadyExistsError, ResourceExhaustedError
 from Services.fractos.schedule import Schedule
 
 CLOCK_BOUND_S = 5.0  # channels refuse a peer whose clock is further off than this
@@ -60,6 +60,12 @@ class Ledger:
             self._expiry.add(run_id, deadline + CLOCK_BOUND_S)
         self._runs[run_id] = None
 
+    def check_new(self, run_id: bytes) -> None:
+        """Raise AlreadyExistsError if the run is known, ResourceExhaustedError if there is no room for it."""
+        if run_id in self._runs:
+            raise AlreadyExistsError(f"run {run_id.hex()} was submitted before", field="run_id")
+        self._check_room()
+
     def is_over(self, run_id: bytes) -> bool:
         """Whether the run is known to have ended."""
         return run_id in self._runs and self._runs[run_id] is None
@@ -78,14 +84,16 @@ class Ledger:
         return sum(run is not None for run in self._runs.values())
 
     def _run(self, run_id: bytes, deadline: float) -> _Run | None:
-        try:
+        if run_id in self._runs:
             return self._runs[run_id]
-        except KeyError:
-            if len(self._runs) >= self._limit:
-                raise ResourceExhaustedError(
-                    f"this node remembers {self._limit} runs, which is its limit; use shorter timeouts or submit more slowly",
-                    retry_after_s=1.0,
-                ) from None
+        self._check_room()
         self._expiry.add(run_id, deadline + CLOCK_BOUND_S)
         run = self._runs[run_id] = _Run()
         return run
+
+    def _check_room(self) -> None:
+        if len(self._runs) >= self._limit:
+            raise ResourceExhaustedError(
+                f"this node remembers {self._limit} runs, which is its limit; use shorter timeouts or submit more slowly",
+                retry_after_s=1.0,
+            )

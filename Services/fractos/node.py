@@ -87,7 +87,6 @@ def main(node_type: str, create: CreateAdaptor | None = None, clients: ClientSer
         print(f"{node_type} node: {error}", file=sys.stderr)
         return 2
     except (FractosError, OSError) as error:
-        log.error("could not start: %s", error)
         print(f"{node_type} node: {error}", file=sys.stderr)
         return 1
     return 0
@@ -122,12 +121,12 @@ class _Node:
         if self._options.log is not None:
             _log_to(self._options, self._options.log)
         server = grpc.aio.server(options=[*OPTIONS, ("grpc.so_reuseport", 0)])
-        port = server.add_insecure_port(f"{self._configuration.grpc_ip}:0")
+        port = self._listen(server)
         directory = open_directory(self._record)
         try:
             starting = asyncio.create_task(self._start(server, directory, f"{self._configuration.grpc_ip}:{port}"))
             await _first_of(starting, stop)
-            if starting.done():
+            if not starting.cancelled():
                 controller, transport = starting.result()
                 await stop.wait()
                 await self._stop(server, directory, controller, transport)
@@ -137,6 +136,16 @@ class _Node:
                 await asyncio.to_thread(self._adaptor.stop)
             await server.stop(None)
 
+    def _listen(self, server: grpc.aio.Server) -> int:
+        """Bind a free port and return it."""
+        address = self._configuration.grpc_ip
+        try:
+            return server.add_insecure_port(f"{address}:0")
+        except RuntimeError as error:
+            raise ConfigurationError(
+                f"[DataCenter] grpc_ip = {address}: cannot listen there; give an address of this host, for example 127.0.0.1"
+            ) from error
+
     def _make_adaptor(self, create: CreateAdaptor) -> Adaptor:
         settings = self._configuration.controller(self._node_type)
         root = self._configuration.root
@@ -144,7 +153,7 @@ class _Node:
         return create(self._catalogue, root, storage_path)
 
     async def _start(self, server: grpc.aio.Server, directory: Directory, address: str) -> tuple[Controller, GrpcTransport]:
-        """Make ready, serve, be listed, in this order: who is listed can be used."""
+        """Make the device ready, list the node, serve. Who connects in between waits in the socket's queue."""
         tasks = [asyncio.create_task(directory.start(self._configuration.start_timeout_s))]
         if self._adaptor is not None:
             tasks.append(asyncio.create_task(asyncio.to_thread(self._adaptor.start)))

@@ -63,7 +63,7 @@ class Placement:
     def leader(self, node_type: str, now: float) -> Member | None:
         """The node that unpinned steps of a type go to."""
         members = self._by_type.get(node_type, [])
-        return next((member for member in members if not self._is_suspected(member, now)), members[0] if members else None)
+        return next((member for member in members if not self.is_suspected(member, now)), members[0] if members else None)
 
     def choose(self, step: fractos_pb2.Step, now: float, *, trusted_only: bool = False) -> Member:
         """Return the node for a step: the one it is pinned to, else the leader of its type.
@@ -72,7 +72,7 @@ class Placement:
         """
         node_type = step.operation.partition(".")[0]
         member = self._by_name.get(step.node) if step.node else self.leader(node_type, now)
-        if member is None or (trusted_only and self._is_suspected(member, now)):
+        if member is None or (trusted_only and self.is_suspected(member, now)):
             raise UnavailableError(self._why_none(step.node, node_type))
         return member
 
@@ -88,8 +88,13 @@ class Placement:
         """The node of that name."""
         return self._by_name.get(name)
 
-    def _is_suspected(self, member: Member, now: float) -> bool:
+    def is_suspected(self, member: Member, now: float) -> bool:
+        """Whether the channel to a node broke lately and has not opened again."""
         return self._suspected.get(member.address, 0.0) > now
+
+    def is_listed(self, member: Member) -> bool:
+        """Whether the directory lists the node."""
+        return self._by_address.get(member.address) == member
 
     def _why_none(self, node: str, node_type: str) -> str:
         listed = ", ".join(member.name for member in self.of_type(node_type)) or "none"

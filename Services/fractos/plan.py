@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from google.protobuf.message import DecodeError
 
 from protos import fractos_pb2
-from Services.fractos.errors import GraphError, ResourceExhaustedError
+from Services.fractos.errors import GraphError, InvalidArgumentError, ResourceExhaustedError
 from Services.fractos.graph import MAX_STEPS, check_binding, check_names
 from Services.fractos.operations import Catalogue, Operation
 
+MAX_TIMEOUT_S = 3600.0
 MAX_VALUE_BYTES = 64 << 20  # the largest value that travels
+MAX_COPIES_BYTES = 256 << 20
 MAX_MESSAGE_BYTES = MAX_VALUE_BYTES + (64 << 10)  # such a value and the message or graph around it
 
 
@@ -34,6 +36,21 @@ class Plan:
     unpinned_types: frozenset[str]  # types of the steps that may run on any node
     one_per_place: tuple[fractos_pb2.Step, ...]  # one step for each node or type that the graph needs
     size_bytes: int
+    repeatable: bool  # every operation may be done twice
+
+
+def check_size(serialized: bytes) -> None:
+    """Raise ResourceExhaustedError if a serialized graph is too large to travel."""
+    if len(serialized) > MAX_MESSAGE_BYTES:
+        raise ResourceExhaustedError(f"the graph has {len(serialized)} bytes; the limit is {MAX_VALUE_BYTES} (64 MiB)")
+
+
+def check_timeout(timeout_s: float) -> None:
+    """Raise InvalidArgumentError unless a run may take that long."""
+    if not 0 < timeout_s <= MAX_TIMEOUT_S:
+        raise InvalidArgumentError(
+            f"timeout_s is {timeout_s:g}; it must be more than 0 and at most {MAX_TIMEOUT_S:g}", field="timeout_s"
+        )
 
 
 def node_type(step: fractos_pb2.Step) -> str:
@@ -57,8 +74,7 @@ def continuation(steps: Iterable[fractos_pb2.Step], first: int) -> list[fractos_
 
 def make_plan(serialized: bytes, catalogue: Catalogue) -> Plan:
     """Check a serialized graph. Raises GraphError saying what is wrong, ResourceExhaustedError if it is too large."""
-    if len(serialized) > MAX_MESSAGE_BYTES:
-        raise ResourceExhaustedError(f"the graph has {len(serialized)} bytes; the limit is {MAX_VALUE_BYTES} (64 MiB)")
+    check_size(serialized)
     try:
         graph = fractos_pb2.Graph.FromString(serialized)
     except DecodeError as error:
@@ -69,18 +85,41 @@ def make_plan(serialized: bytes, catalogue: Catalogue) -> Plan:
     needs = Counter(edge.to for step in graph.steps for edge in step.edges)
     for step in graph.steps:
         step.needs = needs[step.id]
+    _check_copies(graph.steps)
+    openings = tuple(_opening(graph.steps, step.id) for step in graph.steps if step.needs == 0)
     return Plan(
         name=graph.name,
         steps=tuple(graph.steps),
-        openings=tuple(_opening(graph.steps, step.id) for step in graph.steps if step.needs == 0),
+        openings=openings,
         joins=frozenset(step.id for step in graph.steps if step.needs > 1),
         ends=frozenset(step.id for step in graph.steps if step.output or not step.edges),
         steps_by_type=Counter(node_type(step) for step in graph.steps),
         pinned=frozenset(step.node for step in graph.steps if step.node),
         unpinned_types=frozenset(node_type(step) for step in graph.steps if not step.node),
         one_per_place=tuple({step.node or node_type(step): step for step in graph.steps}.values()),
-        size_bytes=len(serialized),
+        size_bytes=len(serialized) + sum(map(len, openings)),
+        repeatable=all(operation.repeatable for step in graph.steps if (operation := catalogue.get(step.operation))),
     )
+
+
+def _check_copies(steps: Sequence[fractos_pb2.Step]) -> None:
+    """Refuse graphs whose branches would carry too much: each takes along a copy of all that depends on it.
+
+    Raises ResourceExhaustedError.
+    """
+    heads = [step.id for step in steps if step.needs == 0]
+    heads += [edge.to for step in steps if len(step.edges) > 1 for edge in step.edges]
+    sizes = {step.id: step.ByteSize() for step in steps}
+    if len(heads) * sum(sizes.values()) <= MAX_COPIES_BYTES:
+        return
+    copied = 0
+    for head in heads:
+        copied += sum(sizes[step.id] for step in continuation(steps, head))
+        if copied > MAX_COPIES_BYTES:
+            raise ResourceExhaustedError(
+                f"the branches of the graph would carry over {MAX_COPIES_BYTES} bytes (256 MiB) of arguments between them;"
+                " put large values into storage and read them where they are needed"
+            )
 
 
 def _opening(steps: Iterable[fractos_pb2.Step], source: int) -> bytes:
@@ -139,6 +178,10 @@ def _check_arguments(step: fractos_pb2.Step, operation: Operation, bound: list[s
         for field in operation.request_class.DESCRIPTOR.fields
         if field.has_presence and field.name in operation.required() and not request.HasField(field.name)
     ]
+    fields = operation.request_class.DESCRIPTOR.fields_by_name
+    twice = [name for name in bound if fields[name].has_presence and request.HasField(name)]
+    if twice:
+        raise GraphError(f"step {step.id} gets {twice[0]} both as a value and from another step", field=twice[0])
     missing = [name for name in absent if name not in bound]
     if missing:
         raise GraphError(f"step {step.id}: {operation.path} lacks {', '.join(missing)}", field=missing[0])

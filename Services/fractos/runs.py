@@ -21,24 +21,27 @@ from Services.fractos.errors import (
     FractosError,
     InvalidArgumentError,
     NotFoundError,
+    ResourceExhaustedError,
     RunCancelledError,
     UnavailableError,
     failure_of,
 )
-from Services.fractos.events import Accepted, CancelAsked, Effect, Log, Refused, RunEnded, SendFrame, Submitted
+from Services.fractos.events import Accepted, CancelAsked, Effect, KeepLink, Log, Refused, RunEnded, SendFrame, Submitted
+from Services.fractos.ledger import Ledger
 from Services.fractos.operations import Catalogue
 from Services.fractos.placement import Identity, Placement
-from Services.fractos.plan import Plan, make_plan
+from Services.fractos.plan import MAX_MESSAGE_BYTES, Plan, check_timeout, make_plan
 from Services.fractos.schedule import Schedule
 
 DEFAULT_TIMEOUT_S = 30.0
-MAX_TIMEOUT_S = 3600.0
 TOPOLOGIES = ("ring",)
 GRACE_S = 0.5  # how long a run may take to show that it was not at the node that died
 FLUSH_S = 0.2  # how long `finished` waits for company
 FLUSH_RUNS = 256
 PLANS_KEPT = 256  # graphs that were checked lately
 PLAN_BYTES_KEPT = 64 << 10  # larger ones are checked each time
+REOPEN_S = 1.0  # how often a channel is tried again to a node that is listed but does not answer
+MAX_RESULT_BYTES = 2 * MAX_MESSAGE_BYTES
 ENDED_KEPT = 1000  # runs that Watch and ListRuns still know after their end
 ENDED_BYTES_KEPT = 64 << 20
 
@@ -52,7 +55,7 @@ class Run:
     submitted_at: float
     deadline: float
     pending: set[int]  # steps whose Completion is awaited
-    nodes: set[str] = field(default_factory=set)  # nodes that a part of it was promised to
+    nodes: dict[str, None] = field(default_factory=dict)  # names of nodes that a part of it was sent or promised to
     hops: dict[int, fractos_pb2.Hop] = field(default_factory=dict)
     attempt: int = 1
     ended_at: float = 0.0
@@ -72,10 +75,18 @@ class Run:
 class Runs:
     """The table of runs of one application node."""
 
-    def __init__(self, identity: Identity, catalogue: Catalogue, placement: Placement, emit: Callable[[Effect], None]) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        catalogue: Catalogue,
+        placement: Placement,
+        ledger: Ledger,
+        emit: Callable[[Effect], None],
+    ) -> None:
         self._identity = identity
         self._catalogue = catalogue
         self._placement = placement
+        self._ledger = ledger
         self._emit = emit
         self._admission = Admission(steps_per_type=10_000, graph_bytes=512 << 20)
         self._plans: OrderedDict[bytes, Plan] = OrderedDict()
@@ -83,7 +94,8 @@ class Runs:
         self._ended: OrderedDict[bytes, Run] = OrderedDict()
         self._ended_bytes = 0
         self._deadlines: Schedule[bytes] = Schedule(tick_s=0.02)
-        self._doubts: Schedule[tuple[bytes, str]] = Schedule(tick_s=0.02)  # (run, the node that died)
+        self._doubts: Schedule[tuple[bytes, Member]] = Schedule(tick_s=0.02)  # (run, the node that seems dead)
+        self._reopenings: Schedule[Member] = Schedule(tick_s=0.1)
         self._finished: dict[str, fractos_pb2.Finished] = {}  # by address, until they are sent
         self._flush_at = math.inf
 
@@ -113,7 +125,7 @@ class Runs:
 
     def next_due(self) -> float:
         """When `on_timer_due` has something to do."""
-        return min(self._deadlines.next_due(), self._doubts.next_due(), self._flush_at)
+        return min(self._deadlines.next_due(), self._doubts.next_due(), self._reopenings.next_due(), self._flush_at)
 
     # -- events -----------------------------------------------------------------------------------------------------------
 
@@ -141,6 +153,8 @@ class Runs:
         for hop in completion.trail:
             if hop.step not in run.hops or hop.HasField("output"):
                 run.hops[hop.step] = hop
+        if completion.HasField("undelivered") and self._send_again(run, completion.undelivered, now):
+            return
         if completion.HasField("failure"):
             self._end(run, now, completion.failure)
             return
@@ -154,12 +168,17 @@ class Runs:
         if run is not None:
             self._end_with(run, now, RunCancelledError("the run was cancelled", definite=False))
 
-    def on_node_lost(self, member: Member, now: float) -> None:
-        """Have the runs that may have been at a dead node fail, unless they show within the grace that they were not."""
+    def on_link_lost(self, member: Member, now: float, *, opened: bool) -> None:
+        """Try the channel again; have the runs that may have been at the node fail unless it answers within the grace."""
+        if self._placement.is_listed(member):
+            if opened:
+                self._emit(KeepLink(member.address))
+            else:
+                self._reopenings.add(member, now + REOPEN_S)
         led = self._placement.is_or_was_leader(member)
-        for run in self._running.values():
+        for run in self._running.values() if opened else ():
             if member.name in run.nodes or (led and member.node_type in run.plan.unpinned_types):
-                self._doubts.add((run.run_id, member.name), now + GRACE_S)
+                self._doubts.add((run.run_id, member), now + GRACE_S)
 
     def on_timer_due(self, now: float) -> None:
         """End the runs whose deadline has passed; tell the nodes which runs have ended."""
@@ -168,11 +187,14 @@ class Runs:
             if run is not None:
                 limit = run.deadline - run.submitted_at
                 self._end_with(run, now, DeadlineExceededError(f"the run did not end within {limit:g} s", definite=False))
-        for run_id, name in self._doubts.pop_due(now):
+        for run_id, member in self._doubts.pop_due(now):
             run = self._running.get(run_id)
-            if run is not None:
-                text = f"{name} died while it may have held a step of this run: nobody knows what was done"
+            if run is not None and self._placement.is_suspected(member, now):
+                text = f"{member.name} died while it may have held a step of this run: nobody knows what was done"
                 self._end_with(run, now, UnavailableError(text, definite=False))
+        for member in self._reopenings.pop_due(now):
+            if self._placement.is_listed(member):
+                self._emit(KeepLink(member.address))
         if self._flush_at <= now:
             self._flush()
 
@@ -181,16 +203,14 @@ class Runs:
     def _admit(self, request: application_pb2.SubmitRequest, now: float) -> Run:
         if len(request.run_id) != 16:
             raise InvalidArgumentError(f"run_id has {len(request.run_id)} bytes, not 16", field="run_id")
-        if request.run_id in self._running or request.run_id in self._ended:
-            raise AlreadyExistsError(f"run {request.run_id.hex()} was submitted before", field="run_id")
+        if request.run_id in self._running:
+            raise AlreadyExistsError(f"run {request.run_id.hex()} is running already", field="run_id")
+        self._ledger.check_new(request.run_id)
         if request.topology not in ("", *TOPOLOGIES):
             known = ", ".join(TOPOLOGIES)
-            raise InvalidArgumentError(f"there is no topology {request.topology!r}; there is {known}", field="topology")
+            raise InvalidArgumentError(f"there is no topology {request.topology[:40]!r}; there is {known}", field="topology")
         timeout_s = request.timeout_s or DEFAULT_TIMEOUT_S
-        if not 0 < timeout_s <= MAX_TIMEOUT_S:
-            raise InvalidArgumentError(
-                f"timeout_s is {timeout_s:g}; it must be more than 0 and at most {MAX_TIMEOUT_S:g}", field="timeout_s"
-            )
+        check_timeout(timeout_s)
         plan = self._plan(request.graph)
         return Run(request.run_id, plan, now, now + timeout_s, set(plan.ends))
 
@@ -213,7 +233,7 @@ class Runs:
         for step in plan.one_per_place:
             self._placement.choose(step, now)
         joins = {step.id: self._placement.choose(step, now).name for step in plan.steps if step.id in plan.joins}
-        run.nodes.update(plan.pinned, joins.values())
+        run.nodes |= dict.fromkeys((*plan.pinned, *joins.values()))
         requests = []
         for opening in plan.openings:
             frame = fractos_pb2.Frame()
@@ -230,6 +250,29 @@ class Runs:
             requests.append(SendFrame(self._placement.choose(request.steps[0], now).address, frame))
         return requests
 
+    def _send_again(self, run: Run, request: fractos_pb2.Request, now: float) -> bool:
+        """Send a Request whose fate is unknown another way, if the run may be repeated and there is one.
+
+        If the lost Request was taken after all, the next nodes' ledgers drop the second copy.
+        """
+        if not run.plan.repeatable:
+            return False
+        try:
+            member = self._placement.choose(request.steps[0], now, trusted_only=True)
+        except UnavailableError:
+            return False
+        run.nodes[member.name] = None
+        self._emit(SendFrame(member.address, fractos_pb2.Frame(request=request)))
+        return True
+
+    def _without_outputs(self, result: application_pb2.RunResult) -> application_pb2.RunResult:
+        """The failure of a run whose outputs are too large together."""
+        text = f"the outputs that were asked for have {result.ByteSize()} bytes together; the limit is {MAX_RESULT_BYTES}"
+        failure = failure_of(ResourceExhaustedError(text, definite=False), Context(node=self._identity.name, attempt=1))
+        for hop in result.trail:
+            hop.ClearField("output")
+        return application_pb2.RunResult(run_id=result.run_id, trail=result.trail, failure=failure)
+
     def _end_with(self, run: Run, now: float, error: FractosError) -> None:
         here = Context(node=self._identity.name, attempt=run.attempt, log_file=self._identity.log)
         self._end(run, now, failure_of(error, here))
@@ -241,18 +284,24 @@ class Runs:
         self._admission.release(run.plan.steps_by_type, run.plan.size_bytes)
         trail = sorted(run.hops.values(), key=lambda hop: hop.finished_at)
         result = application_pb2.RunResult(run_id=run.run_id, trail=trail, failure=failure)
+        if result.ByteSize() > MAX_RESULT_BYTES:
+            result = self._without_outputs(result)
+            failure = result.failure
+        if failure is not None:  # with several branches, or steps done, something has happened
+            result.failure.definite &= not trail and len(run.plan.openings) == 1
         run.result, run.ended_at = result, now
+        self._ledger.finish(run.run_id, run.deadline)
         run.hops.clear()
         self._emit(RunEnded(result))
         self._keep(run)
         if failure is None:
-            names = {hop.node for hop in trail}
+            names = dict.fromkeys(hop.node for hop in trail) | run.nodes
             members = [member for name in names if (member := self._placement.named(name))]
             self._tell_finished(run, (member.address for member in members), now)
         else:
             self._emit(Log(logging.INFO, f"run {run.run_id.hex()} ({run.plan.name}) failed: {failure.message}"))
-            everyone = {member.address for kind in run.plan.steps_by_type for member in self._placement.of_type(kind)}
-            self._tell_finished(run, everyone, now, drop=True)
+            members = [member for kind in run.plan.steps_by_type for member in self._placement.of_type(kind)]
+            self._tell_finished(run, (member.address for member in members), now, drop=True)
 
     def _keep(self, run: Run) -> None:
         """Remember a run that has ended for Watch and ListRuns, within bounds."""
@@ -270,10 +319,9 @@ class Runs:
             batch = self._finished.setdefault(address, fractos_pb2.Finished())
             batch.runs.add(run_id=run.run_id, deadline=run.deadline, drop=drop)
             full |= len(batch.runs) >= FLUSH_RUNS
-        if drop or full:
-            self._flush()
-        elif self._finished:
-            self._flush_at = min(self._flush_at, now + FLUSH_S)
+        if self._finished:
+            # What is stopped is told at the next tick: others that are stopped by the same event go along.
+            self._flush_at = min(self._flush_at, now if drop or full else now + FLUSH_S)
 
     def _flush(self) -> None:
         for address, finished in self._finished.items():

@@ -15,7 +15,7 @@ class Schedule(Generic[Key]):
 
     def __init__(self, tick_s: float) -> None:
         self._tick_s = tick_s
-        self._keys: dict[int, set[Key]] = {}
+        self._keys: dict[int, dict[Key, None]] = {}  # dicts keep an order that sets would take from the hash seed
         self._ticks: list[int] = []  # a heap of the keys of `_keys`
 
     def add(self, key: Key, due: float) -> None:
@@ -23,16 +23,16 @@ class Schedule(Generic[Key]):
         tick = math.ceil(due / self._tick_s)
         keys = self._keys.get(tick)
         if keys is None:
-            self._keys[tick] = {key}
+            self._keys[tick] = {key: None}
             heapq.heappush(self._ticks, tick)
         else:
-            keys.add(key)
+            keys[key] = None
 
     def discard(self, key: Key, due: float) -> None:
         """Forget a key that was added for `due`."""
         keys = self._keys.get(math.ceil(due / self._tick_s))
         if keys is not None:
-            keys.discard(key)
+            keys.pop(key, None)
 
     def pop_due(self, now: float) -> list[Key]:
         """Remove and return the keys that are due."""

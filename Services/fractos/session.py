@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import cache
 from typing import TypeAlias
 
 import grpc
@@ -20,24 +20,22 @@ from Services.fractos.transport.grpc_channel import OPTIONS
 from Services.fractos.transport.streams import Outbox, incoming
 
 CONNECT_TIMEOUT_S = 2.0
+CLOSE_TIMEOUT_S = 1.0
+CLOSE_POLL_S = 0.005
 
 Outcome: TypeAlias = Future[application_pb2.RunResult]
 Call: TypeAlias = "grpc.aio.StreamStreamCall[application_pb2.SessionRequests, application_pb2.SessionResponses]"
 
 
-class Loop:
-    """An event loop in a thread of its own."""
+@cache
+def background_loop() -> asyncio.AbstractEventLoop:
+    """The event loop of this process's clients, in a thread of its own.
 
-    def __init__(self) -> None:
-        self.loop = uvloop.new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever, name="mock datacenter client", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop the thread and close the loop."""
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join()
-        self.loop.close()
+    One for all and never closed: gRPC's poller serves all loops of a process and goes on calling one that was closed.
+    """
+    loop = uvloop.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="mock datacenter client", daemon=True).start()
+    return loop
 
 
 class Session:
@@ -47,10 +45,12 @@ class Session:
         self.address = address
         self._loop = asyncio.get_running_loop()
         self._outbox: Outbox[application_pb2.SessionRequest] = Outbox()
-        self._handed: deque[application_pb2.SessionRequest] = deque()  # by other threads, not yet in the outbox
+        self._handed: list[application_pb2.SessionRequest] = []  # by other threads, not yet in the outbox
         self._outcomes: dict[bytes, Outcome] = {}
         self._lock = threading.Lock()
         self._broken: FractosError | None = None
+        self._closing = asyncio.Event()
+        self._writing = asyncio.Lock()
         self._task: asyncio.Task[None]
 
     @classmethod
@@ -81,26 +81,31 @@ class Session:
         return self._broken is not None
 
     async def close(self) -> None:
-        """End the stream. Runs that have not ended go on without this client."""
+        """Send what was handed over, then end the stream. Runs that have not ended after a second go on without this client."""
+        self._collect()
+        self._closing.set()
+        await asyncio.wait([self._task], timeout=CLOSE_TIMEOUT_S)
         self._task.cancel()
         await asyncio.wait([self._task])
 
     def _hand(self, request: application_pb2.SessionRequest) -> None:
-        self._handed.append(request)
-        if len(self._handed) == 1:  # else the loop has been woken already
+        with self._lock:
+            self._handed.append(request)
+            first = len(self._handed) == 1  # else the loop has been woken already
+        if first:
             self._loop.call_soon_threadsafe(self._collect)
 
     def _collect(self) -> None:
-        while self._handed:
-            self._outbox.put(self._handed.popleft())
+        with self._lock:
+            handed, self._handed = self._handed, []
+        for request in handed:
+            self._outbox.put(request)
 
     async def _live(self, opened: asyncio.Future[None]) -> None:
         reason = "the application node closed the session"
         try:
             async with grpc.aio.insecure_channel(self.address, OPTIONS) as channel:
-                await asyncio.wait_for(channel.channel_ready(), CONNECT_TIMEOUT_S)
-                call = application_pb2_grpc.ApplicationStub(channel).Session()
-                await self._exchange(call, opened)
+                await self._exchange(application_pb2_grpc.ApplicationStub(channel).Session(), opened)
         except asyncio.TimeoutError:
             reason = f"no answer within {CONNECT_TIMEOUT_S:g} s"
         except grpc.aio.AioRpcError as error:
@@ -111,22 +116,36 @@ class Session:
             self._break(reason, opened)
 
     async def _exchange(self, call: Call, opened: asyncio.Future[None]) -> None:
+        if await asyncio.wait_for(call.read(), CONNECT_TIMEOUT_S) is grpc.aio.EOF:  # the first message is empty
+            return
+        opened.set_result(None)
         writer = asyncio.create_task(self._write(call))
+        closer = asyncio.create_task(self._half_close(call, writer))
         try:
             async for responses in incoming(call.read, application_pb2.SessionResponses):
-                if not opened.done():
-                    opened.set_result(None)
                 for result in responses.results:
                     outcome = self._outcomes.pop(result.run_id, None)
                     if outcome is not None:
                         outcome.set_result(result)
         finally:
             writer.cancel()
+            closer.cancel()
 
     async def _write(self, call: Call) -> None:
         with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # the reader learns of a broken stream and tells why
             while True:
-                await call.write(application_pb2.SessionRequests(requests=await self._outbox.take()))
+                batch = await self._outbox.take()
+                async with self._writing:
+                    await call.write(application_pb2.SessionRequests(requests=batch))
+
+    async def _half_close(self, call: Call, writer: asyncio.Task[None]) -> None:
+        """When asked to, end this half of the stream after all that was handed over; the other half then ends by itself."""
+        await self._closing.wait()
+        while self._outbox:
+            await asyncio.sleep(CLOSE_POLL_S)
+        async with self._writing:
+            writer.cancel()
+            await call.done_writing()
 
     def _break(self, reason: str, opened: asyncio.Future[None]) -> None:
         """Tell everyone who waits."""

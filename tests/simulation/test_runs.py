@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +15,7 @@ from Services.fractos.graph import TaskGraph
 from tests.simulation.graphs import chain, diamond, random_graph
 from tests.simulation.world import World, integer
 
+ROOT = Path(__file__).resolve().parents[2]
 SEEDS = range(25)
 
 
@@ -216,13 +221,85 @@ def test_a_full_ledger_refuses_and_names_its_limit() -> None:
     assert integer(world.result(late), 0) == 2
 
 
-def test_the_same_seed_is_the_same_history() -> None:
-    def history(seed: int) -> list[tuple[str, str, str]]:
-        world = World(seed, application=1, math=2, storage=1)
-        for _ in range(20):
-            world.submit(diamond())
-        world.run(5.0)
-        return world.frames
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_has_ended_is_not_done_again_when_its_node_dies(seed: int) -> None:
+    world = World(seed, application=1, storage=2)
+    for value in (1, 2):
+        graph = TaskGraph(f"write {value}")
+        graph.storage.write_integer(client_id="admin", name="x", value=value)
+        run_id = world.submit(graph)
+        while not world.results[run_id]:
+            world.run(0.001)
+    world.crash("storage-0")  # it has acknowledged neither of them yet
+    world.run(5.0)
+    assert len(world.files.writes) == 2
+    assert world.files.content["admin", "x"].magnitude == b"\x02"
 
-    assert history(7) == history(7)
-    assert history(7) != history(8)
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_run_on_the_standby_is_not_doubted_although_the_dead_node_is_tried_again(seed: int) -> None:
+    world = World(seed, application=1, math=2)
+    world.crash("math-0")
+    world.run(0.05)
+    world.device_s = 0.5
+    run_ids = []
+    for _ in range(10):
+        run_ids.append(world.submit(chain(4)))
+        world.run(0.3)
+    world.run(30.0)
+    assert all(integer(world.result(run_id), 3) == 16 for run_id in run_ids)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_streams_that_break_between_living_nodes_cost_no_run(seed: int) -> None:
+    world = World(seed, application=1, math=3)
+    links = [("application-0", "math-0"), ("math-0", "math-1"), ("math-1", "math-2"), ("math-2", "application-0")]
+    run_ids = []
+    for index in range(60):
+        run_ids.append(world.submit(chain(3, ("math-0", "math-1", "math-2"))))
+        world.run(0.001)
+        if index % 10 == 5:
+            world.cut(*world.random.choice(links))
+    world.run(5.0)
+    pinned_elsewhere = [run_id for run_id in run_ids if world.result(run_id).HasField("failure")]
+    # A pinned step cannot take another way; every other run goes on, and Completions are sent again.
+    assert all(world.result(run_id).failure.status == "UNAVAILABLE" for run_id in pinned_elsewhere)
+    assert all(integer(world.result(run_id), 2) == 8 for run_id in run_ids if run_id not in pinned_elsewhere)
+    assert_nothing_left(world)
+
+
+def test_a_node_that_dies_after_its_channel_had_broken_once_is_noticed() -> None:
+    world = World(1, application=1, math=2)
+    world.cut("application-0", "math-0")
+    world.run(1.0)
+    world.device_s = 100.0
+    run_id = world.submit(chain(1))
+    world.run(0.5)
+    world.crash("math-0")
+    world.run(1.0)
+    assert world.result(run_id).failure.status == "UNAVAILABLE"
+
+
+HISTORY = """
+from tests.simulation.graphs import diamond
+from tests.simulation.world import World
+world = World({seed}, application=1, math=3, storage=2)
+for index in range(30):
+    world.submit(diamond(), timeout_s=0.05)
+    world.run(0.002)
+    if index == 15:
+        world.crash("math-0")
+world.run(5.0)
+print(world.frames)
+"""
+
+
+def history(seed: int, hash_seed: str) -> str:
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    command = [sys.executable, "-c", HISTORY.format(seed=seed)]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_same_seed_is_the_same_history_in_any_process() -> None:
+    assert history(7, "1") == history(7, "2")
+    assert history(7, "1") != history(8, "1")

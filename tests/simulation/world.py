@@ -47,7 +47,7 @@ from Services.fractos.graph import TaskGraph, default_catalogue
 from Services.fractos.placement import Identity
 
 START = 1_700_000_000.0  # Unix time at which every simulation begins
-ACKNOWLEDGE_S = 0.02
+ACKNOWLEDGE_S = 0.1
 NOTICE_S = 0.002  # how long until the end of a stream shows after a crash
 DIRECTORY_S = 2.0  # how long until the directory drops a node that crashed
 
@@ -138,6 +138,12 @@ class World:
                 self._lose(sender, name, link)
         self._announce(DIRECTORY_S)
 
+    def cut(self, sender: str, receiver: str) -> None:
+        """Break a stream between two nodes that live on; what is on its way is lost."""
+        link = self._links.get((sender, receiver))
+        if link is not None:
+            self._lose(sender, receiver, link)
+
     def run(self, seconds: float) -> None:
         """Let virtual time pass."""
         until = self.now + seconds
@@ -184,8 +190,8 @@ class World:
                 self._send(name, address, frame.SerializeToString())
             case CallDevice():
                 self._after(self.random.expovariate(1 / self.device_s), lambda: self._call_device(node, effect))
-            case DropCalls(run_id):
-                node.dropped.add(run_id)
+            case DropCalls(run_ids):
+                node.dropped |= run_ids
             case Wake(at):
                 node.wake += 1
                 self._after(max(0.0, at - self.now), partial(self._wake, node, node.wake))
@@ -194,9 +200,16 @@ class World:
             case Refused(run_id, error):
                 self.refusals[run_id] = error
             case KeepLink(address):
-                self._after(NOTICE_S, lambda: self._feed(name, LinkOpened(address)))
+                self._keep(name, address)
             case Accepted() | Log():
                 pass
+
+    def _keep(self, sender: str, receiver: str) -> None:
+        if receiver in self.nodes:
+            self._links.setdefault((sender, receiver), Link())
+            self._after(NOTICE_S, lambda: self._feed(sender, LinkOpened(receiver)))
+        else:
+            self._after(NOTICE_S, lambda: self._feed(sender, LinkLost(receiver, False, [], [])))
 
     def _wake(self, node: SimulatedNode, wake: int) -> None:
         if node.wake == wake:
@@ -206,7 +219,9 @@ class World:
         kind = fractos_pb2.Frame.FromString(data).WhichOneof("body")
         self.frames.append((sender, receiver, str(kind)))
         if receiver not in self.nodes:
-            self._after(NOTICE_S, lambda: self._feed(sender, LinkLost(receiver, [], [fractos_pb2.Frame.FromString(data)])))
+            self._after(
+                NOTICE_S, lambda: self._feed(sender, LinkLost(receiver, False, [], [fractos_pb2.Frame.FromString(data)]))
+            )
             return
         link = self._links.setdefault((sender, receiver), Link())
         link.free_at = max(link.free_at, self.now) + self.random.expovariate(5000)
@@ -221,7 +236,7 @@ class World:
     def _lose(self, sender: str, receiver: str, link: Link) -> None:
         del self._links[sender, receiver]
         unknown = [fractos_pb2.Frame.FromString(data) for data in link.unacknowledged]
-        self._after(NOTICE_S, lambda: self._feed(sender, LinkLost(receiver, unknown, [])))
+        self._after(NOTICE_S, lambda: self._feed(sender, LinkLost(receiver, True, unknown, [])))
 
     def _call_device(self, node: SimulatedNode, call: CallDevice) -> None:
         name = node.member.name

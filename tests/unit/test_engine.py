@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from protos import fractos_pb2, math_pb2
 from Services.fractos.directory.interface import Member
-from Services.fractos.engine import SMALL_OUTPUT_BYTES, Engine
+from Services.fractos.engine import AGAIN_S, SMALL_OUTPUT_BYTES, Engine
 from Services.fractos.events import (
     CallDevice,
     DeviceDone,
@@ -14,6 +14,7 @@ from Services.fractos.events import (
     LinkLost,
     MembersChanged,
     SendFrame,
+    TimerDue,
 )
 from Services.fractos.graph import TaskGraph, default_catalogue
 from Services.fractos.ledger import CLOCK_BOUND_S
@@ -92,7 +93,7 @@ def test_a_stopped_run_drops_its_calls() -> None:
     node = engine()
     node.handle(arriving(one_step()), NOW)
     finished = fractos_pb2.Finished(runs=[fractos_pb2.FinishedRun(run_id=b"r" * 16, deadline=DEADLINE, drop=True)])
-    assert node.handle(FrameReceived(fractos_pb2.Frame(finished=finished)), NOW + 1) == [DropCalls(b"r" * 16)]
+    assert node.handle(FrameReceived(fractos_pb2.Frame(finished=finished)), NOW + 1) == [DropCalls(frozenset({b"r" * 16}))]
     assert node.waiting() == 0
     assert sent(node.handle(arriving(one_step()), NOW + 2)) == []
 
@@ -139,19 +140,48 @@ def test_a_response_beyond_the_limit_fails_and_names_it() -> None:
     assert str(MAX_VALUE_BYTES) in answer.frame.completion.failure.message
 
 
-def test_unsent_requests_take_another_way_and_completions_are_sent_again_if_their_fate_is_unknown() -> None:
+def test_an_unsent_request_takes_another_way_unless_its_run_is_over() -> None:
     node = engine("storage-0")
-    request = arriving(one_step()).frame
-    (again,) = sent(node.handle(LinkLost("at math-0", [], [request]), NOW))
+    lost = LinkLost("at math-0", True, [], [arriving(one_step()).frame])
+    (again,) = sent(node.handle(lost, NOW))
     assert again.address == "at math-1"
-    completion = fractos_pb2.Frame(completion=fractos_pb2.Completion(run_id=b"r"))
-    assert sent(node.handle(LinkLost("at application-0", [completion], []), NOW)) == [SendFrame("at application-0", completion)]
-    assert sent(node.handle(LinkLost("at application-0", [], [completion]), NOW)) == []
+    finished = fractos_pb2.Finished(runs=[fractos_pb2.FinishedRun(run_id=b"r" * 16, deadline=DEADLINE)])
+    node.handle(FrameReceived(fractos_pb2.Frame(finished=finished)), NOW)
+    assert sent(node.handle(lost, NOW)) == []
+
+
+def test_a_request_whose_fate_is_unknown_is_reported_to_its_home() -> None:
+    (report,) = sent(engine("storage-0").handle(LinkLost("at math-0", True, [arriving(one_step()).frame], []), NOW))
+    assert report.address == "at application-0"
+    assert report.frame.completion.undelivered == arriving(one_step()).frame.request
+    assert report.frame.completion.failure.status == "UNAVAILABLE"
+    assert not report.frame.completion.failure.definite
+
+
+def test_completions_are_sent_again_until_the_deadline_but_finished_is_not() -> None:
+    node = engine("math-0")
+    completion = fractos_pb2.Frame(completion=fractos_pb2.Completion(run_id=b"r", deadline=DEADLINE))
+    finished = fractos_pb2.Frame(finished=fractos_pb2.Finished())
+    for unknown, unsent in (([completion], [finished]), ([finished], [completion])):
+        assert sent(node.handle(LinkLost("at application-0", True, unknown, unsent), NOW)) == []
+        assert sent(node.handle(TimerDue(), NOW + AGAIN_S)) == [SendFrame("at application-0", completion)]
+        assert sent(node.handle(TimerDue(), NOW + 2 * AGAIN_S)) == []
+    node.handle(LinkLost("at application-0", True, [completion], []), DEADLINE)
+    assert sent(node.handle(TimerDue(), DEADLINE + AGAIN_S)) == []
+
+
+def test_a_failure_after_other_steps_is_not_definite() -> None:
+    event = arriving(one_step())
+    event.frame.request.trail.add(step=7)
+    event.frame.request.deadline = NOW - 1
+    (answer,) = sent(engine().handle(event, NOW))
+    assert answer.frame.completion.failure.status == "DEADLINE_EXCEEDED"
+    assert not answer.frame.completion.failure.definite
 
 
 def test_a_pinned_request_that_could_not_be_sent_fails() -> None:
     graph = TaskGraph("pinned")
     graph.node("math-0").power(base=2, exponent=3)
-    (answer,) = sent(engine("storage-0").handle(LinkLost("at math-0", [], [arriving(graph).frame]), NOW))
+    (answer,) = sent(engine("storage-0").handle(LinkLost("at math-0", False, [], [arriving(graph).frame]), NOW))
     assert answer.frame.completion.failure.status == "UNAVAILABLE"
     assert "math-0" in answer.frame.completion.failure.message

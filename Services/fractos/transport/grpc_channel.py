@@ -31,6 +31,11 @@ OPTIONS = [
     # Probing for the bandwidth answers most small frames with a ping, which takes a fifth of a ring's time. A fixed window.
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", 4 << 20),
+    # A peer that is silent although its connection stands is given up after 15 s.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
 ]
 CONNECT_TIMEOUT_S = 2.0
 CLOSE_TIMEOUT_S = 1.0
@@ -76,7 +81,7 @@ class GrpcTransport(Transport):
         """Forget a link before its loss is told, since what follows may open the next one."""
         if self._links.get(link.address) is link:
             del self._links[link.address]
-        self._deliver(LinkLost(link.address, list(link.unacknowledged), link.outbox.clear()))
+        self._deliver(LinkLost(link.address, link.opened, list(link.unacknowledged), link.outbox.clear()))
 
 
 class _Link:
@@ -88,14 +93,17 @@ class _Link:
         self.address = address
         self.outbox: Outbox[fractos_pb2.Frame] = Outbox()
         self.unacknowledged: deque[fractos_pb2.Frame] = deque()
+        self.opened = False
         self._metadata = metadata
         self._deliver = deliver
         self._lost = lost
         self._acknowledged = 0
+        self._closing = False
         self._task = asyncio.create_task(self._live(), name=f"link to {address}")
 
     async def close(self) -> None:
         """Give what is queued a second to leave, then end."""
+        self._closing = True
         deadline = asyncio.get_running_loop().time() + CLOSE_TIMEOUT_S
         while (self.outbox or self.unacknowledged) and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(ACKNOWLEDGE_DELAY_S / 2)
@@ -106,32 +114,47 @@ class _Link:
         reason = "the other side closed it"
         try:
             async with grpc.aio.insecure_channel(self.address, OPTIONS) as channel:
-                await asyncio.wait_for(channel.channel_ready(), CONNECT_TIMEOUT_S)
                 await self._exchange(fractos_pb2_grpc.ChannelStub(channel).Connect(metadata=self._metadata))
         except asyncio.TimeoutError:
             reason = f"it could not be opened within {CONNECT_TIMEOUT_S:g} s"
         except grpc.aio.AioRpcError as error:
             reason = f"{error.code().name}: {error.details()}"
+        except asyncio.CancelledError:
+            reason = "it was cancelled"
+        except Exception:
+            log.exception("channel to %s failed", self.address)
+            reason = "of a defect"
         log.info("channel to %s ended: %s", self.address, reason)
-        self._lost(self)
+        if not self._closing:
+            self._lost(self)
 
     async def _exchange(self, call: Call) -> None:
-        """Read acknowledgements until the stream breaks. The first one answers the handshake; nothing is sent before it."""
-        writer = None
+        """Write and read until the stream breaks. The first acknowledgement answers the handshake; nothing is sent before."""
+        if await asyncio.wait_for(call.read(), CONNECT_TIMEOUT_S) is grpc.aio.EOF:
+            return
+        self.opened = True
+        self._deliver(LinkOpened(self.address))
+        writer = asyncio.create_task(self._write(call))
+        reader = asyncio.create_task(self._read(call))
         try:
-            async for acknowledgement in incoming(call.read, fractos_pb2.Acknowledgement):
-                if writer is None:
-                    self._deliver(LinkOpened(self.address))
-                    writer = asyncio.create_task(self._write(call))
-                while self._acknowledged < acknowledgement.accepted:
-                    self.unacknowledged.popleft()
-                    self._acknowledged += 1
+            await asyncio.wait({writer, reader}, return_when=asyncio.FIRST_COMPLETED)
+            if not reader.done():  # the writer ended first; the reader soon learns why
+                await asyncio.wait({reader}, timeout=CONNECT_TIMEOUT_S)
+            if reader.done():
+                reader.result()
         finally:
-            if writer is not None:
-                writer.cancel()
+            writer.cancel()
+            reader.cancel()
+            await asyncio.wait({writer, reader})
+
+    async def _read(self, call: Call) -> None:
+        async for acknowledgement in incoming(call.read, fractos_pb2.Acknowledgement):
+            while self._acknowledged < acknowledgement.accepted:
+                self.unacknowledged.popleft()
+                self._acknowledged += 1
 
     async def _write(self, call: Call) -> None:
-        with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # the reader learns of a broken stream and tells why
+        with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
             while True:
                 batch = await self.outbox.take()
                 self.unacknowledged.extend(batch)

@@ -10,6 +10,7 @@ from grpc_status import rpc_status
 from Services.fractos.errors import FractosError
 
 DOMAIN = "mockdc"
+MESSAGE_LENGTH = 1000  # characters
 
 
 def to_grpc(error: FractosError, *, node: str, log_file: str) -> grpc.Status:
@@ -21,13 +22,15 @@ def to_grpc(error: FractosError, *, node: str, log_file: str) -> grpc.Status:
     )
     details = [_pack(info)]
     if error.field:
-        violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.message)
+        violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.message[:MESSAGE_LENGTH])
         details.append(_pack(error_details_pb2.BadRequest(field_violations=[violation])))
     if error.retry_after_s:
         delay = duration_pb2.Duration()
         delay.FromMicroseconds(round(error.retry_after_s * 1e6))
         details.append(_pack(error_details_pb2.RetryInfo(retry_delay=delay)))
-    status = status_pb2.Status(code=code_pb2.Code.Value(error.status), message=error.message, details=details)
+    # gRPC sends all of this as headers, which have a limit of their own.
+    message = error.message if len(error.message) <= MESSAGE_LENGTH else f"{error.message[:MESSAGE_LENGTH]}…"
+    status = status_pb2.Status(code=code_pb2.Code.Value(error.status), message=message, details=details)
     return rpc_status.to_status(status)
 
 
