@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -172,36 +172,40 @@ def directory_record_path(configuration: Configuration) -> Path:
 def read_directory_record(configuration: Configuration) -> DirectoryRecord | None:
     """Which directory the datacenter uses, as `--setup` or `up` left it; None if neither ever ran.
 
-    Raises ConfigurationError if the file is damaged.
+    The record names the folder it is about: one that was copied with a datacenter's folder counts as none. Raises ConfigurationError if the file is damaged.
     """
     path = directory_record_path(configuration)
     try:
-        record = DirectoryRecord(**json.loads(path.read_text(encoding="utf-8")))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        root = content.pop("root", None)
+        record = DirectoryRecord(**content)
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise ConfigurationError(
             f"{path} is damaged ({error}); delete it and type `python3 run_datacenter.py` to have it made anew"
         ) from error
     if record.kind not in {"zookeeper", "files"}:
         raise ConfigurationError(f"{path} names an unknown kind of directory, {record.kind!r}; delete it and run `up` again")
-    return record
+    return record if root == str(configuration.root) else None
 
 
 def write_directory_record(configuration: Configuration, record: DirectoryRecord) -> None:
     """Record which directory the datacenter uses. Readers see the old record or the new one, never a part."""
-    write_atomically(directory_record_path(configuration), json.dumps(asdict(record), indent=2) + "\n")
+    content = {"root": str(configuration.root), **asdict(record)}
+    write_atomically(directory_record_path(configuration), json.dumps(content, indent=2) + "\n")
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace the file `path` by one that holds `text`, at once; folders are made."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace the file `path` by one that holds `content`, at once, also if the machine fails meanwhile; folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    temporary = path.with_name(f".writing-{secrets.token_hex(8)}")  # a name that storage nodes hide from their clients
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        with temporary.open("xb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
+import math
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy
@@ -141,6 +145,10 @@ def test_a_failed_run_raises_one_error_that_says_everything(datacenter: Datacent
     [
         (lambda d, g: d.run(g, topology="star"), InvalidArgumentError, "no topology 'star'"),
         (lambda d, g: d.run(g, timeout_s=-1), InvalidArgumentError, "timeout_s is -1"),
+        (lambda d, g: d.run(g, timeout_s=-10), InvalidArgumentError, "timeout_s is -10"),
+        (lambda d, g: d.run(g, timeout_s=0), InvalidArgumentError, "timeout_s is 0"),
+        (lambda d, g: d.run(g, timeout_s=math.inf), InvalidArgumentError, "timeout_s is inf"),
+        (lambda d, g: d.run(g, timeout_s=math.nan), InvalidArgumentError, "timeout_s is nan"),
         (lambda d, g: d.run(g, timeout_s=1e6), InvalidArgumentError, "at most 3600"),
         (lambda d, g: d.run(TaskGraph("empty")), GraphError, "has no steps"),
         (lambda d, g: d.run(out_of_range()), OutOfRangeError, "-5"),
@@ -199,6 +207,58 @@ def test_threads_share_a_connection(datacenter: Datacenter) -> None:
     for thread in threads:
         thread.join()
     assert answers == {number: number << 8 for number in range(8)}
+
+
+def test_no_submission_is_forgotten_however_threads_are_switched(datacenter: Datacenter) -> None:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        graph = TaskGraph("quick")
+        graph.math.shift_left(value=1, bits=1)
+        with ThreadPoolExecutor(8) as threads:
+            assert len(list(threads.map(lambda _: datacenter.run(graph, timeout_s=10), range(1000)))) == 1000
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def test_what_was_submitted_before_a_close_is_done(nodes: Nodes) -> None:
+    with connect(nodes.root) as closing:
+        for number in range(300):
+            graph = TaskGraph(f"written {number}")
+            graph.storage.write_integer(client_id="closing", name=f"{number}", value=number)
+            closing.submit(graph)
+    folder = nodes.root / "Services/storage/closing"
+    deadline = time.monotonic() + 20
+    while len(list(folder.glob("[0-9]*"))) < 300:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_connecting_again_and_again_is_silent(nodes: Nodes) -> None:
+    program = (
+        "from Services.fractos import TaskGraph, connect\n"
+        "for number in range(10):\n"
+        f"    with connect({str(nodes.root)!r}) as datacenter:\n"
+        "        graph = TaskGraph('again')\n"
+        "        step = graph.math.factorial(n=5)\n"
+        "        assert datacenter.run(graph)[step].value == 120\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_outputs_that_are_too_large_together_fail_one_run_only(datacenter: Datacenter) -> None:
+    graph = TaskGraph("too much together")
+    written = graph.storage.write_bytes(client_id=CLIENT, name="50.bin", data=bytes(50 << 20))
+    for _ in range(3):
+        graph.output(graph.storage.read_bytes(client_id=CLIENT, name="50.bin", after=written))
+    run = datacenter.submit(graph, timeout_s=60)
+    small = TaskGraph("small")
+    step = small.math.factorial(n=5)
+    assert datacenter.run(small)[step].value == 120
+    with pytest.raises(ResourceExhaustedError, match="outputs that were asked for"):
+        run.result()
+    assert datacenter.run(small)[step].value == 120
 
 
 def test_connecting_to_nothing_says_what_to_do(tmp_path: Path, nodes: Nodes) -> None:

@@ -185,6 +185,7 @@ class ChannelServicer(fractos_pb2_grpc.ChannelServicer):
                 for frame in frames.frames:
                     self._deliver(FrameReceived(frame))
                 acknowledger.accepted(len(frames.frames), size_bytes)
+            await acknowledger.finish()
         finally:
             acknowledger.cancel()
 
@@ -205,6 +206,12 @@ class _Acknowledger:
             self._hurry.set()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._write_later())
+
+    async def finish(self) -> None:
+        """Acknowledge what is left, at once."""
+        self._hurry.set()
+        if self._task is not None:
+            await self._task
 
     def cancel(self) -> None:
         """Acknowledge nothing more."""
