@@ -7,7 +7,7 @@ Prints its progress on standard output, one JSON object a line, and everything e
 
     {"event": "reading", "read": 128, "pictures": 1000}
     {"event": "batch", "batch": 10, "batches": 50}    of the present epoch; now and then
-    {"event": "epoch", "epoch": 1, "epochs": 20, "accuracy": 0.6, "loss": 0.7,
+    {"event": "epoch", "epoch": 1, "epochs": 15, "accuracy": 0.6, "loss": 0.7,
         "validation_accuracy": 0.7, "validation_loss": 0.6}    all on one line
     {"event": "done", "model": "default", "classes": ["Cat", "Dog"], ..., "skipped": ["Cat/7.jpg"], "skipped_pictures": 1}
     {"event": "error", "status": "FAILED_PRECONDITION", "message": "too few pictures ..."}
@@ -29,7 +29,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from Services.ComputationalNodes.CNN.Node import dataset
 from Services.ComputationalNodes.CNN.Node.models import DEFAULT, Model, Models, check_name
@@ -41,10 +41,13 @@ from Services.fractos.errors import (
     RunCancelledError,
 )
 
+if TYPE_CHECKING:
+    from Services.ComputationalNodes.CNN.Node.network import Epoch
+
 log = logging.getLogger(__name__)
 
 MODULE = "Services.ComputationalNodes.CNN.Node.training"
-EPOCHS = 20  # at the most
+EPOCHS = 15  # at the most
 MAX_EPOCHS = 1000
 MAX_SEED = 2**32 - 1
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -120,7 +123,7 @@ def train(options: Options, events: Events) -> Model:
         return store.publish(options.model, folder / "network", _description(found, pictures, split, best))
 
 
-def _description(found: dataset.Dataset, pictures: dataset.Pictures, split: dataset.Split, best: Any) -> Model:
+def _description(found: dataset.Dataset, pictures: dataset.Pictures, split: dataset.Split, best: Epoch) -> Model:
     return Model(
         classes=(dataset.printable(found.classes[0]), dataset.printable(found.classes[1])),
         width=dataset.SIDE,
