@@ -62,11 +62,12 @@ def decode(data: bytes, width: int, height: int, *, source: str) -> Image.Image:
         if not 1 <= side <= MAX_SIDE:
             raise OutOfRangeError(f"{field} is {side}; pictures are read at 1 to {MAX_SIDE} pixels", field=field)
     name, opener = _format(data, source)
+    if size := _webp_size(data):  # its decoder may take the memory, or fail for want of it, as soon as it is opened
+        _check_pixels(*size, source)
     try:
         with _without_warnings():
             image = opener(BytesIO(data))
-        if image.width * image.height > MAX_PIXELS:
-            raise _too_large(source, f"{image.width} x {image.height}")
+        _check_pixels(*image.size, source)
         return _upright(image, width, height)
     except Image.DecompressionBombError as error:  # Pillow's own limit, on frames larger than the header says
         raise _too_large(source, str(error)) from error
@@ -81,6 +82,23 @@ def _format(data: bytes, source: str) -> tuple[str, type[ImageFile]]:
     known = ", ".join(name for name, _, _ in _FORMATS)
     start = f"begins with {data[:16]!r}" if data else "is empty"
     raise FailedPreconditionError(f"{source} is not a picture that can be read ({known}): it {start}")
+
+
+def _webp_size(data: bytes) -> tuple[int, int] | None:
+    """The width and height that the header of a WebP file states (RFC 9649, sections 2.5 to 2.7); None if there is none."""
+    if extended := re.match(rb"RIFF.{4}WEBPVP8X.{8}(.{3})(.{3})", data, re.DOTALL):
+        return int.from_bytes(extended[1], "little") + 1, int.from_bytes(extended[2], "little") + 1
+    if lossless := re.match(rb"RIFF.{4}WEBPVP8L.{4}\x2f(.{4})", data, re.DOTALL):
+        bits = int.from_bytes(lossless[1], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if lossy := re.match(rb"RIFF.{4}WEBPVP8 .{7}\x9d\x01\x2a(.{2})(.{2})", data, re.DOTALL):
+        return int.from_bytes(lossy[1], "little") & 0x3FFF, int.from_bytes(lossy[2], "little") & 0x3FFF
+    return None
+
+
+def _check_pixels(width: int, height: int, source: str) -> None:
+    if width * height > MAX_PIXELS:
+        raise _too_large(source, f"{width} x {height}")
 
 
 def _too_large(source: str, size: str) -> OutOfRangeError:

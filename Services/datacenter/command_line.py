@@ -18,6 +18,7 @@ without a command: up
 
 data_center_setup.cfg says which nodes there are and explains its keys.
 """
+CHOOSING = ("setup", "up", "check", "demo")  # the commands that take --directory
 
 
 def parse(arguments: Sequence[str], folder: Path) -> argparse.Namespace:
@@ -61,6 +62,8 @@ def parse(arguments: Sequence[str], folder: Path) -> argparse.Namespace:
     if options.setup and options.command:
         parser.error(f"--setup is a command of its own; leave out {options.command!r} or --setup")
     options.command = options.command or ("setup" if options.setup else "up")
+    if options.directory and options.command not in CHOOSING:
+        parser.error(f"--directory is for {', '.join(CHOOSING)}; `{options.command}` goes by what is there, so leave it out")
     return options
 
 

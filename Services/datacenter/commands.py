@@ -8,22 +8,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from types import FrameType
 
-from Services.datacenter import checks, ensemble, launcher, layout, logs, training
+from Services.datacenter import checks, ensemble, interruption, launcher, layout, logs, training
 from Services.datacenter.command_line import parse
 from Services.datacenter.installation import find_installation
 from Services.datacenter.lock import exclusive
+from Services.datacenter.processes import Processes
 from Services.datacenter.screen import Screen
-from Services.datacenter.setup import set_up
-from Services.fractos.config import CODE_ROOT, Configuration, load
+from Services.fractos.config import CODE_ROOT, CONFIGURATION_FILE, Configuration, load
 from Services.fractos.errors import FailedPreconditionError, FractosError, InvalidArgumentError
 
 INTERRUPTED = 130  # as shells report Ctrl-C
@@ -33,11 +32,9 @@ DEMO = "Applications/image_prediction_application.py"
 def main(folder: Path) -> int:
     """Run the command that this process was started with, for the datacenter in `folder` unless --path names another."""
     options = parse(sys.argv[1:], folder)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup's wish is kept
-            signal.signal(number, _interrupt)
+    interruption.listen()
     try:
-        return COMMANDS[options.command](Task(options, load(options.path), Screen()))
+        return _run(Task(options, options.path.resolve(), Screen()))
     except InvalidArgumentError as error:
         return _fail(error, 2)
     except BrokenPipeError:
@@ -45,8 +42,6 @@ def main(folder: Path) -> int:
         return 1
     except (FractosError, OSError) as error:
         return _fail(error, 1)
-    except KeyboardInterrupt:
-        return _fail("interrupted; nothing that this command started is left running", INTERRUPTED)
 
 
 @dataclass(frozen=True)
@@ -54,8 +49,13 @@ class Task:
     """One command with all it needs."""
 
     options: argparse.Namespace
-    configuration: Configuration
+    root: Path  # of the datacenter
     screen: Screen
+
+    @cached_property
+    def configuration(self) -> Configuration:
+        """What data_center_setup.cfg says; `down` goes without."""
+        return load(self.root)
 
     @property
     def asked(self) -> Configuration:
@@ -66,27 +66,44 @@ class Task:
 
     def alone(self) -> AbstractContextManager[None]:
         """Keep other launchers of this datacenter out."""
-        return exclusive(layout.lock_file(self.configuration), self.screen.say)
+        return exclusive(layout.lock_file(self.root), self.screen.say)
+
+
+def _run(task: Task) -> int:
+    try:
+        if task.options.command != "down":
+            _ = task.configuration  # now, so that a mistake in it or in --path is said before the lock file is made
+        return COMMANDS[task.options.command](task)
+    except KeyboardInterrupt:
+        left = Processes(task.root).running()
+        state = "nothing that this command started is left running"
+        if left:
+            state = f"still running: {', '.join(left)}; to stop that: python3 run_datacenter.py down"
+        return _fail(f"interrupted; {state}", INTERRUPTED)
 
 
 def _set_up(task: Task) -> int:
     with task.alone():
-        set_up(task.asked, task.screen)
+        launcher.set_up_only(task.asked, task.screen)
     task.screen.say("everything is set up; start the datacenter with: python3 run_datacenter.py")
     return 0
 
 
 def _up(task: Task) -> int:
     with task.alone():
-        task.screen.table(launcher.up(task.asked, task.screen))
+        task.screen.table(launcher.up(task.asked, task.screen).observation)
     return 0
 
 
 def _down(task: Task) -> int:
-    with task.alone():
-        stopped = launcher.down(task.configuration)
+    stopped = []
+    if layout.state(task.root).is_dir():
+        with task.alone():
+            stopped = launcher.down(task.root)
+    elif not (task.root / CONFIGURATION_FILE).is_file():
+        load(task.root)  # says that this is no datacenter
     task.screen.say(f"stopped {', '.join(stopped)}" if stopped else "nothing was running that `up` had started")
-    for name in ensemble.running_servers(task.configuration.root):
+    for name in ensemble.running_servers(task.root):
         task.screen.say(f"{name} runs on: it was started by hand; stop it with zookeeper/{name}/bin/zkServer.sh stop")
     return 0
 
@@ -121,20 +138,19 @@ def _check(task: Task) -> int:
 
 def _demo(task: Task) -> int:
     """Up, the image prediction, down; a datacenter that runs already is used and left running."""
-    was_running = launcher.is_running(task.configuration)
-    configuration = task.asked if was_running else _with_what_there_is(task)
+    with task.alone():
+        launch = launcher.up(_with_what_there_is(task), task.screen)
     try:
-        with task.alone():
-            task.screen.table(launcher.up(configuration, task.screen))
-        environment = {**os.environ, "MOCKDC_PATH": str(configuration.root)}  # where connect() looks
+        task.screen.table(launch.observation)
+        environment = {**os.environ, "MOCKDC_PATH": str(task.root)}  # where connect() looks
         code = subprocess.run([sys.executable, CODE_ROOT / DEMO], env=environment, check=False).returncode
     finally:
-        if not was_running:
-            with task.alone():
-                launcher.down(configuration)
-            task.screen.say("the datacenter has been stopped")
+        with task.alone():
+            stopped = launcher.down(task.root, launch.id)
+        if stopped:
+            task.screen.say(f"stopped {', '.join(stopped)}")
     if code:
-        raise FailedPreconditionError(f"{DEMO} ended with exit code {code}; the logs are in {configuration.logs_path}")
+        raise FailedPreconditionError(f"{DEMO} ended with exit code {code}; the logs are in {task.configuration.logs_path}")
     return 0
 
 
@@ -142,7 +158,7 @@ def _with_what_there_is(task: Task) -> Configuration:
     """Use files where the configuration, but not the command line, asks for ZooKeeper and there is none."""
     if task.asked.directory_kind == "zookeeper" and not task.options.directory:
         try:
-            find_installation([task.configuration.root, CODE_ROOT], os.environ)
+            find_installation([task.root, CODE_ROOT], os.environ)
         except FailedPreconditionError as error:
             task.screen.say(f"{error.message}\nGoing on with the file directory instead of ZooKeeper.")
             return task.configuration.with_directory("files")
@@ -155,7 +171,7 @@ def _train(task: Task) -> int:
         raise InvalidArgumentError(
             f"--dataset {task.options.dataset}: no such folder; give one with a folder of pictures per class"
         )
-    training.train(task.configuration, dataset, task.options.model, task.screen)
+    training.train(task.configuration, dataset, task.options.model, task.screen, os.environ)
     return 0
 
 
@@ -169,13 +185,6 @@ COMMANDS: dict[str, Callable[[Task], int]] = {
     "demo": _demo,
     "train": _train,
 }
-
-
-def _interrupt(number: int, _: FrameType | None) -> None:
-    """Ctrl-C and its like: once, since what follows is the clean-up, which has bounds of its own."""
-    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(one, signal.SIG_IGN)
-    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 def _fail(error: BaseException | str, code: int) -> int:

@@ -1,7 +1,8 @@
 """The ZooKeeper servers of one datacenter: their folders, their ports, which of them run.
 
 A server's folder is `zookeeper/zookeeper<i>/{bin,conf,data,logs}`. Its conf/zoo.cfg is the only place where its ports are kept;
-they are chosen once and changed only if someone else has taken one while none of our servers runs.
+they are chosen once and changed only if someone else has taken one while none of our servers runs. Whatever else is in conf/ is
+written once and then the user's.
 """
 
 from __future__ import annotations
@@ -34,6 +35,26 @@ JVM_FLAGS = " ".join(
         "-Djava.util.logging.config.file=conf/logging.properties",
     )
 )
+
+# Its paths are relative, so that a datacenter's folder may be moved or copied. Times: tickTime in ms, the limits in ticks.
+NEW_ZOO_CFG = f"""\
+# Made by run_datacenter.py. Keys may be added or changed; the launcher changes nothing but the ports, which are at the end.
+tickTime=500
+initLimit=20
+syncLimit=10
+dataDir=./data
+clientPortAddress={HOST}
+maxClientCnxns=1000
+quorumListenOnAllIPs=false
+admin.enableServer=false
+4lw.commands.whitelist=srvr,ruok,mntr,conf
+preAllocSize=4096
+autopurge.snapRetainCount=3
+autopurge.purgeInterval=1
+"""
+CLIENT_PORT = re.compile(r"[ \t]*clientPort[ \t]*=[ \t]*(\d+)[ \t]*")
+PEER = re.compile(r"[ \t]*server\.\d+[ \t]*=.*")
+PEER_PORTS = re.compile(r"[^=]*=[^:=]+:(\d+):(\d+)[ \t]*")
 
 
 @dataclass(frozen=True)
@@ -79,7 +100,10 @@ class Server:
 
 
 def read_servers(root: Path) -> list[Server]:
-    """The servers that are set up in the datacenter in folder `root`; none if their zoo.cfg files do not fit together."""
+    """The servers that are set up in the datacenter in folder `root`; none if their zoo.cfg files do not fit together.
+
+    Raises FailedPreconditionError if the ports in a zoo.cfg cannot be understood.
+    """
     first = _read(_folder(root, 0))
     if first is None:
         return []
@@ -96,8 +120,8 @@ def read_servers(root: Path) -> list[Server]:
 def prepare_servers(root: Path, count: int, installation: Installation, rng: Random) -> list[Server]:
     """Make the folders of `count` servers, or bring them up to date, and return the servers.
 
-    What is there and still right is left alone, zoo.cfg with whatever a user added to it included. Raises
-    FailedPreconditionError if a change is needed that running servers do not allow.
+    What is there and still right is left alone; of a zoo.cfg only the lines with ports are ever changed. Raises
+    FailedPreconditionError if a change is needed that running servers do not allow, or a zoo.cfg cannot be understood.
     """
     servers = read_servers(root)
     running = running_servers(root)
@@ -115,31 +139,18 @@ def prepare_servers(root: Path, count: int, installation: Installation, rng: Ran
             )
         servers = [Server(_folder(root, number), ports) for number, ports in enumerate(choose_ports(count, is_free, rng))]
         for server in servers:
-            write_atomically(server.folder / "conf" / "zoo.cfg", zoo_cfg(server, servers))
+            config = server.folder / "conf" / "zoo.cfg"
+            text = config.read_text(encoding="utf-8") if config.exists() else NEW_ZOO_CFG
+            write_atomically(config, with_ports(text, server, servers))
     for number, server in enumerate(servers, start=1):
         _fill(server, number, installation)
     return servers
 
 
-def zoo_cfg(server: Server, servers: Sequence[Server]) -> str:
-    """The configuration of one server. Its paths are relative, so that a datacenter's folder may be moved or copied."""
-    lines = [
-        "# Made by run_datacenter.py. Keys may be added or changed: the launcher makes the file anew only to change the ports",
-        "# or the number of servers.",
-        "tickTime=500",  # ms; sessions last 2 to 20 ticks
-        "initLimit=20",
-        "syncLimit=10",
-        "dataDir=./data",
-        f"clientPort={server.ports.client}",
-        f"clientPortAddress={HOST}",
-        "maxClientCnxns=1000",
-        "quorumListenOnAllIPs=false",
-        "admin.enableServer=false",
-        "4lw.commands.whitelist=srvr,ruok,mntr,conf",
-        "preAllocSize=4096",
-        "autopurge.snapRetainCount=3",
-        "autopurge.purgeInterval=1",
-    ]
+def with_ports(text: str, server: Server, servers: Sequence[Server]) -> str:
+    """A zoo.cfg with the ports of a server and its peers instead of those in it; all other lines are kept."""
+    lines = [line for line in text.splitlines() if not CLIENT_PORT.fullmatch(line) and not PEER.fullmatch(line)]
+    lines.append(f"clientPort={server.ports.client}")
     if len(servers) > 1:  # a server alone must not name itself: it would wait for a quorum
         lines += [
             f"server.{number}={HOST}:{one.ports.quorum}:{one.ports.election}" for number, one in enumerate(servers, start=1)
@@ -167,7 +178,7 @@ def running_servers(root: Path) -> dict[str, int]:
         words = process.info["cmdline"] or []
         if MAIN in words and words[-1] in folders:
             running[folders[words[-1]]] = process.pid
-        elif words[-1:] == ["start-foreground"] and words[-2] in scripts:  # about to become Java
+        elif len(words) > 1 and words[-1] == "start-foreground" and words[-2] in scripts:  # about to become Java
             running[scripts[words[-2]]] = process.pid
     return dict(sorted(running.items()))
 
@@ -186,9 +197,16 @@ def _read(folder: Path) -> tuple[int, tuple[tuple[int, int], ...]] | None:
         text = (folder / "conf" / "zoo.cfg").read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
-    client = re.search(r"^clientPort=(\d+)$", text, re.MULTILINE)
-    peers = re.findall(r"^server\.\d+=[^:]+:(\d+):(\d+)$", text, re.MULTILINE)
-    return (int(client[1]), tuple((int(quorum), int(election)) for quorum, election in peers)) if client else None
+    lines = text.splitlines()
+    clients = [match[1] for line in lines if (match := CLIENT_PORT.fullmatch(line))]
+    peers = [PEER_PORTS.fullmatch(line) for line in lines if PEER.fullmatch(line)]
+    known = [(int(peer[1]), int(peer[2])) for peer in peers if peer]
+    if len(clients) != 1 or len(known) != len(peers):
+        raise FailedPreconditionError(
+            f"{folder / 'conf' / 'zoo.cfg'} cannot be understood: it needs one line clientPort=<port>, and its lines server.<n>"
+            " have the form server.<n>=<address>:<port>:<port>; correct it, or delete it to have it made anew"
+        )
+    return int(clients[0]), tuple(known)
 
 
 def taken_ports(servers: Sequence[Server], running: Container[str]) -> list[str]:
@@ -215,20 +233,37 @@ def is_free(port: int) -> bool:
 
 
 def _fill(server: Server, number: int, installation: Installation) -> None:
-    """Write what a server's folder needs besides zoo.cfg, where it is missing or differs."""
+    """Write what a server's folder needs besides zoo.cfg: conf/ where something is missing, the rest also where it differs."""
     for name in ("data", "logs"):
         (server.folder / name).mkdir(parents=True, exist_ok=True)
-    environment = {"JAVA": str(installation.java), "CLASSPATH": installation.classpath, "JVMFLAGS": JVM_FLAGS}
     _write_if_changed(server.folder / "data" / "myid", f"{number}\n")
+    environment = server.folder / "conf" / "java.env"
     _write_if_changed(
-        server.folder / "conf" / "java.env",
-        "".join(f"{name}={shlex.quote(value)}\n" for name, value in environment.items()),
+        environment, java_env(environment.read_text(encoding="utf-8") if environment.exists() else "", installation)
     )
     for name in ("logging.properties", "logback.xml", "log4j.properties"):
-        _write_if_changed(server.folder / "conf" / name, (TEMPLATES / name).read_text(encoding="utf-8"))
+        if not (server.folder / "conf" / name).exists():
+            write_atomically(server.folder / "conf" / name, (TEMPLATES / name).read_text(encoding="utf-8"))
     script = server.folder / "bin" / "zkServer.sh"
     _write_if_changed(script, (TEMPLATES / "zkServer.sh").read_text(encoding="utf-8"))
     script.chmod(0o755)
+
+
+def java_env(text: str, installation: Installation) -> str:
+    """A java.env with what `text` lacks, and with new places instead of those from which Java or ZooKeeper has gone."""
+    for name, value in (("JAVA", str(installation.java)), ("CLASSPATH", installation.classpath), ("JVMFLAGS", JVM_FLAGS)):
+        wanted = f"{name}={shlex.quote(value)}"
+        stated = re.search(rf"^{name}=(.*)$", text, re.MULTILINE)
+        if stated is None:
+            text += f"{wanted}\n"
+        elif name != "JVMFLAGS" and _are_gone(stated[1].strip("'\" ")):
+            text = text.replace(stated[0], wanted)
+    return text
+
+
+def _are_gone(places: str) -> bool:
+    """Whether there is none of the places in a class path; what only a shell can tell is taken to be there."""
+    return places.startswith("/") and not any(Path(place.removesuffix("*")).exists() for place in places.split(":"))
 
 
 def _write_if_changed(path: Path, text: str) -> None:

@@ -6,8 +6,10 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
 
-from Services.datacenter import ensemble, layout, logs
+from Services.datacenter import ensemble, logs
 from Services.datacenter.observation import Observation, Observer
 from Services.datacenter.processes import Processes, is_server
 from Services.datacenter.screen import Screen
@@ -20,47 +22,71 @@ PATIENCE_S = 5.0  # for a directory that should be there already
 SHOWN_LINES = 15  # of the log of a node that did not come up
 
 
-def up(configuration: Configuration, screen: Screen) -> Observation:
+@dataclass(frozen=True)
+class Launch:
+    """What a call of `up` did."""
+
+    id: str  # of the processes that it started
+    observation: Observation
+
+
+def set_up_only(configuration: Configuration, screen: Screen) -> None:
+    """Set up what is missing. Raises ConfigurationError if the datacenter runs and is set up otherwise."""
+    processes = Processes(configuration.root)
+    _check_unchanged(configuration, processes)
+    launch = processes.begin_launch()  # of what draws and trains, which `down` ends if this process is killed
+    try:
+        set_up(configuration, screen, processes.environment("set-up"))
+    finally:
+        processes.stop({launch})
+
+
+def up(configuration: Configuration, screen: Screen) -> Launch:
     """Start what does not run yet, and return once every node of the plan is ready. Sets up what is missing.
 
     If a node dies or is late, and at Ctrl-C, all that this call has started is stopped. Raises ConfigurationError if the
-    datacenter runs with the other kind of directory, and UnavailableError with the end of the log of what did not come up.
+    datacenter runs and is set up otherwise, and UnavailableError with the end of the log of what did not come up.
     """
-    processes = Processes(layout.process_record(configuration))
-    _check_kind(configuration, processes)
-    set_up(configuration, screen)
+    processes = Processes(configuration.root)
+    _check_unchanged(configuration, processes)
+    launch = processes.begin_launch()
+    try:
+        set_up(configuration, screen, processes.environment("set-up"))
+        observation = _start(configuration, processes, screen)
+    except BaseException:
+        processes.stop({launch})
+        raise
+    return Launch(launch, observation)
+
+
+def _start(configuration: Configuration, processes: Processes, screen: Screen) -> Observation:
+    """Start what does not run yet, and wait until all is ready."""
     before = observe(configuration)
     if not _of_plan(configuration, before.unready):
         screen.say(f"the datacenter in {configuration.root} is running already")
         return before
-    missing = set(before.dead)
-    launch = processes.begin_launch()
-    try:
-        # All at once: a node tries again until ZooKeeper answers, and loading a model takes longer than electing a leader.
-        for server in ensemble.read_servers(configuration.root):
-            if server.name in missing:
-                processes.spawn(server.name, server.command, log=server.output, folder=server.folder)
-        for node in configuration.nodes:
-            if node.name in missing:
-                log = logs.node_log(configuration, node.name)
-                processes.spawn(node.name, node_command(configuration, node), log=log, folder=configuration.root)
-        with screen.watching() as show:
-            return asyncio.run(_until_ready(configuration, processes, show))
-    except BaseException:
-        processes.stop({launch})
-        raise
+    # All at once: a node tries again until ZooKeeper answers, and loading a model takes longer than electing a leader.
+    for server in ensemble.read_servers(configuration.root):
+        if server.name in before.dead:
+            processes.spawn(server.name, server.command, log=server.output, folder=server.folder)
+    for node in configuration.nodes:
+        if node.name in before.dead:
+            log = logs.node_log(configuration, node.name)
+            processes.spawn(node.name, node_command(configuration, node), log=log, folder=configuration.root)
+    with screen.watching() as show:
+        return asyncio.run(_until_ready(configuration, processes, show))
 
 
-def down(configuration: Configuration) -> list[str]:
-    """Stop what `up` has started, also if that launcher crashed, and return the names of what ran."""
-    return Processes(layout.process_record(configuration)).stop()
+def down(root: Path, launch: str | None = None) -> list[str]:
+    """Stop what one launch, or else every launch, has started, also if that launcher crashed; return the names of what ran."""
+    return Processes(root).stop(None if launch is None else {launch})
 
 
 def observe(configuration: Configuration) -> Observation:
     """Look at the datacenter once."""
 
     async def look() -> Observation:
-        processes = Processes(layout.process_record(configuration))
+        processes = Processes(configuration.root)
         async with Observer(configuration, read_directory_record(configuration), processes) as observer:
             return await observer.observe(PATIENCE_S)
 
@@ -69,7 +95,7 @@ def observe(configuration: Configuration) -> Observation:
 
 def is_running(configuration: Configuration) -> bool:
     """Whether anything that `up` has started lives."""
-    return bool(Processes(layout.process_record(configuration)).living())
+    return bool(Processes(configuration.root).living())
 
 
 def as_running(configuration: Configuration) -> Configuration:
@@ -90,13 +116,22 @@ def node_command(configuration: Configuration, node: NodeSettings) -> list[str]:
     return command
 
 
-def _check_kind(configuration: Configuration, processes: Processes) -> None:
-    living, running = processes.living(), as_running(configuration).directory_kind
-    if living and running != configuration.directory_kind:
-        raise ConfigurationError(
-            f"this datacenter runs with directory {running!r} ({', '.join(living)}), but {configuration.directory_kind!r} is"
-            " asked for; stop it first: `python3 run_datacenter.py down`"
-        )
+def _check_unchanged(configuration: Configuration, processes: Processes) -> None:
+    """Refuse to set up a running datacenter with another directory, under which its nodes could not be found."""
+    if not (living := processes.living()):
+        return
+    record = read_directory_record(configuration)
+    if record is None:
+        difference = f"runs, but its directory is not recorded in {configuration.service_config_path}"
+    elif record.kind != configuration.directory_kind:
+        difference = f"runs with directory {record.kind!r}, but {configuration.directory_kind!r} is asked for"
+    elif record.datacenter != configuration.name:
+        difference = f"runs with the name {record.datacenter!r}, but {configuration.name!r} is asked for"
+    else:
+        return
+    raise ConfigurationError(
+        f"this datacenter ({', '.join(living)}) {difference}; stop it first: `python3 run_datacenter.py down`"
+    )
 
 
 async def _until_ready(configuration: Configuration, processes: Processes, show: Callable[[Observation], None]) -> Observation:

@@ -25,11 +25,16 @@ def example_files(configuration: Configuration) -> Path | None:
     return storage.storage_path / "admin" if storage else None
 
 
-def process_record(configuration: Configuration) -> Path:
+def state(root: Path) -> Path:
+    """What the launcher keeps for itself. Whatever the configuration says, so that `down` works after any change of it."""
+    return root / ".mockdc"
+
+
+def process_record(root: Path) -> Path:
     """Which processes were started."""
-    return configuration.service_config_path / "processes.json"
+    return state(root) / "processes.json"
 
 
-def lock_file(configuration: Configuration) -> Path:
+def lock_file(root: Path) -> Path:
     """Held by a launcher that starts or stops something."""
-    return configuration.service_config_path / "launcher.lock"
+    return state(root) / "launcher.lock"

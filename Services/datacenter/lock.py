@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from Services.fractos.errors import FailedPreconditionError
 
@@ -19,16 +20,27 @@ POLL_S = 0.1
 def exclusive(path: Path, say: Callable[[str], None]) -> Iterator[None]:
     """Hold the lock file `path`, waiting while another process holds it, which `say` is told once.
 
-    The kernel drops the lock with the process, however that dies. Raises FailedPreconditionError after 15 minutes.
+    The kernel drops the lock with the process, however that dies. Raises FailedPreconditionError after 15 minutes, and if the
+    file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A child must not keep the lock: descriptors opened by Python are closed when another program is executed.
-    with path.open("a+", encoding="ascii") as file:
+    with _open(path) as file:
         _acquire(file.fileno(), path, say)
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def _open(path: Path) -> TextIO:
+    """The lock file; a child does not keep the lock, since Python closes its descriptors when another program is executed."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("a+", encoding="ascii")
+    except OSError as error:
+        raise FailedPreconditionError(
+            f"cannot write {path}, the lock of this datacenter's launchers ({error.strerror}); make the folder writable,"
+            " or copy the datacenter's folder to where you may write and name it with --path"
+        ) from error
 
 
 def _acquire(descriptor: int, path: Path, say: Callable[[str], None]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from Services.fractos.config import CODE_ROOT
 from Services.fractos.errors import FailedPreconditionError
@@ -14,7 +14,12 @@ SHOWN_LINES = 15  # of the output of a module that failed
 GRACE_S = 5.0
 
 
-def run_module(module: str, arguments: Sequence[str], each_line: Callable[[str], None] = lambda line: None) -> None:
+def run_module(
+    module: str,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    each_line: Callable[[str], None] = lambda line: None,
+) -> None:
     """Run `python -m module arguments` to its end, giving each line that it prints to `each_line`.
 
     The process ends with this call, also if that is interrupted. Raises FailedPreconditionError with the last lines if it
@@ -22,7 +27,9 @@ def run_module(module: str, arguments: Sequence[str], each_line: Callable[[str],
     """
     command = [sys.executable, "-m", module, *arguments]
     last: deque[str] = deque(maxlen=SHOWN_LINES)
-    with subprocess.Popen(command, cwd=CODE_ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=CODE_ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
         try:
             assert process.stdout
             for line in process.stdout:

@@ -1,8 +1,9 @@
 """The processes that the launcher started: spawned, recorded, found again after a crash, stopped.
 
-The record is `<service_config_paths>/processes.json`. A process counts as the recorded one only if its start time agrees, since
-the system gives a process id to another process later. Each also carries the launch it belongs to in its environment, so that
-one whose launcher was killed before it could be recorded, and whatever it has started itself, are found too.
+A process counts as the recorded one only if its start time agrees, since the system gives a process id to another process
+later. Each also carries the launch it belongs to in its environment, so that one whose launcher was killed before it could be
+recorded, and whatever it has started itself, are found too. The record names the folder it is about and counts for no other, so
+that a copy of a datacenter's folder has no power over the processes of the first.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import os
 import subprocess
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from io import BufferedWriter
 from pathlib import Path
 
 import psutil
 
+from Services.datacenter import interruption, layout
 from Services.fractos.config import write_atomically
 from Services.fractos.errors import FailedPreconditionError
 
@@ -45,31 +47,36 @@ class ProcessEntry:
 class Processes:
     """The processes of one datacenter that its launchers started. Used by one launcher at a time."""
 
-    def __init__(self, record: Path) -> None:
-        self._record = record
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._record = layout.process_record(root)
         self._launches: list[str] = []  # all that may have living processes; the last is the present one
         self._entries: dict[str, ProcessEntry] = {}
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._read()
 
     def begin_launch(self) -> str:
-        """Record a new launch, which the processes spawned from now on belong to, and return its id."""
+        """Record a new launch, which the processes spawned from now on belong to, and return its id. Ended ones are dropped."""
+        self._forget({launch for launch in self._launches if not self._find({launch})})
         self._launches.append(uuid.uuid4().hex)
         self._write()
         return self._launches[-1]
+
+    def environment(self, name: str) -> dict[str, str]:
+        """The environment of a process of the present launch."""
+        return {**os.environ, LAUNCH_VARIABLE: self._launches[-1], NAME_VARIABLE: name, "PYTHONUNBUFFERED": "1"}
 
     def spawn(self, name: str, command: list[str], *, log: Path, folder: Path) -> None:
         """Start a process in a session of its own, in `folder`, its output appended to `log`, and record it.
 
         Raises FailedPreconditionError if the system refuses.
         """
-        environment = {**os.environ, LAUNCH_VARIABLE: self._launches[-1], NAME_VARIABLE: name, "PYTHONUNBUFFERED": "1"}
         try:
             with _open_log(log) as output:
                 child = subprocess.Popen(
                     command,
                     cwd=folder,
-                    env=environment,
+                    env=self.environment(name),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -91,6 +98,10 @@ class Processes:
         """The recorded processes that live, by name."""
         return {name: entry for name, entry in self._entries.items() if _living_process(entry) is not None}
 
+    def running(self) -> list[str]:
+        """The names of all that was started, recorded or not, and lives."""
+        return sorted(set(self._find(set(self._launches)).values()))
+
     def exit_code(self, name: str) -> int | None:
         """How a process spawned by this launcher ended; negative: the number of the signal; None if that is not known."""
         child = self._children.get(name)
@@ -99,24 +110,31 @@ class Processes:
     def stop(self, launches: Iterable[str] | None = None) -> list[str]:
         """Stop what was started, in all launches or in some, and return the names of what lived.
 
-        Nodes come first and ZooKeeper servers last, so that nodes can sign off. SIGTERM, and SIGKILL after 5 seconds.
-        Raises FailedPreconditionError if a process cannot be ended.
+        Nodes come first and ZooKeeper servers last, so that nodes can sign off. SIGTERM, and SIGKILL after 5 seconds. Signals
+        to this process are ignored meanwhile. Raises FailedPreconditionError if a process cannot be ended.
         """
         doomed = set(self._launches if launches is None else launches)
         stopped: dict[str, None] = {}
-        for servers in (False, True) if doomed else ():
-            for _ in range(ROUNDS):
-                found = self._find(doomed, servers=servers)
-                stopped.update(dict.fromkeys(found.values()))
-                _stop(list(found))
-            if left := self._find(doomed, servers=servers):
-                raise FailedPreconditionError(f"cannot end {', '.join(f'{name} ({one.pid})' for one, name in left.items())}")
-        self._launches = [launch for launch in self._launches if launch not in doomed]
-        self._entries = {name: entry for name, entry in self._entries.items() if entry.launch not in doomed}
-        self._write()
+        with interruption.ignored():
+            for wanted in (_is_node, is_server) if doomed else ():
+                for _ in range(ROUNDS):
+                    found = self._find(doomed, wanted)
+                    stopped.update(dict.fromkeys(found.values()))
+                    _stop(list(found))
+                if left := self._find(doomed, wanted):
+                    raise FailedPreconditionError(
+                        f"cannot end {', '.join(f'{name} (process {one.pid})' for one, name in left.items())};"
+                        " end what is left by hand, then try again"
+                    )
+            self._forget(doomed)
+            self._write()
         return list(stopped)
 
-    def _find(self, launches: set[str], *, servers: bool) -> dict[psutil.Process, str]:
+    def _forget(self, launches: set[str]) -> None:
+        self._launches = [launch for launch in self._launches if launch not in launches]
+        self._entries = {name: entry for name, entry in self._entries.items() if entry.launch not in launches}
+
+    def _find(self, launches: set[str], wanted: Callable[[str], bool] = lambda name: True) -> dict[psutil.Process, str]:
         """The living processes of some launches, with their names."""
         found: dict[psutil.Process, str] = {}
         for entry in self._entries.values():
@@ -127,11 +145,13 @@ class Processes:
             environment = _environment(process)
             if environment.get(LAUNCH_VARIABLE) in launches and is_alive(process) and process.pid != os.getpid():
                 found.setdefault(process, environment.get(NAME_VARIABLE, ""))
-        return {process: name for process, name in found.items() if is_server(name) == servers}
+        return {process: name for process, name in found.items() if wanted(name)}
 
     def _read(self) -> None:
         try:
             content = json.loads(self._record.read_text(encoding="utf-8"))
+            if content["root"] != str(self._root):
+                return
             self._launches = list(content["launches"])
             self._entries = {entry["name"]: ProcessEntry(**entry) for entry in content["processes"]}
         except FileNotFoundError:
@@ -146,13 +166,18 @@ class Processes:
         if not self._launches:
             self._record.unlink(missing_ok=True)
             return
-        content = {"launches": self._launches, "processes": [asdict(entry) for entry in self._entries.values()]}
+        processes = [asdict(entry) for entry in self._entries.values()]
+        content = {"root": str(self._root), "launches": self._launches, "processes": processes}
         write_atomically(self._record, json.dumps(content, indent=2) + "\n")
 
 
 def is_server(name: str) -> bool:
     """Whether a process is a ZooKeeper server (`zookeeper0`) and not a node (`storage-0`)."""
     return name.startswith("zookeeper") and "-" not in name
+
+
+def _is_node(name: str) -> bool:
+    return not is_server(name)
 
 
 def is_alive(process: psutil.Process) -> bool:

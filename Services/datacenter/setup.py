@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from random import SystemRandom
 
@@ -21,18 +23,19 @@ EXAMPLES = ["--seed", "2", "--pictures", "4", "--flat"]  # another seed: the exa
 EXAMPLE_NUMBER = "21\n"
 
 
-def set_up(configuration: Configuration, screen: Screen) -> None:
+def set_up(configuration: Configuration, screen: Screen, environment: Mapping[str, str]) -> None:
     """Make whatever is missing: folders, ZooKeeper servers, the directory record, example files, training set, first model.
 
-    May be interrupted and repeated. Raises FailedPreconditionError where ZooKeeper or Java is needed and cannot be found.
+    `environment` is that of the processes that draw and train. May be interrupted and repeated. Raises FailedPreconditionError
+    where ZooKeeper or Java is needed and cannot be found.
     """
     prepare_directory(configuration)  # first, since it can fail for want of an installation
     configuration.logs_path.mkdir(parents=True, exist_ok=True)
-    _make_examples(configuration, screen)
+    _make_examples(configuration, screen, environment)
     if configuration.controller("cnn"):
-        _make_training_set(configuration, screen)
+        _make_training_set(configuration, screen, environment)
         if not training.has_model(layout.models(configuration)):
-            training.train(configuration, layout.training_data(configuration), training.FIRST_MODEL, screen)
+            training.train(configuration, layout.training_data(configuration), training.FIRST_MODEL, screen, environment)
 
 
 def prepare_directory(configuration: Configuration) -> DirectoryRecord:
@@ -49,7 +52,7 @@ def prepare_directory(configuration: Configuration) -> DirectoryRecord:
     return record
 
 
-def _make_examples(configuration: Configuration, screen: Screen) -> None:
+def _make_examples(configuration: Configuration, screen: Screen, environment: Mapping[str, str]) -> None:
     """Give the client of the examples a number and, where a CNN node can judge them, a few pictures."""
     folder = layout.example_files(configuration)
     if folder is None:
@@ -57,42 +60,51 @@ def _make_examples(configuration: Configuration, screen: Screen) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "number.txt").exists():
         write_atomically(folder / "number.txt", EXAMPLE_NUMBER)
-    if configuration.controller("cnn") and (not any(folder.glob("*.jpg")) or _drawn(folder).exists()):
+    drawings = layout.state(configuration.root) / "examples"
+    if configuration.controller("cnn") and (not any(folder.glob("*.jpg")) or drawings.exists()):
         screen.say(f"drawing example pictures in {folder}")
-        _draw(folder, EXAMPLES)
+        _draw(drawings, EXAMPLES, environment)
+        _move(drawings, folder)
 
 
-def _make_training_set(configuration: Configuration, screen: Screen) -> None:
+def _make_training_set(configuration: Configuration, screen: Screen, environment: Mapping[str, str]) -> None:
     """Draw the sample training set if there are no pictures yet."""
     folder = layout.training_data(configuration)
-    if not _has_files(folder) or _drawn(folder).exists():
+    drawings = layout.state(configuration.root) / "training-set"
+    if not _has_files(folder) or drawings.exists():
         screen.say(f"drawing a sample training set in {folder}")
-        _draw(folder, TRAINING_SET)
+        _draw(drawings, TRAINING_SET, environment)
+        _move(drawings, folder)
 
 
-def _draw(folder: Path, flags: list[str]) -> None:
-    """Draw pictures beside `folder` and move them in when all are there, so that an interruption leaves no part of them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    complete = _drawn(folder)
-    if not complete.exists():
-        prefix = f".{folder.name}-unfinished-"
-        for abandoned in folder.parent.glob(f"{prefix}*"):
-            shutil.rmtree(abandoned)
-        unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=prefix))
-        run_module(SAMPLES, [str(unfinished), *flags])
-        unfinished.rename(complete)
-    for drawn in sorted(complete.iterdir()):
-        target = folder / drawn.name
-        if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+def _draw(drawings: Path, flags: list[str], environment: Mapping[str, str]) -> None:
+    """Draw pictures in a new folder, unless it is there: it appears when all are drawn."""
+    if drawings.exists():
+        return
+    prefix = f"{drawings.name}-unfinished-"
+    for abandoned in drawings.parent.glob(f"{prefix}*"):
+        shutil.rmtree(abandoned)
+    unfinished = Path(tempfile.mkdtemp(dir=drawings.parent, prefix=prefix))
+    run_module(SAMPLES, [str(unfinished), *flags], environment)
+    unfinished.rename(drawings)
+
+
+def _move(drawings: Path, folder: Path) -> None:
+    """Move all pictures to where they belong. If that is interrupted, `drawings` is left and the next set-up goes on."""
+    for drawn in sorted(path for path in drawings.rglob("*") if path.is_file()):
+        target = folder / drawn.relative_to(drawings)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists():
+            continue
+        try:
             drawn.rename(target)
-    shutil.rmtree(complete)
-
-
-def _drawn(folder: Path) -> Path:
-    """Where pictures are between being drawn and being moved into `folder`."""
-    return folder.with_name(f".{folder.name}-complete")
+        except OSError as error:
+            if error.errno != errno.EXDEV:  # the folder of the storage node may be on another disk
+                raise
+            write_atomically(target, drawn.read_bytes())
+    shutil.rmtree(drawings)
 
 
 def _has_files(folder: Path) -> bool:
-    """Whether there is a file in a folder or below; hidden ones do not count."""
-    return any(path.is_file() and not path.name.startswith(".") for path in folder.rglob("*"))
+    """Whether there is a file or a link in a folder or below; hidden ones do not count."""
+    return any((path.is_file() or path.is_symlink()) and not path.name.startswith(".") for path in folder.rglob("*"))

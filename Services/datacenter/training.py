@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from Services.datacenter import layout
@@ -20,11 +20,11 @@ def has_model(models: Path) -> bool:
     return models.is_dir() and any(not path.name.startswith(".") for path in models.iterdir())
 
 
-def train(configuration: Configuration, dataset: Path, model: str, screen: Screen) -> None:
+def train(configuration: Configuration, dataset: Path, model: str, screen: Screen, environment: Mapping[str, str]) -> None:
     """Train a model on a folder with a folder of pictures per class. Raises FailedPreconditionError if that fails."""
     arguments = ["--dataset", str(dataset), "--models", str(layout.models(configuration)), "--model", model]
     with screen.steps(f"training model {model!r}") as show:
-        run_module(MODULE, arguments, lambda line: _show(line, show))
+        run_module(MODULE, arguments, environment, lambda line: _show(line, show))
 
 
 def _show(line: str, show: Callable[[int, int, str], None]) -> None:

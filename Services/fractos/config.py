@@ -172,7 +172,8 @@ def directory_record_path(configuration: Configuration) -> Path:
 def read_directory_record(configuration: Configuration) -> DirectoryRecord | None:
     """Which directory the datacenter uses, as `--setup` or `up` left it; None if neither ever ran.
 
-    The record names the folder it is about: one that was copied with a datacenter's folder counts as none. Raises ConfigurationError if the file is damaged.
+    The record names the folder it is about: one that was copied with a datacenter's folder counts as none. Raises
+    ConfigurationError if the file is damaged.
     """
     path = directory_record_path(configuration)
     try:

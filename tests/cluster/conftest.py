@@ -69,7 +69,7 @@ class Datacenter:
 
     def record(self) -> Path:
         """The launcher's record of processes."""
-        return self.root / "Services/config/processes.json"
+        return self.root / ".mockdc/processes.json"
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:

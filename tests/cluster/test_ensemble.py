@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -42,7 +43,7 @@ def test_the_ensemble_comes_up_on_this_host_only_and_goes_down(zookeeper_datacen
 
 def test_a_second_set_up_changes_nothing(zookeeper_datacenter: Datacenter) -> None:
     def state() -> dict[Path, int]:
-        files = (path for path in zookeeper_datacenter.root.rglob("*") if path.is_file() and path.suffix != ".lock")
+        files = (path for path in zookeeper_datacenter.root.rglob("*") if path.is_file() and path.name != "launcher.lock")
         return {path: path.stat().st_mtime_ns for path in files}
 
     zookeeper_datacenter.run("--setup")
@@ -56,8 +57,9 @@ def test_a_second_set_up_changes_nothing(zookeeper_datacenter: Datacenter) -> No
 def test_servers_started_by_hand_are_used_and_left_alone(zookeeper_datacenter: Datacenter) -> None:
     zookeeper_datacenter.run("--setup")
     for number in range(3):
-        output = script(zookeeper_datacenter, number, "start")
         config = zookeeper_datacenter.root / "zookeeper" / f"zookeeper{number}" / "conf" / "zoo.cfg"
+        config.write_text(config.read_text().replace("clientPort=", "clientPort = "))  # as the user likes it
+        output = script(zookeeper_datacenter, number, "start")
         assert output == (f"ZooKeeper JMX disabled by user request\nUsing config: {config}\nStarting zookeeper ... STARTED\n")
     assert "already running as process" in script(zookeeper_datacenter, 0, "start", expect=1)
     before = {name: pid for name, pid in zookeeper_datacenter.pids().items() if name in SERVERS}
@@ -68,6 +70,16 @@ def test_servers_started_by_hand_are_used_and_left_alone(zookeeper_datacenter: D
     for number in range(3):
         assert script(zookeeper_datacenter, number, "stop").endswith("Stopping zookeeper ... STOPPED\n")
     assert "no zookeeper to stop" in script(zookeeper_datacenter, 0, "stop")
+
+
+def test_a_stale_pid_file_kills_no_stranger(zookeeper_datacenter: Datacenter) -> None:
+    zookeeper_datacenter.run("--setup")
+    folder = zookeeper_datacenter.root / "zookeeper/zookeeper0"
+    with subprocess.Popen([sys.executable, "-c", "input()", folder / "conf/zoo.cfg"], stdin=subprocess.PIPE) as stranger:
+        (folder / "data/zookeeper_server.pid").write_text(f"{stranger.pid}\n")
+        assert "no zookeeper to stop" in script(zookeeper_datacenter, 0, "stop")
+        assert stranger.poll() is None
+        stranger.kill()
 
 
 def test_a_killed_server_is_noticed_survived_and_started_again(zookeeper_datacenter: Datacenter) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -169,10 +171,110 @@ def test_datacenters_in_different_folders_do_not_disturb_one_another(make_datace
     other.run("status")
 
 
-def test_another_directory_than_the_running_one_is_refused(datacenter: Datacenter) -> None:
+def test_a_copy_of_a_running_datacenter_has_no_power_over_it(datacenter: Datacenter, tmp_path: Path) -> None:
     datacenter.run("up")
-    assert "runs with directory 'files'" in datacenter.run("up", "--directory", "zookeeper", expect=2)
+    before = datacenter.pids()
+    copy = Datacenter(tmp_path / "copy")
+    shutil.copytree(datacenter.root, copy.root)
+    assert "nothing was running" in copy.run("down")
+    copy.run("up")
+    assert set(before.values()).isdisjoint(copy.pids().values())
+    copy.run("down")
+    assert datacenter.pids() == before
+
+
+@pytest.mark.parametrize("command", ["up", "--setup"])
+def test_another_directory_than_the_running_one_is_refused(datacenter: Datacenter, command: str) -> None:
+    datacenter.run("up")
+    assert "runs with directory 'files'" in datacenter.run(command, "--directory", "zookeeper", expect=2)
     datacenter.run("status")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("service_config_paths = elsewhere", "its directory is not recorded in"),
+        ("name = another", "runs with the name 'mockdc', but 'another' is asked for"),
+        ("colour = red", "[DataCenter] colour = red: unknown key"),
+    ],
+)
+def test_down_works_whatever_has_become_of_the_configuration(datacenter: Datacenter, change: str, said: str) -> None:
+    datacenter.run("up")
+    config = datacenter.root / "data_center_setup.cfg"
+    config.write_text(config.read_text().replace("[DataCenter]", f"[DataCenter]\n{change}"))
+    assert said in datacenter.run("up", expect=2)
+    assert datacenter.run("down").startswith("stopped math-0, math-1, storage-0")
+    assert not datacenter.processes()
+
+
+def test_down_in_a_folder_that_was_never_used_leaves_no_trace(datacenter: Datacenter) -> None:
+    assert "nothing was running" in datacenter.run("down")
+    assert [path.name for path in datacenter.root.iterdir()] == ["data_center_setup.cfg"]
+
+
+@pytest.mark.parametrize("command", ["up", "down", "--setup", "demo", "status"])
+def test_a_folder_without_a_configuration_is_refused_and_left_alone(tmp_path: Path, command: str) -> None:
+    assert "name it with --path" in Datacenter(tmp_path).run(command, expect=2)
+    assert "name it with --path" in Datacenter(tmp_path / "nowhere").run(command, expect=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_a_remedy(datacenter: Datacenter) -> None:
+    (datacenter.root / ".mockdc").touch()  # permissions do not keep root out
+    output = datacenter.run("up", expect=1)
+    assert f"cannot write {datacenter.root}/.mockdc/launcher.lock" in output
+    assert "--path" in output
+
+
+def test_an_interruption_does_not_stop_a_clean_up(datacenter: Datacenter) -> None:
+    datacenter.run("up")
+    os.kill(datacenter.pids()["math-0"], signal.SIGSTOP)  # so that it has to be killed, after seconds
+    with datacenter.start("down") as launcher:
+        until(lambda: len(datacenter.processes()) < len(NODES), "a first node to end")
+        launcher.send_signal(signal.SIGINT)
+        output, _ = launcher.communicate(timeout=PATIENCE_S)
+    assert output.startswith("stopped math-0, math-1, storage-0")
+    assert launcher.returncode == 0
+    assert not datacenter.processes()
+
+
+def test_an_interrupted_down_says_what_is_left(datacenter: Datacenter) -> None:
+    datacenter.run("up")
+    with (datacenter.root / ".mockdc/launcher.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with datacenter.start("down") as launcher:
+            assert launcher.stdout
+            assert "waiting for another launcher" in launcher.stdout.readline()
+            launcher.send_signal(signal.SIGINT)
+            output, _ = launcher.communicate(timeout=PATIENCE_S)
+    assert launcher.returncode == 130
+    assert output == "interrupted; still running: math-0, math-1, storage-0; to stop that: python3 run_datacenter.py down\n"
+
+
+def test_demo_stops_nothing_that_another_launcher_started(datacenter: Datacenter) -> None:
+    """Another `up` comes first while the demo waits for it. The image prediction fails for want of nodes."""
+    datacenter.run("up")
+    before = datacenter.pids()
+    recorded = datacenter.record().read_text()
+    with (datacenter.root / ".mockdc/launcher.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        datacenter.record().unlink()
+        with datacenter.start("demo") as launcher:
+            assert launcher.stdout
+            assert "waiting for another launcher" in launcher.stdout.readline()
+            datacenter.record().write_text(recorded)
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            output, _ = launcher.communicate(timeout=PATIENCE_S)
+    assert "is running already" in output
+    assert datacenter.pids() == before
+
+
+def test_launches_of_which_nothing_lives_are_dropped(datacenter: Datacenter) -> None:
+    datacenter.run("up")
+    first = json.loads(datacenter.record().read_text())["launches"]
+    for _ in range(2):
+        datacenter.run("up")
+    assert len(json.loads(datacenter.record().read_text())["launches"]) == len(first) + 1  # the last, which started nothing
 
 
 def test_up_shows_its_progress_on_a_terminal(datacenter: Datacenter) -> None:

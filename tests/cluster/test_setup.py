@@ -32,19 +32,21 @@ def files(folder: Path) -> set[str]:
 def test_pictures_are_drawn_once_also_after_an_interruption(datacenter: Datacenter) -> None:
     training_set = datacenter.root / CNN / "TrainingData"
     with datacenter.start("--setup") as launcher:
-        until(lambda: list(training_set.parent.glob(".TrainingData-unfinished-*/*/*.jpg")), "a first training picture")
+        until(lambda: list(datacenter.root.glob(".mockdc/training-set-unfinished-*/*/*.jpg")), "a first training picture")
         launcher.send_signal(signal.SIGKILL)
     assert not files(training_set)
+    assert datacenter.run("down").startswith("stopped set-up")
+    assert not datacenter.processes()
     datacenter.run("--setup")
     pictures = files(training_set)
     assert len(pictures) > 100
     assert {Path(name).parent.name for name in pictures} == {"Cat", "Dog"}
-    assert [path.name for path in training_set.parent.iterdir() if path.name.startswith(".")] == []
+    assert {path.name for path in (datacenter.root / ".mockdc").iterdir()} == {"launcher.lock"}
     examples = datacenter.root / "Services/storage/admin"
     assert files(examples) == {f"{kind}_image{i}.jpg" for kind in ("cat", "dog") for i in range(1, 5)} | {"number.txt"}
-    times = {path: path.stat().st_mtime_ns for path in datacenter.root.rglob("*")}
+    times = {path: path.stat().st_mtime_ns for path in datacenter.root.rglob("*") if ".mockdc" not in path.parts}
     datacenter.run("--setup")
-    assert {path: time for path, time in times.items() if path.stat().st_mtime_ns != time and path.suffix != ".lock"} == {}
+    assert {path: time for path, time in times.items() if path.stat().st_mtime_ns != time} == {}
 
 
 def test_what_a_user_put_there_is_left_as_it_is(datacenter: Datacenter) -> None:
@@ -66,12 +68,22 @@ def test_moving_the_pictures_in_goes_on_where_it_was_interrupted(datacenter: Dat
     (datacenter.root / "Services/storage/admin").mkdir(parents=True)
     (datacenter.root / "Services/storage/admin/me.jpg").touch()  # no examples are drawn then
     node = datacenter.root / CNN
-    for path in (node / "TrainingData/Cat/1.jpg", node / ".TrainingData-complete/Dog/2.jpg"):
+    drawings = datacenter.root / ".mockdc/training-set"
+    for path in (node / "TrainingData/Cat/1.jpg", drawings / "Dog/2.jpg"):
         path.parent.mkdir(parents=True)
         path.touch()
     datacenter.run("--setup")
     assert files(node / "TrainingData") == {"Cat/1.jpg", "Dog/2.jpg"}
-    assert not (node / ".TrainingData-complete").exists()
+    assert not drawings.exists()
+
+
+def test_a_linked_folder_of_pictures_is_the_users_too(datacenter: Datacenter, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/tweety.jpg").touch()
+    (datacenter.root / CNN / "TrainingData").mkdir()
+    (datacenter.root / CNN / "TrainingData/Bird").symlink_to(tmp_path / "photos")
+    datacenter.run("--setup")
+    assert [path.name for path in (datacenter.root / CNN / "TrainingData").iterdir()] == ["Bird"]
 
 
 def test_a_training_that_fails_says_why(datacenter: Datacenter) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,12 @@ from Services.fractos.config import (
     find_root,
     load,
     read_directory_record,
+    write_atomically,
     write_directory_record,
 )
 from Services.fractos.directory.interface import DirectoryRecord
 from Services.fractos.errors import ConfigurationError
+from Services.StorageNode.Node.names import is_temporary
 
 SMALL = """
 [DataCenter]
@@ -172,6 +175,21 @@ def test_the_directory_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     write_directory_record(configuration, record)
     assert read_directory_record(configuration) == record
     assert [path.name for path in configuration.service_config_path.iterdir()] == ["directory.json"]
+
+
+def test_a_directory_record_that_was_copied_with_its_folder_counts_as_none(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    write_directory_record(read(tmp_path / "one", SMALL), DirectoryRecord("files", "/", "mockdc"))
+    shutil.copytree(tmp_path / "one", tmp_path / "copy")
+    assert read_directory_record(load(tmp_path / "copy")) is None
+
+
+def test_a_half_written_file_has_a_name_that_storage_nodes_hide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr("os.fsync", lambda _: seen.extend(path.name for path in tmp_path.iterdir()))
+    write_atomically(tmp_path / "number.txt", "21")
+    assert len(seen) == 1
+    assert is_temporary(seen[0])
 
 
 @pytest.mark.parametrize(

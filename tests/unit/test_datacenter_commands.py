@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from Services.datacenter import checks, interruption
 from Services.datacenter.command_line import parse
 from Services.datacenter.logs import choose_logs, show_logs
 from Services.fractos.config import CODE_ROOT, Configuration, load
@@ -54,6 +56,7 @@ def test_what_is_not_given_has_its_default() -> None:
         ("up --directory etcd", "invalid choice: 'etcd'"),
         ("train", "--dataset"),
         ("status --follow", "unrecognized arguments"),
+        ("--directory files status", "--directory is for setup, up, check, demo"),
     ],
 )
 def test_a_wrong_command_line_is_said_with_exit_code_2(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,10 +127,30 @@ def test_an_unknown_log_names_those_that_are_near(configuration: Configuration) 
         choose_logs(configuration, "math0")
 
 
+def test_a_signal_during_a_clean_up_does_not_end_it() -> None:
+    before = [signal.getsignal(number) for number in interruption.SIGNALS]
+    with interruption.ignored():
+        for number in interruption.SIGNALS:
+            signal.raise_signal(number)
+    assert [signal.getsignal(number) for number in interruption.SIGNALS] == before
+
+
+def test_a_java_that_hangs_fails_the_check(
+    configuration: Configuration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/java").write_text("#!/bin/sh\nexec sleep 600\n")
+    (tmp_path / "bin/java").chmod(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    monkeypatch.setattr(checks, "JAVA_PATIENCE_S", 0.1)
+    results = {name: (passed, found) for name, passed, found in checks.check(configuration)}
+    assert results["Java"] == (False, f"{tmp_path}/bin/java -version takes more than 0.1 s; set JAVA_HOME to another")
+
+
 SCRIPT = """
 import sys
 try:
-    import package_of_the_project
+    import IMPORTED
 except ModuleNotFoundError:
     import pathlib, runpy
     runpy.run_path(str(pathlib.Path(__file__).resolve().parent / "Services/fractos/bootstrap.py"))
@@ -135,9 +158,9 @@ print("ran", *sys.argv[1:])
 """
 
 
-def run_script(folder: Path) -> subprocess.CompletedProcess[str]:
+def run_script(folder: Path, imported: str = "package_of_the_project") -> subprocess.CompletedProcess[str]:
     """Run a script of a project in `folder` with a Python that has no packages."""
-    (folder / "script.py").write_text(SCRIPT)
+    (folder / "script.py").write_text(SCRIPT.replace("IMPORTED", imported))
     (folder / "Services/fractos").mkdir(parents=True, exist_ok=True)
     shutil.copy(CODE_ROOT / "Services/fractos/bootstrap.py", folder / "Services/fractos")
     base = os.path.realpath(sys.executable)
@@ -169,11 +192,21 @@ def test_a_script_starts_again_in_the_environment(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "ran a b\n", "")
 
 
-def test_an_import_that_fails_in_the_environment_stays_visible(tmp_path: Path) -> None:
+@pytest.mark.parametrize("missing", ["package_of_the_project", "protos"])
+def test_a_package_that_is_missing_in_the_environment_is_named_with_its_remedy(tmp_path: Path, missing: str) -> None:
     make_environment(tmp_path)
-    done = run_script(tmp_path)
+    done = run_script(tmp_path, missing)
     assert done.returncode == 1
-    assert "No module named 'package_of_the_project'" in done.stderr
+    assert f"{tmp_path}/.venv is incomplete: No module named '{missing}'" in done.stderr
+    assert f"-m pip install -r {tmp_path}/requirements.txt" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_module_of_the_project_that_is_missing_stays_visible(tmp_path: Path) -> None:
+    make_environment(tmp_path)
+    done = run_script(tmp_path, "Services.missing")
+    assert done.returncode == 1
+    assert "No module named 'Services.missing'" in done.stderr
     assert "Traceback" in done.stderr
 
 

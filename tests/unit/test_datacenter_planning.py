@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from random import Random
 import pytest
 
 from Services.datacenter import ensemble
-from Services.datacenter.ensemble import Ports, Server, choose_ports, prepare_servers, read_servers, zoo_cfg
+from Services.datacenter.ensemble import Ports, Server, choose_ports, java_env, prepare_servers, read_servers, with_ports
 from Services.datacenter.installation import Installation
 from Services.datacenter.launcher import node_command
 from Services.datacenter.observation import Health, NodeStatus, Observation, ServerStatus, node_statuses
@@ -54,10 +55,10 @@ def test_no_free_port_is_an_error_that_names_the_range() -> None:
 
 def test_servers_name_one_another_and_one_alone_names_nobody(tmp_path: Path) -> None:
     servers = [Server(tmp_path / f"zookeeper{i}", Ports(100 + i, 200 + i, 300 + i)) for i in range(3)]
-    text = zoo_cfg(servers[1], servers)
+    text = with_ports("", servers[1], servers)
     assert "clientPort=101\n" in text
     assert "server.1=127.0.0.1:200:300\nserver.2=127.0.0.1:201:301\nserver.3=127.0.0.1:202:302\n" in text
-    assert "server." not in zoo_cfg(servers[0], servers[:1])
+    assert "server." not in with_ports(text, servers[0], servers[:1])
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -82,11 +83,45 @@ def test_preparing_again_changes_nothing_not_even_what_a_user_added(tmp_path: Pa
     assert state() == before
 
 
-def test_another_number_of_servers_or_a_new_place_of_java_is_taken_over(tmp_path: Path) -> None:
-    prepare_servers(tmp_path, 1, INSTALLATION, Random(1))
-    servers = prepare_servers(tmp_path, 3, replace(INSTALLATION, java=Path("/bin/java")), Random(2))
+def test_another_number_of_servers_is_taken_over_and_the_users_edits_are_kept(tmp_path: Path) -> None:
+    (alone,) = prepare_servers(tmp_path, 1, INSTALLATION, Random(1))
+    config = alone.folder / "conf/zoo.cfg"
+    config.write_text(config.read_text().replace("tickTime=500", "tickTime = 700").replace("clientPort=", " clientPort = "))
+    assert read_servers(tmp_path) == [replace(alone, ports=replace(alone.ports, quorum=0, election=0))]
+    servers = prepare_servers(tmp_path, 3, INSTALLATION, Random(2))
     assert read_servers(tmp_path) == servers
-    assert "JAVA=/bin/java\n" in (servers[0].folder / "conf/java.env").read_text()
+    assert "tickTime = 700\n" in config.read_text()
+    assert config.read_text().count("clientPort") == 2  # the other is clientPortAddress
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("clientPort=", "secureClientPort="), ("server.2=", "server.2=[::1]:"), ("clientPort=", "clientPort=x")]
+)
+def test_a_zoo_cfg_that_cannot_be_understood_is_named_and_left(tmp_path: Path, old: str, new: str) -> None:
+    servers = prepare_servers(tmp_path, 3, INSTALLATION, Random(1))
+    config = servers[1].folder / "conf/zoo.cfg"
+    config.write_text(config.read_text().replace(old, new))
+    before = config.read_text()
+    with pytest.raises(FailedPreconditionError, match=r"zookeeper1/conf/zoo\.cfg cannot be understood"):
+        prepare_servers(tmp_path, 3, INSTALLATION, Random(2))
+    assert config.read_text() == before
+
+
+def test_a_java_env_is_kept_but_for_places_that_are_gone(tmp_path: Path) -> None:
+    (tmp_path / "my java").touch()
+    mine = f"# mine\nJAVA='{tmp_path}/my java'\nCLASSPATH='{tmp_path}/*:/gone'\nJVMFLAGS=-Xmx1g\n"
+    assert java_env(mine, INSTALLATION) == mine
+    for_a_shell = "JAVA=$HOME/java\nCLASSPATH=$CP\nJVMFLAGS=\n"
+    assert java_env(for_a_shell, INSTALLATION) == for_a_shell
+    (tmp_path / "my java").unlink()
+    assert java_env(mine, INSTALLATION) == mine.replace(f"'{tmp_path}/my java'", "'/opt/my java/bin/java'")
+
+
+def test_a_process_with_an_odd_command_line_is_no_server(tmp_path: Path) -> None:
+    prepare_servers(tmp_path, 1, INSTALLATION, Random(1))
+    with subprocess.Popen(["start-foreground"], executable="/bin/cat", stdin=subprocess.PIPE) as odd:
+        assert ensemble.running_servers(tmp_path) == {}
+        odd.communicate()
 
 
 def test_servers_that_do_not_fit_together_count_as_not_set_up(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ set -u
 
 server=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 config=$server/conf/zoo.cfg
+main=org.apache.zookeeper.server.quorum.QuorumPeerMain
 pidfile=$server/data/zookeeper_server.pid
 cd "$server" || exit 1 # the paths in the configuration files are relative to it
 
@@ -12,9 +13,12 @@ command_of() {
     if [ -d /proc/self ]; then tr '\0' ' ' <"/proc/$1/cmdline"; else ps -p "$1" -o args=; fi 2>/dev/null
 }
 
-# Process ids are used again by others: the process must also be this server.
+# Process ids are used again by others: the process must also be this server, or this script before it becomes the server.
 running() {
-    pid=$(cat "$pidfile" 2>/dev/null) && [[ $(command_of "$pid") == *"$server/"* ]]
+    local command
+    pid=$(cat "$pidfile" 2>/dev/null) && command=$(command_of "$pid") || return 1
+    command=${command% }
+    [[ $command == *" $main $config" || $command == *" $server/bin/zkServer.sh start-foreground" ]]
 }
 
 # One of ZooKeeper's four-letter words, asked at the client port.
@@ -53,7 +57,7 @@ start | start-foreground | stop | status) ;;
     exit 2
     ;;
 esac
-port=$(sed -n 's/^clientPort=//p' "$config") || exit 1
+port=$(sed -n 's/^[[:blank:]]*clientPort[[:blank:]]*=[[:blank:]]*\([0-9]*\).*/\1/p' "$config") || exit 1
 
 case $command in
 start)
@@ -82,7 +86,7 @@ start-foreground)
     fi
     . conf/java.env
     echo $$ >"$pidfile"
-    exec "$JAVA" $JVMFLAGS -cp "$server/conf:$CLASSPATH" org.apache.zookeeper.server.quorum.QuorumPeerMain "$config"
+    exec "$JAVA" $JVMFLAGS -cp "$server/conf:$CLASSPATH" "$main" "$config"
     ;;
 stop)
     announce
