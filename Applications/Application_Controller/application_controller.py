@@ -1,4 +1,4 @@
-"""Starts an application node: `python3 Applications/Application_Controller/application_controller.py [-n NAME] [-v] [-z]`."""
+"""Starts an application node: `python3 PATH_OF_THIS_FILE [-n NAME] [-v] [-z]`, with `--help` for more."""
 
 try:
     from Applications.Application_Controller.application_adaptor import ApplicationAdaptor

@@ -1,8 +1,8 @@
-"""Starts a storage node: `python3 Services/StorageNode/Storage_Controller/storage_controller.py [-n NAME] [-v] [-z]`."""
+"""Starts a storage node: `python3 PATH_OF_THIS_FILE [-n NAME] [-v] [-z]`, with `--help` for more."""
 
 try:
-    from Services.StorageNode.Storage_Adaptor.storage_adaptor import StorageAdaptor
     from Services.fractos import node
+    from Services.StorageNode.Storage_Adaptor.storage_adaptor import StorageAdaptor
 except ModuleNotFoundError:
     import pathlib
     import runpy

@@ -1,4 +1,4 @@
-"""Starts a CNN node: `python3 Services/ComputationalNodes/CNN/CNN_Controller/cnn_controller.py [-n NAME] [-v] [-z]`."""
+"""Starts a CNN node: `python3 PATH_OF_THIS_FILE [-n NAME] [-v] [-z]`, with `--help` for more."""
 
 try:
     from Services.ComputationalNodes.CNN.CNN_Adaptor.cnn_adaptor import CnnAdaptor

@@ -1,4 +1,4 @@
-"""Starts a math node: `python3 Services/ComputationalNodes/MathCompute/Math_Controller/math_controller.py [-n NAME] [-v] [-z]`."""
+"""Starts a math node: `python3 PATH_OF_THIS_FILE [-n NAME] [-v] [-z]`, with `--help` for more."""
 
 try:
     from Services.ComputationalNodes.MathCompute.Math_Adaptor.math_adaptor import MathAdaptor
