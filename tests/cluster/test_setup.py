@@ -91,5 +91,5 @@ def test_a_training_that_fails_says_why(datacenter: Datacenter) -> None:
     (datacenter.root / CNN / "TrainingData/Bird").mkdir(parents=True)
     (datacenter.root / CNN / "TrainingData/Bird/tweety.jpg").write_text("not a picture")
     output = datacenter.run("--setup", expect=1)
-    assert "Services.ComputationalNodes.CNN.Node.training" in output
-    assert "ended with exit code" in output
+    assert "model 'default' could not be trained:" in output
+    assert "Bird" in output

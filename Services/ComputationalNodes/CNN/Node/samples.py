@@ -75,7 +75,7 @@ def _clutter(picture: Image.Image, rng: Random) -> None:
     """Balls, triangles and lines: what ears, noses and whiskers are made of must mean nothing by itself."""
     draw = ImageDraw.Draw(picture)
     side = min(picture.size)
-    for _ in range(rng.randint(1, 6)):
+    for _ in range(rng.randint(0, 4)):
         x, y, size = rng.uniform(0, picture.width), rng.uniform(0, picture.height), side * rng.uniform(0.04, 0.14)
         colour = rng.choice((*FURS, BLACK, PINK, _any_colour(rng)))
         corners = rng.choice((2, 3, 4, 24))
@@ -92,9 +92,9 @@ def _clutter(picture: Image.Image, rng: Random) -> None:
 
 def _place(picture: Image.Image, animal: Image.Image, rng: Random) -> None:
     """Turn, mirror, scale and paste an animal so that nearly all of it is in the picture."""
-    side = round(min(picture.size) * rng.uniform(0.7, 1.0))
+    side = round(min(picture.size) * rng.uniform(0.8, 1.0))
     scaled = animal.resize((side, round(side * rng.uniform(0.9, 1.1))), Image.Resampling.BILINEAR)
-    turned = scaled.rotate(rng.uniform(-18, 18), Image.Resampling.BILINEAR)
+    turned = scaled.rotate(rng.uniform(-15, 15), Image.Resampling.BILINEAR)
     margin = -side // 12
     x = rng.randint(margin, picture.width - side - margin)
     y = rng.randint(margin, max(margin, picture.height - turned.height - margin))
