@@ -36,6 +36,7 @@ class Plan:
     unpinned_types: frozenset[str]  # types of the steps that may run on any node
     one_per_place: tuple[fractos_pb2.Step, ...]  # one step for each node or type that the graph needs
     size_bytes: int
+    is_chain: bool  # no step has more than one edge, so a run is in one place at a time
     repeatable: bool  # every operation may be done twice
 
 
@@ -98,6 +99,7 @@ def make_plan(serialized: bytes, catalogue: Catalogue) -> Plan:
         unpinned_types=frozenset(node_type(step) for step in graph.steps if not step.node),
         one_per_place=tuple({step.node or node_type(step): step for step in graph.steps}.values()),
         size_bytes=len(serialized) + sum(map(len, openings)),
+        is_chain=len(openings) == 1 and all(len(step.edges) <= 1 for step in graph.steps),
         repeatable=all(operation.repeatable for step in graph.steps if (operation := catalogue.get(step.operation))),
     )
 

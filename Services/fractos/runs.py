@@ -35,7 +35,7 @@ from Services.fractos.schedule import Schedule
 
 DEFAULT_TIMEOUT_S = 30.0
 TOPOLOGIES = ("ring",)
-GRACE_S = 0.5  # how long a run may take to show that it was not at the node that died
+GRACE_S = 2.0  # how long a run may take to show that it was not at the node that died
 FLUSH_S = 0.2  # how long `finished` waits for company
 FLUSH_RUNS = 256
 PLANS_KEPT = 256  # graphs that were checked lately
@@ -58,6 +58,7 @@ class Run:
     nodes: dict[str, None] = field(default_factory=dict)  # names of nodes that a part of it was sent or promised to
     hops: dict[int, fractos_pb2.Hop] = field(default_factory=dict)
     attempt: int = 1
+    sent_again_at: float = 0.0  # when a Request that had got lost was sent another way
     ended_at: float = 0.0
     result: application_pb2.RunResult | None = None
 
@@ -189,7 +190,7 @@ class Runs:
                 self._end_with(run, now, DeadlineExceededError(f"the run did not end within {limit:g} s", definite=False))
         for run_id, member in self._doubts.pop_due(now):
             run = self._running.get(run_id)
-            if run is not None and self._placement.is_suspected(member, now):
+            if run is not None and self._placement.is_suspected(member, now) and not self._is_elsewhere(run, now):
                 text = f"{member.name} died while it may have held a step of this run: nobody knows what was done"
                 self._end_with(run, now, UnavailableError(text, definite=False))
         for member in self._reopenings.pop_due(now):
@@ -262,8 +263,16 @@ class Runs:
         except UnavailableError:
             return False
         run.nodes[member.name] = None
+        run.sent_again_at = now
         self._emit(SendFrame(member.address, fractos_pb2.Frame(request=request)))
         return True
+
+    def _is_elsewhere(self, run: Run, now: float) -> bool:
+        """Whether a run that was doubted `GRACE_S` ago is certainly not at the dead node.
+
+        A chain is in one place only, and the Request that the death had lost was sent another way from here.
+        """
+        return run.plan.is_chain and run.sent_again_at > now - 2 * GRACE_S
 
     def _without_outputs(self, result: application_pb2.RunResult) -> application_pb2.RunResult:
         """The failure of a run whose outputs are too large together."""
