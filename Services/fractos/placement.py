@@ -38,18 +38,19 @@ class Placement:
 
     def update(self, members: tuple[Member, ...]) -> list[Member]:
         """Take over the directory's list and return the members that are new."""
-        known = self._by_address
+        before = self._by_address
         self._by_type, self._by_name, self._by_address = {}, {}, {}
         for member in sorted(members, key=lambda member: member.sequence):
             self._by_type.setdefault(member.node_type, []).append(member)
             # Two entries of one name: the older one is about to expire.
             self._by_name[member.name] = member
             self._by_address[member.address] = member
-        self._departed |= {address: member for address, member in known.items() if address not in self._by_address}
+        self._departed |= {address: member for address, member in before.items() if address not in self._by_address}
         while len(self._departed) > DEPARTED_KEPT:
             self._departed.popitem(last=False)
-        self._suspected = {address: until for address, until in self._suspected.items() if address in self._by_address}
-        return [member for address, member in self._by_address.items() if known.get(address) != member]
+        known = self._by_address.keys() | self._departed.keys()
+        self._suspected = {address: until for address, until in self._suspected.items() if address in known}
+        return [member for address, member in self._by_address.items() if before.get(address) != member]
 
     def suspect(self, address: str, now: float) -> Member | None:
         """Avoid a node whose channel broke. Returns the node, if the directory lists it or did so lately."""
