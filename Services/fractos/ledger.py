@@ -79,10 +79,6 @@ class Ledger:
         """When `expire` has something to do."""
         return self._expiry.next_due()
 
-    def open_runs(self) -> int:
-        """How many runs are not over yet."""
-        return sum(run is not None for run in self._runs.values())
-
     def _run(self, run_id: bytes, deadline: float) -> _Run | None:
         if run_id in self._runs:
             return self._runs[run_id]
