@@ -86,6 +86,7 @@ class Engine:
         self._effects: list[Effect] = []
         self._work: dict[WorkKey, _Work] = {}
         self._wake_at = math.inf
+        self._now = 0.0  # of the event being handled
         self.placement = Placement()
         self.ledger = Ledger(self._limits.runs_remembered)
         self.runs = Runs(identity, catalogue, self.placement, self.ledger, self._emit) if with_runs else None
@@ -104,6 +105,7 @@ class Engine:
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Take note of one event at Unix time `now`, in seconds, and return what is to be done, in this order."""
+        self._now = now
         self._handlers[type(event)](event, now)
         due = self._next_due()
         if due < self._wake_at:
@@ -296,7 +298,7 @@ class Engine:
         )
         if output is not None:
             completion.trail[-1].output = output
-        self._emit(SendFrame(request.home, fractos_pb2.Frame(completion=completion)))
+        self._send_home(request.home, completion)
 
     # -- everything else --------------------------------------------------------------------------------------------------
 
@@ -319,7 +321,7 @@ class Engine:
                 self._route(frame, now, trusted_only=True)  # certainly not received, so it may take another way
         for frame in event.unknown:
             if frame.HasField("request"):
-                self._report_undelivered(frame.request, name, now)
+                self._report_undelivered(frame.request, name)
         for frame in (*event.unknown, *event.unsent):
             # A Completion may come twice, since the home takes the first; a Finished that is lost only costs memory.
             if frame.HasField("completion"):
@@ -327,7 +329,7 @@ class Engine:
         if self.runs is not None and member is not None:
             self.runs.on_link_lost(member, now, opened=event.opened)
 
-    def _report_undelivered(self, request: fractos_pb2.Request, name: str, now: float) -> None:
+    def _report_undelivered(self, request: fractos_pb2.Request, name: str) -> None:
         """Have the home decide on a Request that its node may or may not have taken: it alone knows whether the run is over."""
         step = request.steps[0]
         lost = f"the channel to {name} broke before it acknowledged {step.operation}: nobody knows whether it was done"
@@ -341,11 +343,11 @@ class Engine:
             undelivered=request,
             deadline=request.deadline,
         )
-        self._send_home(request.home, completion, now)
+        self._send_home(request.home, completion)
 
-    def _send_home(self, home: str, completion: fractos_pb2.Completion, now: float) -> None:
+    def _send_home(self, home: str, completion: fractos_pb2.Completion) -> None:
         if home == self.identity.address and self.runs is not None:
-            self.runs.on_completion(completion, now)
+            self.runs.on_completion(completion, self._now)
         else:
             self._emit(SendFrame(home, fractos_pb2.Frame(completion=completion)))
 
