@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+
 from tests.zookeeper_server import own_zookeeper_server, zookeeper_server
 
 __all__ = ["own_zookeeper_server", "zookeeper_server"]
+
+# A shell that starts the tests in the background has them ignore SIGINT, and every process that they start would inherit it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
