@@ -273,6 +273,11 @@ class Engine:
 
     def _fail(self, request: fractos_pb2.Request, error: BaseException) -> None:
         step = request.steps[0]
+        self._emit(Log(logging.INFO, f"run {request.run_id.hex()} step {step.id} ({step.operation}) failed: {error}"))
+        self._complete(request, failure=self._failure(request, error))
+
+    def _failure(self, request: fractos_pb2.Request, error: BaseException) -> fractos_pb2.Failure:
+        step = request.steps[0]
         context = Context(
             step=step.id,
             operation=step.operation,
@@ -280,25 +285,34 @@ class Engine:
             attempt=request.attempt,
             log_file=self.identity.log,
         )
-        self._emit(Log(logging.INFO, f"run {request.run_id.hex()} step {step.id} ({step.operation}) failed: {error}"))
         failure = failure_of(error, context)
         failure.definite &= not request.trail  # what earlier steps did has happened
-        self._complete(request, failure=failure)
+        return failure
 
     def _complete(
-        self, request: fractos_pb2.Request, *, output: bytes | None = None, failure: fractos_pb2.Failure | None = None
+        self,
+        request: fractos_pb2.Request,
+        *,
+        output: bytes | None = None,
+        failure: fractos_pb2.Failure | None = None,
+        undelivered: fractos_pb2.Request | None = None,
     ) -> None:
+        """Send a Completion to the run's home."""
         completion = fractos_pb2.Completion(
             run_id=request.run_id,
             attempt=request.attempt,
             step=request.steps[0].id,
             trail=request.trail,
             failure=failure,
+            undelivered=undelivered,
             deadline=request.deadline,
         )
         if output is not None:
             completion.trail[-1].output = output
-        self._send_home(request.home, completion)
+        if request.home == self.identity.address and self.runs is not None:
+            self.runs.on_completion(completion, self._now)
+        else:
+            self._emit(SendFrame(request.home, fractos_pb2.Frame(completion=completion)))
 
     # -- everything else --------------------------------------------------------------------------------------------------
 
@@ -331,25 +345,9 @@ class Engine:
 
     def _report_undelivered(self, request: fractos_pb2.Request, name: str) -> None:
         """Have the home decide on a Request that its node may or may not have taken: it alone knows whether the run is over."""
-        step = request.steps[0]
-        lost = f"the channel to {name} broke before it acknowledged {step.operation}: nobody knows whether it was done"
-        context = Context(step=step.id, operation=step.operation, node=self.identity.name, log_file=self.identity.log)
-        completion = fractos_pb2.Completion(
-            run_id=request.run_id,
-            attempt=request.attempt,
-            step=step.id,
-            trail=request.trail,
-            failure=failure_of(UnavailableError(lost, definite=False), context),
-            undelivered=request,
-            deadline=request.deadline,
-        )
-        self._send_home(request.home, completion)
-
-    def _send_home(self, home: str, completion: fractos_pb2.Completion) -> None:
-        if home == self.identity.address and self.runs is not None:
-            self.runs.on_completion(completion, self._now)
-        else:
-            self._emit(SendFrame(home, fractos_pb2.Frame(completion=completion)))
+        lost = f"the channel to {name} broke before it acknowledged {request.steps[0].operation}"
+        error = UnavailableError(f"{lost}: nobody knows whether it was done", definite=False)
+        self._complete(request, failure=self._failure(request, error), undelivered=request)
 
     def _on_members_changed(self, event: MembersChanged, now: float) -> None:
         for member in self.placement.update(event.members):

@@ -11,10 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from Services.datacenter.installation import find_installation
 from Services.fractos.config import CODE_ROOT
-from Services.fractos.errors import FailedPreconditionError
-from tests.cluster.conftest import Datacenter
+from tests.cluster.conftest import Datacenter, zookeeper_or_skip
 
 CNN = Path("Services/ComputationalNodes/CNN/Node")
 SETUP_TIMEOUT_S = 400
@@ -29,16 +27,6 @@ def configure(root: Path, *, zookeeper: bool, replicas: int = 1) -> Datacenter:
     root.mkdir(exist_ok=True)
     (root / "data_center_setup.cfg").write_text(text)
     return Datacenter(root)
-
-
-def zookeeper_or_skip() -> None:
-    """Skip where there is no ZooKeeper; fail in CI."""
-    try:
-        find_installation([CODE_ROOT], os.environ)
-    except FailedPreconditionError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(error.message)
 
 
 @pytest.fixture(scope="session")

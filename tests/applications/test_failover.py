@@ -9,8 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from Services.fractos import TaskGraph, connect
-from tests.applications.conftest import zookeeper_or_skip
-from tests.cluster.conftest import Datacenter
+from tests.cluster.conftest import Datacenter, zookeeper_or_skip
 
 
 @pytest.mark.parametrize("zookeeper", [True, False], ids=["zookeeper", "files"])

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from Services.fractos.config import CODE_ROOT
-from tests.applications.conftest import zookeeper_or_skip
-from tests.cluster.conftest import Datacenter
+from tests.cluster.conftest import Datacenter, zookeeper_or_skip
 
 README = (CODE_ROOT / "README.md").read_text()
 BLOCK = re.compile(r"```(?P<language>\w+)\n(?P<text>.*?)```", re.DOTALL)

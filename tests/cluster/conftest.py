@@ -81,6 +81,16 @@ def until(condition: Callable[[], Any], what: str) -> Any:
     return value
 
 
+def zookeeper_or_skip() -> None:
+    """Skip where there is no ZooKeeper; fail in CI."""
+    try:
+        find_installation([CODE_ROOT], os.environ)
+    except FailedPreconditionError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(error.message)
+
+
 @pytest.fixture
 def make_datacenter(tmp_path: Path) -> Iterator[Callable[..., Datacenter]]:
     """Make a folder with a configuration of small nodes: two math, one storage."""
@@ -119,10 +129,5 @@ def datacenter(make_datacenter: Callable[..., Datacenter]) -> Datacenter:
 @pytest.fixture
 def zookeeper_datacenter(make_datacenter: Callable[..., Datacenter]) -> Datacenter:
     """A datacenter that uses three ZooKeeper servers."""
-    try:
-        find_installation([CODE_ROOT], os.environ)
-    except FailedPreconditionError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(error.message)
+    zookeeper_or_skip()
     return make_datacenter(zookeeper=True)
