@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import grpc
 
@@ -30,6 +30,7 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         self._runs: Runs
         self._waiting: dict[bytes, list[Reply]] = {}
         self._refusal: FractosError | None = None
+        self._to_flush: set[_Session] = set()
 
     def attach(self, controller: Controller, server: grpc.aio.Server) -> None:
         """Offer the service on `server` through this Controller, whose engine has runs."""
@@ -39,12 +40,17 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         self._runs = controller.engine.runs
 
     def answer(self, effect: Accepted | Refused | RunEnded) -> None:
-        """Take an answer of the engine."""
+        """Take an answer of the engine; it leaves at the next `flush`."""
         if isinstance(effect, RunEnded):
             for reply in self._waiting.pop(effect.result.run_id, ()):
                 reply(effect.result)
         elif isinstance(effect, Refused):
             self._refusal = effect.error
+
+    def flush(self) -> None:
+        """Begin to send the answers that were taken."""
+        while self._to_flush:
+            self._to_flush.pop().flush()
 
     async def Submit(
         self,
@@ -101,18 +107,19 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
 
         The runs of a client that disappears go on without it.
         """
-        session = _Session(context)
+        await context.write(application_pb2.SessionResponses())  # tells the client that it is served
+        session = _Session(context, self._to_flush.add)
         try:
-            await session.write_nothing()  # tells the client that it is served
             async for batch in incoming(context.read, application_pb2.SessionRequests):
-                for request in batch.requests:
-                    if request.HasField("submit"):
-                        self._submit_in_session(request.submit, session)
-                    else:
-                        self._controller.feed(CancelAsked(request.cancel.run_id))
+                with self._controller.together():
+                    for request in batch.requests:
+                        if request.HasField("submit"):
+                            self._submit_in_session(request.submit, session)
+                        else:
+                            self._controller.feed(CancelAsked(request.cancel.run_id))
             await session.drain()
         finally:
-            session.close()
+            session.cancel()
 
     def _submit(self, request: application_pb2.SubmitRequest) -> None:
         """Have the engine take a run, at once. Raises its refusal."""
@@ -153,41 +160,38 @@ class _Session:
     """The sending half of one client's session."""
 
     def __init__(
-        self, context: grpc.aio.ServicerContext[application_pb2.SessionRequests, application_pb2.SessionResponses]
+        self,
+        context: grpc.aio.ServicerContext[application_pb2.SessionRequests, application_pb2.SessionResponses],
+        flush_later: Callable[[_Session], None],
     ) -> None:
         self.unanswered = 0
         self._context = context
+        self._flush_later = flush_later
         self._results: Outbox[application_pb2.RunResult] = Outbox()
-        self._writing = asyncio.Lock()
-        self._writer = asyncio.create_task(self._write())
+        self._results.open(self._write)
 
     def reply(self, result: application_pb2.RunResult) -> None:
-        """Send a result."""
+        """Send a result at the next `flush`."""
         self.unanswered -= 1
         self._results.put(result)
+        self._flush_later(self)
 
-    async def write_nothing(self) -> None:
-        """Send an empty message."""
-        async with self._writing:
-            await self._context.write(application_pb2.SessionResponses())
+    def flush(self) -> None:
+        """Begin to send the results."""
+        self._results.flush()
 
     async def drain(self) -> None:
         """Wait until every submission is answered and every answer written."""
         while self.unanswered or self._results:
             await asyncio.sleep(DRAIN_POLL_S)
-        async with self._writing:
-            pass
+        await self._results.close()
 
-    def close(self) -> None:
+    def cancel(self) -> None:
         """Send nothing more."""
-        self._writer.cancel()
+        self._results.cancel()
 
-    async def _write(self) -> None:
-        with suppress(grpc.RpcError, asyncio.InvalidStateError):  # the client is gone; the reading half ends as well
-            while True:
-                results = await self._results.take()
-                async with self._writing:
-                    await self._context.write(application_pb2.SessionResponses(results=results))
+    async def _write(self, results: list[application_pb2.RunResult]) -> None:
+        await self._context.write(application_pb2.SessionResponses(results=results))
 
 
 def _info(run: Run) -> application_pb2.RunInfo:

@@ -9,9 +9,10 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, Protocol
 
 from google.protobuf.message import Message
 
@@ -42,6 +43,16 @@ log = logging.getLogger(__name__)
 DIRECT_CALLS = 1000  # unary calls that may wait for the device's threads
 
 
+class Clients(Protocol):
+    """Those who wait for runs of an application node."""
+
+    def answer(self, effect: Accepted | Refused | RunEnded) -> None:
+        """Take an answer of the engine; it leaves at the next `flush`."""
+
+    def flush(self) -> None:
+        """Begin to send the answers. Never waits."""
+
+
 class Controller:
     """One node's engine at work. Lives on one event loop; `feed` is called there only."""
 
@@ -52,9 +63,9 @@ class Controller:
         transport: Transport,
         *,
         clock: Callable[[], float] = time.time,
-        answer: Callable[[Accepted | Refused | RunEnded], None] | None = None,
+        clients: Clients | None = None,
     ) -> None:
-        """`answer` gets the effects that are for clients; only an application node has any."""
+        """`clients` gets the effects that are for clients; only an application node has any."""
         self.engine = engine
         self._adaptor = adaptor
         self._transport = transport
@@ -63,8 +74,10 @@ class Controller:
         self._threads = ThreadPoolExecutor(adaptor.threads if adaptor else 1, thread_name_prefix="device")
         self._calls: dict[WorkKey, Future[DeviceDone]] = {}
         self._events: deque[Event] = deque()
+        self._clients = clients
         self._direct_calls = 0
         self._feeding = False
+        self._together = False
         self._timer: asyncio.TimerHandle | None = None
         self._perform: dict[type, Callable[[Any], None]] = {
             SendFrame: lambda effect: transport.send(effect.address, effect.frame),
@@ -74,12 +87,12 @@ class Controller:
             Wake: self._wake,
             Log: lambda effect: log.log(effect.level, "%s", effect.text),
         }
-        if answer is not None:
-            self._perform |= dict.fromkeys((Accepted, Refused, RunEnded), answer)
+        if clients is not None:
+            self._perform |= dict.fromkeys((Accepted, Refused, RunEnded), clients.answer)
 
-    def feed(self, event: Event) -> None:
-        """Give the engine an event and do what it asks for."""
-        self._events.append(event)
+    def feed(self, *events: Event) -> None:
+        """Give the engine events and do what it asks for. What they lead to travels together."""
+        self._events.extend(events)
         if self._feeding:  # an effect of an earlier event caused this one: it has its turn after that
             return
         self._feeding = True
@@ -88,6 +101,18 @@ class Controller:
                 self._handle(self._events.popleft())
         finally:
             self._feeding = False
+        if not self._together:
+            self._flush()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is fed within this block leads to frames that travel together. The block must not wait."""
+        self._together = True
+        try:
+            yield
+        finally:
+            self._together = False
+            self._flush()
 
     async def call(self, operation: Operation, request: Message, deadline: float) -> Message:
         """Run one operation outside any run: the node's own unary service. Raises what the Adaptor raises."""
@@ -102,6 +127,11 @@ class Controller:
             return await self._loop.run_in_executor(self._threads, self._call_in_time, operation, request, deadline)
         finally:
             self._direct_calls -= 1
+
+    def _flush(self) -> None:
+        self._transport.flush()
+        if self._clients is not None:
+            self._clients.flush()
 
     async def close(self) -> None:
         """Stop the device's threads; calls that have begun end first."""

@@ -28,12 +28,12 @@ from grpc_reflection.v1alpha import reflection
 from protos import application_pb2, fractos_pb2, fractos_pb2_grpc
 from Services.fractos.adaptor import Adaptor
 from Services.fractos.config import Configuration, find_root, load, read_directory_record
-from Services.fractos.controller import Controller
+from Services.fractos.controller import Clients, Controller
 from Services.fractos.directory import open_directory
 from Services.fractos.directory.interface import Directory, DirectoryRecord, Member
 from Services.fractos.engine import Engine
 from Services.fractos.errors import ConfigurationError, FractosError
-from Services.fractos.events import Accepted, Event, MembersChanged, Refused, RunEnded
+from Services.fractos.events import Event, MembersChanged
 from Services.fractos.operations import Catalogue
 from Services.fractos.placement import Identity
 from Services.fractos.transport.grpc_channel import OPTIONS, ChannelServicer, GrpcTransport
@@ -52,14 +52,11 @@ class CreateAdaptor(Protocol):
         """`root` is the datacenter's folder, `storage_path` the folder of the clients' folders."""
 
 
-class ClientService(Protocol):
+class ClientService(Clients, Protocol):
     """What an application node offers to clients."""
 
     def attach(self, controller: Controller, server: grpc.aio.Server) -> None:
         """Add the service to a server that has not started, and use this Controller."""
-
-    def answer(self, effect: Accepted | Refused | RunEnded) -> None:
-        """Take an answer of the engine."""
 
 
 @dataclass(frozen=True)
@@ -184,14 +181,13 @@ class _Node:
     def _assemble(self, server: grpc.aio.Server, identity: Identity) -> tuple[Controller, GrpcTransport]:
         """Put the node together: engine, Controller, transport, services."""
 
-        def deliver(event: Event) -> None:
-            controller.feed(event)
+        def deliver(*events: Event) -> None:
+            controller.feed(*events)
 
         datacenter = self._configuration.name
         engine = Engine(identity, self._catalogue, with_runs=self._clients is not None)
         transport = GrpcTransport(datacenter, identity.name, deliver, time.time)
-        answer = self._clients.answer if self._clients else None
-        controller = Controller(engine, self._adaptor, transport, answer=answer)
+        controller = Controller(engine, self._adaptor, transport, clients=self._clients)
         channels = ChannelServicer(datacenter, controller.feed, time.time)
         fractos_pb2_grpc.add_ChannelServicer_to_server(channels, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)

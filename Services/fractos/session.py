@@ -49,8 +49,7 @@ class Session:
         self._outcomes: dict[bytes, Outcome] = {}
         self._lock = threading.Lock()
         self._broken: FractosError | None = None
-        self._closing = asyncio.Event()
-        self._writing = asyncio.Lock()
+        self._call: Call
         self._task: asyncio.Task[None]
 
     @classmethod
@@ -83,10 +82,11 @@ class Session:
     async def close(self) -> None:
         """Send what was handed over, then end the stream. Runs that have not ended after a second go on without this client."""
         self._collect()
-        self._closing.set()
+        closing = asyncio.create_task(self._half_close())
         await asyncio.wait([self._task], timeout=CLOSE_TIMEOUT_S)
+        closing.cancel()
         self._task.cancel()
-        await asyncio.wait([self._task])
+        await asyncio.wait([self._task, closing])
 
     def _hand(self, request: application_pb2.SessionRequest) -> None:
         with self._lock:
@@ -100,6 +100,7 @@ class Session:
             handed, self._handed = self._handed, []
         for request in handed:
             self._outbox.put(request)
+        self._outbox.flush()
 
     async def _live(self, opened: asyncio.Future[None]) -> None:
         reason = "the application node closed the session"
@@ -118,9 +119,9 @@ class Session:
     async def _exchange(self, call: Call, opened: asyncio.Future[None]) -> None:
         if await asyncio.wait_for(call.read(), CONNECT_TIMEOUT_S) is grpc.aio.EOF:  # the first message is empty
             return
+        self._call = call
+        self._outbox.open(self._write)
         opened.set_result(None)
-        writer = asyncio.create_task(self._write(call))
-        closer = asyncio.create_task(self._half_close(call, writer))
         try:
             async for responses in incoming(call.read, application_pb2.SessionResponses):
                 for result in responses.results:
@@ -128,24 +129,18 @@ class Session:
                     if outcome is not None:
                         outcome.set_result(result)
         finally:
-            writer.cancel()
-            closer.cancel()
+            self._outbox.cancel()
 
-    async def _write(self, call: Call) -> None:
-        with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # the reader learns of a broken stream and tells why
-            while True:
-                batch = await self._outbox.take()
-                async with self._writing:
-                    await call.write(application_pb2.SessionRequests(requests=batch))
+    async def _write(self, requests: list[application_pb2.SessionRequest]) -> None:
+        await self._call.write(application_pb2.SessionRequests(requests=requests))
 
-    async def _half_close(self, call: Call, writer: asyncio.Task[None]) -> None:
-        """When asked to, end this half of the stream after all that was handed over; the other half then ends by itself."""
-        await self._closing.wait()
+    async def _half_close(self) -> None:
+        """End this half of the stream after all that was handed over; the other half then ends by itself."""
         while self._outbox:
             await asyncio.sleep(CLOSE_POLL_S)
-        async with self._writing:
-            writer.cancel()
-            await call.done_writing()
+        await self._outbox.close()
+        with suppress(asyncio.InvalidStateError):  # it broke meanwhile
+            await self._call.done_writing()
 
     def _break(self, reason: str, opened: asyncio.Future[None]) -> None:
         """Tell everyone who waits."""

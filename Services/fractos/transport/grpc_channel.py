@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TypeAlias
 
 import grpc
@@ -56,11 +57,19 @@ class GrpcTransport(Transport):
         self._deliver = deliver
         self._clock = clock
         self._links: dict[str, _Link] = {}
+        self._to_flush: dict[_Link, None] = {}
 
     def send(self, address: str, frame: fractos_pb2.Frame) -> None:
         """Queue a frame."""
-        link = self._links.get(address)
-        (link or self._open(address)).outbox.put(frame)
+        link = self._links.get(address) or self._open(address)
+        link.outbox.put(frame)
+        self._to_flush[link] = None
+
+    def flush(self) -> None:
+        """Begin to write what was queued."""
+        links, self._to_flush = self._to_flush, {}
+        for link in links:
+            link.outbox.flush()
 
     def keep(self, address: str) -> None:
         """Open a channel if there is none."""
@@ -134,18 +143,11 @@ class _Link:
             return
         self.opened = True
         self._deliver(LinkOpened(self.address))
-        writer = asyncio.create_task(self._write(call))
-        reader = asyncio.create_task(self._read(call))
+        self.outbox.open(partial(self._write, call))
         try:
-            await asyncio.wait({writer, reader}, return_when=asyncio.FIRST_COMPLETED)
-            if not reader.done():  # the writer ended first; the reader soon learns why
-                await asyncio.wait({reader}, timeout=CONNECT_TIMEOUT_S)
-            if reader.done():
-                reader.result()
+            await self._read(call)
         finally:
-            writer.cancel()
-            reader.cancel()
-            await asyncio.wait({writer, reader})
+            self.outbox.cancel()
 
     async def _read(self, call: Call) -> None:
         async for acknowledgement in incoming(call.read, fractos_pb2.Acknowledgement):
@@ -153,12 +155,9 @@ class _Link:
                 self.unacknowledged.popleft()
                 self._acknowledged += 1
 
-    async def _write(self, call: Call) -> None:
-        with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            while True:
-                batch = await self.outbox.take()
-                self.unacknowledged.extend(batch)
-                await call.write(fractos_pb2.Frames(frames=batch))
+    async def _write(self, call: Call, batch: list[fractos_pb2.Frame]) -> None:
+        self.unacknowledged.extend(batch)
+        await call.write(fractos_pb2.Frames(frames=batch))
 
 
 class ChannelServicer(fractos_pb2_grpc.ChannelServicer):
@@ -182,8 +181,7 @@ class ChannelServicer(fractos_pb2_grpc.ChannelServicer):
         try:
             async for frames in incoming(context.read, fractos_pb2.Frames):
                 size_bytes = frames.ByteSize()  # before the engine, which owns them then, changes them
-                for frame in frames.frames:
-                    self._deliver(FrameReceived(frame))
+                self._deliver(*map(FrameReceived, frames.frames))
                 acknowledger.accepted(len(frames.frames), size_bytes)
             await acknowledger.finish()
         finally:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from typing import Protocol
 
 from protos import fractos_pb2
 from Services.fractos.events import FrameReceived, LinkLost, LinkOpened
 
-Deliver = Callable[[FrameReceived | LinkOpened | LinkLost], None]
+
+class Deliver(Protocol):
+    """Takes what arrives at a node and what becomes of its channels: `Controller.feed`."""
+
+    def __call__(self, *events: FrameReceived | LinkOpened | LinkLost) -> None:
+        """Events that came together are delivered together."""
 
 
 class Transport(ABC):
@@ -20,7 +25,11 @@ class Transport(ABC):
 
     @abstractmethod
     def send(self, address: str, frame: fractos_pb2.Frame) -> None:
-        """Queue a frame. Never waits; errors come as LinkLost."""
+        """Queue a frame. Errors come as LinkLost."""
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Begin to send what was queued. Never waits."""
 
     @abstractmethod
     def keep(self, address: str) -> None:
