@@ -167,7 +167,7 @@ class _Session:
         self.unanswered = 0
         self._context = context
         self._flush_later = flush_later
-        self._results: Outbox[application_pb2.RunResult] = Outbox()
+        self._results: Outbox[application_pb2.RunResult] = Outbox(application_pb2.RunResult.ByteSize)
         self._results.open(self._write)
 
     def reply(self, result: application_pb2.RunResult) -> None:

@@ -43,6 +43,7 @@ class Adaptor:
                 self._methods[operation.path] = method
             else:
                 missing.append(operation.name)
+        self._inline = {path for path, method in self._methods.items() if getattr(method, "inline", False)}
         if missing:
             raise TypeError(f"{type(self).__name__} has no method for {', '.join(missing)} of {self.node_type}.proto")
 
@@ -62,7 +63,7 @@ class Adaptor:
 
     def is_inline(self, operation: Operation) -> bool:
         """Whether `operation` may run on the event loop."""
-        return getattr(self._methods[operation.path], "inline", False)
+        return operation.path in self._inline
 
     def start(self) -> None:
         """Make the device ready: load, warm up. Runs in a thread before the node is listed. Does nothing by default."""

@@ -183,7 +183,7 @@ class Controller:
 
     def _drop_calls(self, effect: DropCalls) -> None:
         for key, call in list(self._calls.items()):
-            if key[0] in effect.run_ids:
+            if key.run_id in effect.run_ids:
                 call.cancel()
 
     def _wake(self, effect: Wake) -> None:

@@ -110,7 +110,7 @@ class Engine:
         due = self._next_due()
         if due < self._wake_at:
             self._wake_at = due
-            self._emit(Wake(due))
+            self._effects.append(Wake(due))
         effects, self._effects = self._effects, []
         return effects
 
@@ -122,8 +122,10 @@ class Engine:
         self._effects.append(effect)
 
     def _next_due(self) -> float:
-        due = min(self.ledger.next_due(), self._again[0][0] if self._again else math.inf)
-        return due if self.runs is None else min(due, self.runs.next_due())
+        due = self.ledger.next_due
+        if self._again:
+            due = min(due, self._again[0][0])
+        return due if self.runs is None else min(due, self.runs.next_due)
 
     def _on_frame(self, event: FrameReceived, now: float) -> None:
         frame = event.frame
@@ -155,7 +157,8 @@ class Engine:
         """Hand a step to the device. `arrived` are the Requests it was waiting for, that of `frame` among them."""
         request = frame.request
         step = request.steps[0]
-        if now > request.deadline:
+        deadline = request.deadline
+        if now > deadline:
             raise DeadlineExceededError(f"the run's deadline passed before {step.operation} could begin")
         operation = self._catalogue.get(step.operation)
         if operation is None or operation.node_type != self.identity.node_type:
@@ -171,58 +174,52 @@ class Engine:
             message = operation.request_class.FromString(arguments)
         except DecodeError as error:
             raise InvalidArgumentError(f"the arguments of {step.operation} do not parse: {error}") from error
-        key = (request.run_id, request.attempt, step.id)
+        key = WorkKey(request.run_id, request.attempt, step.id)
         self._work[key] = _Work(frame, now, len(arguments))
-        self._emit(CallDevice(key, operation, message, request.deadline))
+        self._emit(CallDevice(key, operation, message, deadline))
 
     def _on_device_done(self, event: DeviceDone, now: float) -> None:
         work = self._work.pop(event.key, None)
-        if work is None or self.ledger.is_over(event.key[0]):
+        if work is None or self.ledger.is_over(event.key.run_id):
             return  # the run ended while the device was busy
         request = work.frame.request
+        step = request.steps[0]
         if event.response is None:
             self._fail(request, event.error or InternalError("the device gave neither a response nor an error"))
             return
-        size = event.response.ByteSize()
+        response = event.response.SerializeToString()
+        size = len(response)
         if size > MAX_MESSAGE_BYTES:
             self._fail(
                 request,
-                ResourceExhaustedError(
-                    f"{request.steps[0].operation} returned {size} bytes; the limit is {MAX_VALUE_BYTES} (64 MiB)"
-                ),
+                ResourceExhaustedError(f"{step.operation} returned {size} bytes; the limit is {MAX_VALUE_BYTES} (64 MiB)"),
             )
             return
-        self._add_hop(work, event, size)
-        self._continue(work.frame, event.response, size, now)
-
-    def _add_hop(self, work: _Work, event: DeviceDone, size: int) -> None:
-        request = work.frame.request
         request.trail.add(
-            step=request.steps[0].id,
+            step=event.key.step,
             node=self.identity.name,
-            attempt=request.attempt,
+            attempt=event.key.attempt,
             sent_at=request.sent_at,
             received_at=work.received_at,
             started_at=event.started_at,
             finished_at=event.finished_at,
             request_bytes=work.request_bytes,
             response_bytes=size,
-            output=event.response.SerializeToString() if event.response is not None and size <= SMALL_OUTPUT_BYTES else None,
+            output=response if size <= SMALL_OUTPUT_BYTES else None,
         )
-
-    def _continue(self, frame: fractos_pb2.Frame, response: Message, size: int, now: float) -> None:
-        """Send the next steps on their way, and a Completion home where one is due."""
-        request = frame.request
-        step = request.steps[0]
         if step.output and size > SMALL_OUTPUT_BYTES:
-            self._complete(request, output=response.SerializeToString())
+            self._complete(request, output=response)
         elif step.output or not step.edges:
             self._complete(request)
+        self._continue(work.frame, step, event.response, now)
+
+    def _continue(self, frame: fractos_pb2.Frame, step: fractos_pb2.Step, response: Message, now: float) -> None:
+        """Send the next steps on their way."""
+        request = frame.request
         if len(step.edges) == 1:
             # Whatever follows depends on this one next step, so the frame can go on as it is.
-            edge = step.edges[0]
             del request.steps[0]
-            self._go_on(frame, step.id, edge, response, now)
+            self._go_on(frame, step.id, step.edges[0], response, now)
             return
         for edge in step.edges:
             onward = fractos_pb2.Request(
@@ -298,21 +295,23 @@ class Engine:
         undelivered: fractos_pb2.Request | None = None,
     ) -> None:
         """Send a Completion to the run's home."""
-        completion = fractos_pb2.Completion(
-            run_id=request.run_id,
-            attempt=request.attempt,
-            step=request.steps[0].id,
-            trail=request.trail,
-            failure=failure,
-            undelivered=undelivered,
-            deadline=request.deadline,
-        )
+        frame = fractos_pb2.Frame()
+        completion = frame.completion  # filled in place: to put a message into another copies it
+        completion.run_id = request.run_id
+        completion.attempt = request.attempt
+        completion.step = request.steps[0].id
+        completion.trail.extend(request.trail)
+        completion.deadline = request.deadline
+        if failure is not None:
+            completion.failure.CopyFrom(failure)
+        if undelivered is not None:
+            completion.undelivered.CopyFrom(undelivered)
         if output is not None:
             completion.trail[-1].output = output
         if request.home == self.identity.address and self.runs is not None:
             self.runs.on_completion(completion, self._now)
         else:
-            self._emit(SendFrame(request.home, fractos_pb2.Frame(completion=completion)))
+            self._emit(SendFrame(request.home, frame))
 
     # -- everything else --------------------------------------------------------------------------------------------------
 
@@ -322,7 +321,7 @@ class Engine:
         stopped = frozenset(run.run_id for run in finished.runs if run.drop)
         if stopped:
             self._emit(DropCalls(stopped))
-            self._work = {key: work for key, work in self._work.items() if key[0] not in stopped}
+            self._work = {key: work for key, work in self._work.items() if key.run_id not in stopped}
 
     def _on_link_opened(self, event: LinkOpened, now: float) -> None:
         self.placement.trust(event.address)

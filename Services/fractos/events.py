@@ -15,7 +15,13 @@ from Services.fractos.directory.interface import Member
 from Services.fractos.errors import FractosError
 from Services.fractos.operations import Operation
 
-WorkKey: TypeAlias = tuple[bytes, int, int]  # run id, attempt, step
+
+class WorkKey(NamedTuple):
+    """Names a device call."""
+
+    run_id: bytes
+    attempt: int
+    step: int
 
 
 class FrameReceived(NamedTuple):

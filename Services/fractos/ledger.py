@@ -75,9 +75,10 @@ class Ledger:
         for run_id in self._expiry.pop_due(now):
             self._runs.pop(run_id, None)
 
+    @property
     def next_due(self) -> float:
         """When `expire` has something to do."""
-        return self._expiry.next_due()
+        return self._expiry.next_due
 
     def _run(self, run_id: bytes, deadline: float) -> _Run | None:
         if run_id in self._runs:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from protos import application_pb2, fractos_pb2
@@ -61,6 +61,7 @@ class Run:
     sent_again_at: float = 0.0  # when a Request that had got lost was sent another way
     ended_at: float = 0.0
     result: application_pb2.RunResult | None = None
+    result_bytes: int = 0
 
     @property
     def state(self) -> application_pb2.RunState:
@@ -97,7 +98,7 @@ class Runs:
         self._deadlines: Schedule[bytes] = Schedule(tick_s=0.02)
         self._doubts: Schedule[tuple[bytes, Member]] = Schedule(tick_s=0.02)  # (run, the node that seems dead)
         self._reopenings: Schedule[Member] = Schedule(tick_s=0.1)
-        self._finished: dict[str, fractos_pb2.Finished] = {}  # by address, until they are sent
+        self._to_tell: list[Run] = []  # ended runs that the nodes have not been told of
         self._flush_at = math.inf
 
     # -- questions --------------------------------------------------------------------------------------------------------
@@ -124,9 +125,10 @@ class Runs:
         """How many steps hold a reservation."""
         return self._admission.reserved()
 
+    @property
     def next_due(self) -> float:
         """When `on_timer_due` has something to do."""
-        return min(self._deadlines.next_due(), self._doubts.next_due(), self._reopenings.next_due(), self._flush_at)
+        return min(self._deadlines.next_due, self._doubts.next_due, self._reopenings.next_due, self._flush_at)
 
     # -- events -----------------------------------------------------------------------------------------------------------
 
@@ -274,9 +276,9 @@ class Runs:
         """
         return run.plan.is_chain and run.sent_again_at > now - 2 * GRACE_S
 
-    def _without_outputs(self, result: application_pb2.RunResult) -> application_pb2.RunResult:
+    def _without_outputs(self, result: application_pb2.RunResult, size_bytes: int) -> application_pb2.RunResult:
         """The failure of a run whose outputs are too large together."""
-        text = f"the outputs that were asked for have {result.ByteSize()} bytes together; the limit is {MAX_RESULT_BYTES}"
+        text = f"the outputs that were asked for have {size_bytes} bytes together; the limit is {MAX_RESULT_BYTES}"
         failure = failure_of(ResourceExhaustedError(text, definite=False), Context(node=self._identity.name, attempt=1))
         for hop in result.trail:
             hop.ClearField("output")
@@ -293,8 +295,10 @@ class Runs:
         self._admission.release(run.plan.steps_by_type, run.plan.size_bytes)
         trail = sorted(run.hops.values(), key=lambda hop: hop.finished_at)
         result = application_pb2.RunResult(run_id=run.run_id, trail=trail, failure=failure)
-        if result.ByteSize() > MAX_RESULT_BYTES:
-            result = self._without_outputs(result)
+        run.result_bytes = result.ByteSize()
+        if run.result_bytes > MAX_RESULT_BYTES:
+            result = self._without_outputs(result, run.result_bytes)
+            run.result_bytes = result.ByteSize()
             failure = result.failure
         if failure is not None:  # with several branches, or steps done, something has happened
             result.failure.definite &= not trail and len(run.plan.openings) == 1
@@ -303,37 +307,39 @@ class Runs:
         run.hops.clear()
         self._emit(RunEnded(result))
         self._keep(run)
-        if failure is None:
-            names = dict.fromkeys(hop.node for hop in trail) | run.nodes
-            members = [member for name in names if (member := self._placement.named(name))]
-            self._tell_finished(run, (member.address for member in members), now)
-        else:
+        self._to_tell.append(run)
+        if failure is not None:
             self._emit(Log(logging.INFO, f"run {run.run_id.hex()} ({run.plan.name}) failed: {failure.message}"))
-            members = [member for kind in run.plan.steps_by_type for member in self._placement.of_type(kind)]
-            self._tell_finished(run, (member.address for member in members), now, drop=True)
+        # What is stopped is told at the next tick: others that are stopped by the same event go along.
+        soon = failure is not None or len(self._to_tell) >= FLUSH_RUNS
+        self._flush_at = min(self._flush_at, now if soon else now + FLUSH_S)
 
     def _keep(self, run: Run) -> None:
         """Remember a run that has ended for Watch and ListRuns, within bounds."""
-        assert run.result is not None
         self._ended[run.run_id] = run
-        self._ended_bytes += run.result.ByteSize()
+        self._ended_bytes += run.result_bytes
         while len(self._ended) > 1 and (len(self._ended) > ENDED_KEPT or self._ended_bytes > ENDED_BYTES_KEPT):
             _, oldest = self._ended.popitem(last=False)
-            self._ended_bytes -= oldest.result.ByteSize() if oldest.result is not None else 0
-
-    def _tell_finished(self, run: Run, addresses: Iterable[str], now: float, *, drop: bool = False) -> None:
-        """Tell nodes that a run is over: at once if it was stopped, else together with others that end soon."""
-        full = False
-        for address in addresses:
-            batch = self._finished.setdefault(address, fractos_pb2.Finished())
-            batch.runs.add(run_id=run.run_id, deadline=run.deadline, drop=drop)
-            full |= len(batch.runs) >= FLUSH_RUNS
-        if self._finished:
-            # What is stopped is told at the next tick: others that are stopped by the same event go along.
-            self._flush_at = min(self._flush_at, now if drop or full else now + FLUSH_S)
+            self._ended_bytes -= oldest.result_bytes
 
     def _flush(self) -> None:
-        for address, finished in self._finished.items():
+        """Tell the nodes which runs have ended: those that took part, or all that may have if a run was stopped."""
+        batches: dict[str, fractos_pb2.Finished] = {}
+        for run in self._to_tell:
+            assert run.result is not None
+            stopped = run.result.HasField("failure")
+            for member in self._may_hold(run, stopped):
+                batch = batches.setdefault(member.address, fractos_pb2.Finished())
+                batch.runs.add(run_id=run.run_id, deadline=run.deadline, drop=stopped)
+        for address, finished in batches.items():
             self._emit(SendFrame(address, fractos_pb2.Frame(finished=finished)))
-        self._finished.clear()
+        self._to_tell.clear()
         self._flush_at = math.inf
+
+    def _may_hold(self, run: Run, stopped: bool) -> list[Member]:
+        """The nodes that may hold a part of a run that has ended."""
+        if stopped:
+            return [member for kind in run.plan.steps_by_type for member in self._placement.of_type(kind)]
+        assert run.result is not None
+        names = dict.fromkeys(hop.node for hop in run.result.trail) | run.nodes
+        return [member for name in names if (member := self._placement.named(name))]

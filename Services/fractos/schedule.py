@@ -17,6 +17,7 @@ class Schedule(Generic[Key]):
         self._tick_s = tick_s
         self._keys: dict[int, dict[Key, None]] = {}  # dicts keep an order that sets would take from the hash seed
         self._ticks: list[int] = []  # a heap of the keys of `_keys`
+        self.next_due = math.inf  # when `pop_due` should be called next
 
     def add(self, key: Key, due: float) -> None:
         """Have `pop_due` return `key` at `due` or up to a tick later."""
@@ -25,6 +26,7 @@ class Schedule(Generic[Key]):
         if keys is None:
             self._keys[tick] = {key: None}
             heapq.heappush(self._ticks, tick)
+            self.next_due = self._ticks[0] * self._tick_s
         else:
             keys[key] = None
 
@@ -39,8 +41,5 @@ class Schedule(Generic[Key]):
         due: list[Key] = []
         while self._ticks and self._ticks[0] * self._tick_s <= now:
             due += self._keys.pop(heapq.heappop(self._ticks))
+        self.next_due = self._ticks[0] * self._tick_s if self._ticks else math.inf
         return due
-
-    def next_due(self) -> float:
-        """When `pop_due` should be called next; infinity if nothing is scheduled."""
-        return self._ticks[0] * self._tick_s if self._ticks else math.inf

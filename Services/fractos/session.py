@@ -44,7 +44,7 @@ class Session:
     def __init__(self, address: str) -> None:
         self.address = address
         self._loop = asyncio.get_running_loop()
-        self._outbox: Outbox[application_pb2.SessionRequest] = Outbox()
+        self._outbox: Outbox[application_pb2.SessionRequest] = Outbox(application_pb2.SessionRequest.ByteSize)
         self._handed: list[application_pb2.SessionRequest] = []  # by other threads, not yet in the outbox
         self._outcomes: dict[bytes, Outcome] = {}
         self._lock = threading.Lock()

@@ -63,7 +63,7 @@ class TestLedger:
         assert len(ledger) == 1
         ledger.expire(100.0 + CLOCK_BOUND_S + 1.0)
         assert len(ledger) == 0
-        assert ledger.next_due() == math.inf
+        assert ledger.next_due == math.inf
 
     def test_a_full_ledger_refuses_new_runs_only(self) -> None:
         ledger = Ledger(1)
@@ -124,7 +124,7 @@ class TestSchedule:
         assert popped >= {key for key, due in dues.items() if due <= now - 0.5}
         assert schedule.pop_due(now) == []
         assert sorted([*popped, *schedule.pop_due(2000)]) == sorted(dues)
-        assert schedule.next_due() == math.inf
+        assert schedule.next_due == math.inf
 
     def test_a_discarded_key_does_not_come(self) -> None:
         schedule: Schedule[str] = Schedule(tick_s=0.5)

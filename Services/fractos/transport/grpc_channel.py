@@ -6,11 +6,11 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import TypeAlias
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from protos import fractos_pb2, fractos_pb2_grpc
 from Services.fractos.errors import FailedPreconditionError
@@ -18,7 +18,7 @@ from Services.fractos.events import FrameReceived, LinkLost, LinkOpened
 from Services.fractos.plan import MAX_MESSAGE_BYTES
 from Services.fractos.transport import handshake
 from Services.fractos.transport.interface import Deliver, Transport
-from Services.fractos.transport.streams import Outbox, incoming
+from Services.fractos.transport.streams import Outbox, incoming, start
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ OPTIONS = [
 ]
 CONNECT_TIMEOUT_S = 2.0
 CLOSE_TIMEOUT_S = 1.0
-ACKNOWLEDGE_DELAY_S = 0.1  # an acknowledgement a frame would double the work of the event loops
+ACKNOWLEDGE_DELAY_S = 0.2  # an acknowledgement a frame would double the work of the event loops
 ACKNOWLEDGE_BYTES = 1 << 20  # large values are acknowledged at once, since their sender keeps them until then
 
 Clock = Callable[[], float]
@@ -62,7 +62,7 @@ class GrpcTransport(Transport):
     def send(self, address: str, frame: fractos_pb2.Frame) -> None:
         """Queue a frame."""
         link = self._links.get(address) or self._open(address)
-        link.outbox.put(frame)
+        link.outbox.put(frame.SerializeToString())
         self._to_flush[link] = None
 
     def flush(self) -> None:
@@ -90,7 +90,8 @@ class GrpcTransport(Transport):
         """Forget a link before its loss is told, since what follows may open the next one."""
         if self._links.get(link.address) is link:
             del self._links[link.address]
-        self._deliver(LinkLost(link.address, link.opened, list(link.unacknowledged), link.outbox.clear()))
+        unknown, unsent = ([fractos_pb2.Frame.FromString(one) for one in frames] for frames in link.remains())
+        self._deliver(LinkLost(link.address, link.opened, unknown, unsent))
 
 
 class _Link:
@@ -100,21 +101,25 @@ class _Link:
         self, address: str, metadata: tuple[tuple[str, str], ...], deliver: Deliver, lost: Callable[[_Link], None]
     ) -> None:
         self.address = address
-        self.outbox: Outbox[fractos_pb2.Frame] = Outbox()
-        self.unacknowledged: deque[fractos_pb2.Frame] = deque()
+        self.outbox: Outbox[bytes] = Outbox(len)  # serialized frames
         self.opened = False
         self._metadata = metadata
         self._deliver = deliver
         self._lost = lost
+        self._unacknowledged: deque[bytes] = deque()
         self._acknowledged = 0
         self._closing = False
         self._task = asyncio.create_task(self._live(), name=f"link to {address}")
+
+    def remains(self) -> tuple[list[bytes], list[bytes]]:
+        """The frames that may or may not have arrived, and those that were never sent."""
+        return list(self._unacknowledged), self.outbox.clear()
 
     async def close(self) -> None:
         """Give what is queued a second to leave, then end."""
         self._closing = True
         deadline = asyncio.get_running_loop().time() + CLOSE_TIMEOUT_S
-        while (self.outbox or self.unacknowledged) and asyncio.get_running_loop().time() < deadline:
+        while (self.outbox or self._unacknowledged) and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(ACKNOWLEDGE_DELAY_S / 2)
         self._task.cancel()
         await asyncio.wait([self._task])
@@ -152,11 +157,11 @@ class _Link:
     async def _read(self, call: Call) -> None:
         async for acknowledgement in incoming(call.read, fractos_pb2.Acknowledgement):
             while self._acknowledged < acknowledgement.accepted:
-                self.unacknowledged.popleft()
+                self._unacknowledged.popleft()
                 self._acknowledged += 1
 
-    async def _write(self, call: Call, batch: list[fractos_pb2.Frame]) -> None:
-        self.unacknowledged.extend(batch)
+    async def _write(self, call: Call, batch: list[bytes]) -> None:
+        self._unacknowledged.extend(batch)
         await call.write(fractos_pb2.Frames(frames=batch))
 
 
@@ -180,12 +185,21 @@ class ChannelServicer(fractos_pb2_grpc.ChannelServicer):
         await acknowledger.write()
         try:
             async for frames in incoming(context.read, fractos_pb2.Frames):
-                size_bytes = frames.ByteSize()  # before the engine, which owns them then, changes them
-                self._deliver(*map(FrameReceived, frames.frames))
-                acknowledger.accepted(len(frames.frames), size_bytes)
+                self._deliver(*_received(frames))
+                acknowledger.accepted(len(frames.frames), sum(map(len, frames.frames)))
             await acknowledger.finish()
         finally:
             acknowledger.cancel()
+
+
+def _received(frames: fractos_pb2.Frames) -> list[FrameReceived]:
+    received = []
+    for serialized in frames.frames:
+        try:
+            received.append(FrameReceived(fractos_pb2.Frame.FromString(serialized)))
+        except DecodeError as error:
+            log.warning("dropped a frame that does not parse: %s", error)
+    return received
 
 
 class _Acknowledger:
@@ -193,38 +207,41 @@ class _Acknowledger:
 
     def __init__(self, context: ServerContext) -> None:
         self._context = context
+        self._loop = asyncio.get_running_loop()
         self._accepted = 0
-        self._task: asyncio.Task[None] | None = None
-        self._hurry = asyncio.Event()
+        self._told = -1
+        self._timer: asyncio.TimerHandle | None = None
+        self._writer: asyncio.Task[None] | None = None
 
     def accepted(self, count: int, size_bytes: int) -> None:
         """Count frames. They are acknowledged after the delay, large ones at once."""
         self._accepted += count
         if size_bytes >= ACKNOWLEDGE_BYTES:
-            self._hurry.set()
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._write_later())
+            self._begin()
+        elif self._timer is None:
+            self._timer = self._loop.call_later(ACKNOWLEDGE_DELAY_S, self._begin)
 
     async def finish(self) -> None:
         """Acknowledge what is left, at once."""
-        self._hurry.set()
-        if self._task is not None:
-            await self._task
+        self._begin()
+        if self._writer is not None:
+            await self._writer
 
     def cancel(self) -> None:
         """Acknowledge nothing more."""
-        if self._task is not None:
-            self._task.cancel()
+        for pending in (self._timer, self._writer):
+            if pending is not None:
+                pending.cancel()
 
     async def write(self) -> None:
         """Acknowledge all that was accepted so far."""
-        await self._context.write(fractos_pb2.Acknowledgement(accepted=self._accepted))
+        while self._told < self._accepted:  # again for frames that came during the write
+            self._told = self._accepted
+            await self._context.write(fractos_pb2.Acknowledgement(accepted=self._told))
 
-    async def _write_later(self) -> None:
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._hurry.wait(), ACKNOWLEDGE_DELAY_S)
-        count = -1
-        while count != self._accepted:  # frames that came during the write
-            self._hurry.clear()
-            count = self._accepted
-            await self.write()
+    def _begin(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._writer is None or self._writer.done():
+            self._writer = start(self.write())

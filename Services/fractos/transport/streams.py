@@ -10,14 +10,15 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-Item = TypeVar("Item", bound=Message)
+Item = TypeVar("Item")
+Arriving = TypeVar("Arriving", bound=Message)
 Write: TypeAlias = Callable[[list[Item]], Awaitable[object]]
 
 BATCH_MESSAGES = 128
 BATCH_BYTES = 1 << 20  # a batch ends with the message that passes this
 
 
-async def incoming(read: Callable[[], Awaitable[object]], kind: type[Item]) -> AsyncIterator[Item]:
+async def incoming(read: Callable[[], Awaitable[object]], kind: type[Arriving]) -> AsyncIterator[Arriving]:
     """Yield the messages that `read` brings, until the other side closes its half of the stream."""
     while isinstance(message := await read(), kind):
         yield message
@@ -29,7 +30,9 @@ class Outbox(Generic[Item]):
     Nothing is written before `open`. The first write begins in `flush` itself, without waiting for the loop's next turn.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, size_of: Callable[[Item], int]) -> None:
+        """`size_of` tells the bytes of a message."""
+        self._size_of = size_of
         self._waiting: deque[Item] = deque()
         self._write: Write[Item] | None = None
         self._writer: asyncio.Task[None] | None = None
@@ -84,7 +87,7 @@ class Outbox(Generic[Item]):
         size = 0
         while self._waiting and len(batch) < BATCH_MESSAGES and size < BATCH_BYTES:
             batch.append(self._waiting.popleft())
-            size += batch[-1].ByteSize()
+            size += self._size_of(batch[-1])
         return batch
 
 
@@ -97,7 +100,11 @@ def start(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
         waits_for = coroutine.send(None)
     except StopIteration:
         return None
-    return asyncio.ensure_future(_Rest(coroutine, waits_for))
+    return asyncio.create_task(_finish(coroutine, waits_for))
+
+
+async def _finish(coroutine: Coroutine[Any, Any, None], waits_for: object) -> None:
+    await _Rest(coroutine, waits_for)
 
 
 class _Rest:
