@@ -62,7 +62,7 @@ def patch(path: Path, change: Callable[[bytearray], None]) -> None:
     path.write_bytes(data)
 
 
-def central(data: bytes, name: str) -> int:
+def central(data: bytes | bytearray, name: str) -> int:
     """Where the entry of a name begins in a zip file's index."""
     return data.rindex(name.encode()) - 46
 
