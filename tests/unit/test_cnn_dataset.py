@@ -56,6 +56,7 @@ def test_classes_are_the_folders_in_alphabetical_order(folder: Path) -> None:
 def test_stray_and_hidden_files_do_not_belong(folder: Path) -> None:
     (folder / "readme.txt").write_text("about")
     (folder / ".cache").mkdir()
+    (folder / "__MACOSX" / "Cat").mkdir(parents=True)
     (folder / "Cat" / ".DS_Store").write_text("x")
     (folder / "Cat" / ".thumbnails").mkdir()
     (folder / "Cat" / ".thumbnails" / "1.jpg").write_text("x")

@@ -29,7 +29,7 @@ from Services.fractos.errors import (
 MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_INDEX_BYTES = 16 * 1024 * 1024  # of a zip file: some 160,000 names, and at most 300 MB of memory however short they are
 MAX_EXPANSION = 200  # of all files in a zip file together; pictures are compressed already
-UNSAFE_NAME = "a name that leads out of the zip file"
+UNSAFE_NAME = "a name that could lead out of the zip file"
 REPEATED_NAME = "a second file of the same name"
 _ENCRYPTED = 0x1  # in the flags of an entry
 _START = b"PK\x03\x04"  # of a zip file
@@ -110,7 +110,7 @@ class ZipSource:
         self._zip = _open_zip(path, archive)
         self._entries: dict[str, zipfile.ZipInfo] = {}
         for entry in self._zip.infolist():
-            if not entry.is_dir():
+            if not entry.filename.endswith("/"):  # a folder
                 self._add(entry)
         size, total = path.stat().st_size, sum(entry.file_size for entry in self._entries.values())
         if total > MAX_EXPANSION * size:
@@ -196,7 +196,7 @@ def _is_visible(name: str) -> bool:
 
 def _check_size(size_bytes: int) -> None:
     if size_bytes > MAX_FILE_BYTES:
-        raise OutOfRangeError(f"it has {size_bytes:,} bytes, and files of up to {MAX_FILE_BYTES:,} are read")
+        raise OutOfRangeError(f"a file has {size_bytes:,} bytes, and up to {MAX_FILE_BYTES:,} are read")
 
 
 def _raise(error: OSError) -> None:
