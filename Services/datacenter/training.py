@@ -41,8 +41,8 @@ def train(configuration: Configuration, dataset: Path, model: str, screen: Scree
         f"model {model!r} ({', '.join(done['classes'])}): validation accuracy {done['validation_accuracy']:.1%},"
         f" loss {done['validation_loss']:.3f}, on {done['validation_pictures']:,} pictures held out from the training"
     )
-    for figure in done["figures"]:
-        screen.say(f"see {figure}")
+    for figure in map(Path, done["figures"]):
+        screen.say(f"see {figure.relative_to(Path.cwd()) if figure.is_relative_to(Path.cwd()) else figure}")
 
 
 class _Report:
@@ -52,7 +52,7 @@ class _Report:
         self.last: dict[str, Any] = {}
         self._screen = screen
         self._show = show
-        self._epoch = ""
+        self._note = "epoch 1"  # on a terminal, short enough for its line
         self._steps_shown = 0
 
     def read(self, line: str) -> None:
@@ -70,7 +70,7 @@ class _Report:
         elif kind == "skipped":
             self._skipped(event["skipped_by_reason"])
         elif kind == "batch" and self._screen.is_live:
-            self._show(event["batch"], event["batches"], self._epoch or "first epoch")
+            self._show(event["batch"], event["batches"], self._note)
         elif kind == "epoch":
             self._epoch_done(event)
 
@@ -87,6 +87,6 @@ class _Report:
 
     def _epoch_done(self, event: dict[str, Any]) -> None:
         figures = f"accuracy {event['accuracy']:.1%}, validation accuracy {event['validation_accuracy']:.1%}"
-        self._epoch = f"epoch {event['epoch']} of {event['epochs']} done: {figures}"
+        self._note = f"epoch {event['epoch'] + 1}, validation {event['validation_accuracy']:.1%}"
         if not self._screen.is_live:
             self._show(event["epoch"], event["epochs"], f"epochs, {figures}")
