@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from Services.ComputationalNodes.CNN.Node import dataset
 from Services.ComputationalNodes.CNN.Node.device import Device
+from Services.ComputationalNodes.CNN.Node.picture_file import Pictures
 from Services.ComputationalNodes.CNN.Node.samples import PICTURES, draw_samples
 from Services.ComputationalNodes.CNN.Node.training import MODULE, Options
 
@@ -53,7 +54,7 @@ class Samples:
 
 def load(folder: Path, scratch: Path) -> Samples:
     """Read a data set as the training does."""
-    with dataset.Pictures(scratch) as pictures:
+    with Pictures(scratch) as pictures:
         dataset.read(dataset.scan(folder), pictures, lambda read, of: None)
         return Samples(pictures.rows(np.arange(len(pictures))), pictures.labels)
 
@@ -124,8 +125,8 @@ def measure(seeds: list[int], scratch: Path) -> list[Result]:
     """Draw, learn, test."""
     draw_samples(scratch / "training", PICTURES, TRAINING_SEED)
     draw_samples(scratch / "test", TEST_PICTURES, TEST_SEED)
-    test = load(scratch / "test", scratch / "test-pixels")
-    results = [ridge(load(scratch / "training", scratch / "training-pixels"), test)]
+    test = load(scratch / "test", scratch)
+    results = [ridge(load(scratch / "training", scratch), test)]
     results += [convolution(scratch / "training", scratch / "models", seed, test) for seed in seeds]
     return results
 

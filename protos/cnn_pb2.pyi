@@ -63,7 +63,7 @@ class DescribeModelRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ...) -> None: ...
 
 class DescribeModelResponse(_message.Message):
-    __slots__ = ("model", "trained", "classes", "width", "height", "validation_accuracy", "validation_loss", "training_pictures", "validation_pictures", "skipped", "skipped_pictures", "training", "models")
+    __slots__ = ("model", "trained", "classes", "width", "height", "validation_accuracy", "validation_loss", "training_pictures", "validation_pictures", "skipped", "skipped_pictures", "training", "models", "skipped_by_reason", "figures")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     TRAINED_FIELD_NUMBER: _ClassVar[int]
     CLASSES_FIELD_NUMBER: _ClassVar[int]
@@ -77,6 +77,8 @@ class DescribeModelResponse(_message.Message):
     SKIPPED_PICTURES_FIELD_NUMBER: _ClassVar[int]
     TRAINING_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
+    SKIPPED_BY_REASON_FIELD_NUMBER: _ClassVar[int]
+    FIGURES_FIELD_NUMBER: _ClassVar[int]
     model: str
     trained: bool
     classes: _containers.RepeatedScalarFieldContainer[str]
@@ -90,10 +92,22 @@ class DescribeModelResponse(_message.Message):
     skipped_pictures: int
     training: Training
     models: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, model: _Optional[str] = ..., trained: _Optional[bool] = ..., classes: _Optional[_Iterable[str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., validation_accuracy: _Optional[float] = ..., validation_loss: _Optional[float] = ..., training_pictures: _Optional[int] = ..., validation_pictures: _Optional[int] = ..., skipped: _Optional[_Iterable[str]] = ..., skipped_pictures: _Optional[int] = ..., training: _Optional[_Union[Training, _Mapping]] = ..., models: _Optional[_Iterable[str]] = ...) -> None: ...
+    skipped_by_reason: _containers.RepeatedCompositeFieldContainer[SkippedFiles]
+    figures: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, model: _Optional[str] = ..., trained: _Optional[bool] = ..., classes: _Optional[_Iterable[str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., validation_accuracy: _Optional[float] = ..., validation_loss: _Optional[float] = ..., training_pictures: _Optional[int] = ..., validation_pictures: _Optional[int] = ..., skipped: _Optional[_Iterable[str]] = ..., skipped_pictures: _Optional[int] = ..., training: _Optional[_Union[Training, _Mapping]] = ..., models: _Optional[_Iterable[str]] = ..., skipped_by_reason: _Optional[_Iterable[_Union[SkippedFiles, _Mapping]]] = ..., figures: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class SkippedFiles(_message.Message):
+    __slots__ = ("reason", "files", "names")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    files: int
+    names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, reason: _Optional[str] = ..., files: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Training(_message.Message):
-    __slots__ = ("state", "epoch", "epochs", "accuracy", "loss", "validation_accuracy", "validation_loss", "error")
+    __slots__ = ("state", "epoch", "epochs", "accuracy", "loss", "validation_accuracy", "validation_loss", "error", "read", "pictures")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Training.State]
@@ -114,6 +128,8 @@ class Training(_message.Message):
     VALIDATION_ACCURACY_FIELD_NUMBER: _ClassVar[int]
     VALIDATION_LOSS_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    READ_FIELD_NUMBER: _ClassVar[int]
+    PICTURES_FIELD_NUMBER: _ClassVar[int]
     state: Training.State
     epoch: int
     epochs: int
@@ -122,4 +138,6 @@ class Training(_message.Message):
     validation_accuracy: float
     validation_loss: float
     error: str
-    def __init__(self, state: _Optional[_Union[Training.State, str]] = ..., epoch: _Optional[int] = ..., epochs: _Optional[int] = ..., accuracy: _Optional[float] = ..., loss: _Optional[float] = ..., validation_accuracy: _Optional[float] = ..., validation_loss: _Optional[float] = ..., error: _Optional[str] = ...) -> None: ...
+    read: int
+    pictures: int
+    def __init__(self, state: _Optional[_Union[Training.State, str]] = ..., epoch: _Optional[int] = ..., epochs: _Optional[int] = ..., accuracy: _Optional[float] = ..., loss: _Optional[float] = ..., validation_accuracy: _Optional[float] = ..., validation_loss: _Optional[float] = ..., error: _Optional[str] = ..., read: _Optional[int] = ..., pictures: _Optional[int] = ...) -> None: ...

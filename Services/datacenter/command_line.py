@@ -53,7 +53,11 @@ def parse(arguments: Sequence[str], folder: Path) -> argparse.Namespace:
     commands.add_parser("demo", parents=[place, choice, start], help="start it, classify pictures, stop it")
     train = commands.add_parser("train", parents=[place], help="train a model on pictures of two kinds")
     train.add_argument(
-        "--dataset", type=Path, required=True, metavar="FOLDER", help="a folder with a folder of pictures per class"
+        "--dataset",
+        type=Path,
+        required=True,
+        metavar="FOLDER_OR_ZIP",
+        help="a folder or zip file with a folder of pictures for each of two classes; it is only read",
     )
     train.add_argument(
         "--model", default="default", metavar="NAME", help="which model to make or replace (default: %(default)s)"

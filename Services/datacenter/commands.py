@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from Services.datacenter import checks, ensemble, interruption, launcher, layout
 from Services.datacenter.command_line import parse
 from Services.datacenter.installation import find_installation
 from Services.datacenter.lock import exclusive
+from Services.datacenter.models import read_models
 from Services.datacenter.processes import Processes
 from Services.datacenter.screen import Screen
 from Services.fractos.config import CODE_ROOT, CONFIGURATION_FILE, Configuration, load
@@ -110,10 +111,12 @@ def _down(task: Task) -> int:
 
 def _status(task: Task) -> int:
     observation = launcher.observe(launcher.as_running(task.configuration))
+    models = read_models(layout.models(task.configuration))
     if task.options.json:
-        print(json.dumps(observation.as_json(), indent=2))
+        print(json.dumps({**observation.as_json(), "models": [asdict(model) for model in models]}, indent=2))
     else:
         task.screen.table(observation)
+        task.screen.models(models)
         if observation.unready:
             task.screen.say(f"not ready: {', '.join(observation.unready)}; start what is dead with: python3 run_datacenter.py")
     return 1 if observation.unready else 0
@@ -167,9 +170,9 @@ def _with_what_there_is(task: Task) -> Configuration:
 
 def _train(task: Task) -> int:
     dataset: Path = task.options.dataset.resolve()
-    if not dataset.is_dir():
+    if not dataset.exists():
         raise InvalidArgumentError(
-            f"--dataset {task.options.dataset}: no such folder; give one with a folder of pictures per class"
+            f"--dataset {task.options.dataset}: no such folder or file; give one with a folder of pictures per class"
         )
     training.train(task.configuration, dataset, task.options.model, task.screen, os.environ)
     return 0

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from Services.datacenter.models import ModelStatus
 from Services.datacenter.observation import Observation
 
 COLOURS = {"ready": "green", "starting": "yellow", "stopping": "yellow", "dead": "red"}
@@ -25,6 +27,11 @@ class Screen:
         terminal = sys.stdout.isatty()
         self._console = Console(width=None if terminal else PIPED_WIDTH, highlight=False, soft_wrap=not terminal)
 
+    @property
+    def is_live(self) -> bool:
+        """Whether what was shown can be replaced: on a terminal."""
+        return self._console.is_terminal
+
     def say(self, text: str) -> None:
         """Print one message."""
         self._console.print(text, markup=False)
@@ -32,6 +39,11 @@ class Screen:
     def table(self, observation: Observation) -> None:
         """Print the table of nodes and servers."""
         self._console.print(_table(observation))
+
+    def models(self, models: Sequence[ModelStatus]) -> None:
+        """Print the table of models, if there are any."""
+        if models:
+            self._console.print("", _models_table(models), sep="\n")
 
     @contextmanager
     def watching(self) -> Iterator[Callable[[Observation], None]]:
@@ -75,6 +87,17 @@ def _table(observation: Observation) -> Table:
     for node in observation.nodes:
         role = node.role if node.state == "ready" else ""
         table.add_row(node.node, node.type, role, _coloured(node.state), node.address or "-", str(node.pid or "-"))
+    return table
+
+
+def _models_table(models: Sequence[ModelStatus]) -> Table:
+    columns = "model", "classes", "accuracy", "loss", "held out", "trained with", "skipped"
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for model in models:
+        accuracy = f"{model.validation_accuracy:.1%}"
+        counts = (f"{count:,}" for count in (model.validation_pictures, model.training_pictures, model.skipped_pictures))
+        row = model.model, ", ".join(model.classes), accuracy, f"{model.validation_loss:.3f}", *counts
+        table.add_row(*map(escape, row))
     return table
 
 

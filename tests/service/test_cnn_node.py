@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -14,11 +15,13 @@ import grpc
 import numpy as np
 import psutil
 import pytest
+from PIL import Image
 
 from protos import cnn_pb2 as pb
 from protos import cnn_pb2_grpc
 from Services import pictures
 from Services.ComputationalNodes.CNN.CNN_Adaptor.cnn_adaptor import NODE
+from Services.ComputationalNodes.CNN.Node.models import Models
 from Services.ComputationalNodes.CNN.Node.samples import draw_samples
 from Services.fractos.values import to_tensor
 from tests.nodes import ROOT, Nodes, running
@@ -131,6 +134,7 @@ def test_a_trained_model_is_described_and_answers(trained: Cnn) -> None:
     assert (description.training_pictures, description.validation_pictures) == (20, 4)
     assert (description.training.epoch, description.training.epochs) == (1, 1)
     assert description.training.validation_loss == description.validation_loss > 0
+    assert (description.training.read, description.training.pictures) == (25, 25)
     assert description.models == ["default"]
     for kind in ("cat", "dog"):
         answer = trained.predict(kind)
@@ -143,8 +147,20 @@ def test_unreadable_files_are_named_and_kept(trained: Cnn) -> None:
     description = trained.describe()
     assert list(description.skipped) == [UNREADABLE]
     assert description.skipped_pictures == 1
+    assert list(description.skipped_by_reason) == [pb.SkippedFiles(reason="damaged or incomplete", files=1, names=[UNREADABLE])]
     assert (trained.folder / "TrainingData" / UNREADABLE).stat().st_size == 500
     assert (trained.folder / "TrainingData/readme.txt").read_text() == "stray"
+
+
+def test_the_pictures_of_the_training_are_beside_the_model(trained: Cnn) -> None:
+    figures = [Path(figure) for figure in trained.describe().figures]
+    assert [figure.name for figure in figures] == ["held_out_predictions.png", "training_curves.png"]
+    for figure in figures:
+        assert figure.parent == trained.folder / "Models/default"
+        with Image.open(figure) as picture:
+            assert picture.format == "PNG"
+            assert picture.width > 1000
+            assert len(picture.convert("RGB").getcolors(1 << 24) or []) > 100  # something is drawn
 
 
 @pytest.mark.parametrize("array", [np.zeros((64, 64, 3), np.uint8), np.zeros((128, 128, 3), np.float32), np.zeros(3, np.uint8)])
@@ -195,10 +211,32 @@ def test_a_model_that_another_process_trained_is_noticed(trained: Cnn) -> None:
         assert elsewhere.stdout
         events = [json.loads(line) for line in elsewhere.stdout]
     assert elsewhere.returncode == 0
-    assert [event["event"] for event in events if event["event"] != "batch"] == ["reading", "epoch", "done"]
+    assert [event["event"] for event in events if event["event"] != "batch"] == ["reading", "skipped", "epoch", "done"]
+    assert events[-1]["figures"] == list(trained.describe().figures)
     after = trained.describe()
     assert after.validation_loss == events[-1]["validation_loss"] != before.validation_loss
     assert trained.predict().label in {"Cat", "Dog"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_training_that_is_stopped_leaves_the_previous_model_and_nothing_else(trained: Cnn, number: signal.Signals) -> None:
+    before, description = trained.predict(), trained.describe()
+    with start_training(trained, "--epochs", str(LONG)) as elsewhere:
+        assert elsewhere.stdout
+        until(lambda: '"epoch"' in elsewhere.stdout.readline())  # type: ignore[union-attr]
+        elsewhere.send_signal(number)
+        elsewhere.send_signal(signal.SIGTERM)  # as the launcher does, after the Ctrl-C of a terminal has reached both
+    assert elsewhere.returncode == (-number if number == signal.SIGKILL else 1)
+    assert trained.predict() == before
+    assert trained.describe() == description
+    if number == signal.SIGKILL:
+        assert size(trained.folder / "Models") == size(trained.folder / "Models/default")  # the pixels had no name
+        Models(trained.folder / "Models").sweep_all()
+    assert left_over(trained.folder) == []
+
+
+def size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def test_a_node_that_starts_finds_its_models_and_a_killed_one_leaves_no_training(trained: Cnn, nodes: Nodes) -> None:

@@ -81,6 +81,7 @@ def test_the_engine_reaches_pure_modules_only() -> None:
     [
         ("tensorflow", "Services/ComputationalNodes/CNN/Node"),
         ("PIL", "Services/pictures.py Services/ComputationalNodes/CNN/Node"),
+        ("matplotlib", "Services/ComputationalNodes/CNN/Node"),
         ("kazoo", "Services/fractos/directory"),
     ],
 )

@@ -44,9 +44,9 @@ def test_nothing_is_known_of_a_model_that_never_was(adaptor: CnnAdaptor) -> None
 @pytest.mark.parametrize(
     ("request_message", "kind", "said"),
     [
-        (pb.TrainRequest(), InvalidArgumentError, "TrainingData is not a folder"),
-        (pb.TrainRequest(dataset="pets"), InvalidArgumentError, "dataset is 'pets'; give an absolute path"),
-        (pb.TrainRequest(dataset="/nowhere"), InvalidArgumentError, "/nowhere is not a folder"),
+        (pb.TrainRequest(), InvalidArgumentError, "there is no data set"),
+        (pb.TrainRequest(dataset="pets"), InvalidArgumentError, "dataset is 'pets'; give the absolute path"),
+        (pb.TrainRequest(dataset="/nowhere"), InvalidArgumentError, "there is no data set /nowhere"),
         (pb.TrainRequest(epochs=0), InvalidArgumentError, "epochs is 0"),
         (pb.TrainRequest(epochs=1001), InvalidArgumentError, "epochs is 1001"),
         (pb.TrainRequest(model="../x"), InvalidArgumentError, "'../x' cannot be the name"),

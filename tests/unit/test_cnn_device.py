@@ -82,6 +82,14 @@ def test_a_model_is_loaded_once_until_it_is_replaced(device: Device, tmp_path: P
     assert NumberNetwork.loaded == ["0.9 (8, 16, 3)", "0.1 (8, 16, 3)"]
 
 
+def test_what_a_killed_training_left_is_removed_at_the_start_and_what_goes_on_is_not(device: Device, tmp_path: Path) -> None:
+    (tmp_path / ".default-unfinished-x").mkdir()
+    with Models(tmp_path).unfinished("birds") as goes_on:
+        device.start()
+        assert goes_on.exists()
+        assert not (tmp_path / ".default-unfinished-x").exists()
+
+
 def test_a_model_that_was_removed_is_gone(device: Device, tmp_path: Path) -> None:
     publish(tmp_path, 0.9)
     device.predict(IMAGE)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from Services.ComputationalNodes.CNN.Node.models import Model, Models
+from Services.ComputationalNodes.CNN.Node.models import Model, Models, SkippedFiles
 from Services.fractos.errors import DataLossError, FailedPreconditionError, InvalidArgumentError
 
 MODEL = Model(
@@ -20,6 +21,7 @@ MODEL = Model(
     skipped=("Cat/7.jpg",),
     skipped_pictures=1,
     network="",
+    skipped_by_reason=(SkippedFiles("empty", 1, ("Cat/7.jpg",)),),
 )
 
 
@@ -29,11 +31,13 @@ def models(tmp_path: Path) -> Models:
     return Models(tmp_path / "Models")
 
 
-def publish(models: Models, name: str, weights: str) -> Model:
+def publish(models: Models, name: str, weights: str, *figures: str) -> Model:
     with models.unfinished(name) as folder:
         (folder / "network").mkdir()
         (folder / "network" / "weights").write_text(weights)
-        return models.publish(name, folder / "network", MODEL)
+        for figure in figures:
+            (folder / figure).write_text(weights)
+        return models.publish(name, folder / "network", MODEL, [folder / figure for figure in figures])
 
 
 def weights(models: Models, name: str) -> str:
@@ -63,6 +67,26 @@ def test_a_new_one_takes_the_place_of_the_previous(models: Models, tmp_path: Pat
     assert len(list((tmp_path / "Models/default").iterdir())) == 2
 
 
+def test_the_figures_are_those_of_the_model_that_is_there(models: Models) -> None:
+    for weights in ("first", "second"):
+        publish(models, "default", weights, "curves.png", "grid.png")
+        figures = [Path(figure) for figure in models.figures("default")]
+        assert {figure.name: figure.read_text() for figure in figures} == {"curves.png": weights, "grid.png": weights}
+    publish(models, "default", "third")
+    assert models.figures("default") == models.figures("another") == []
+
+
+def test_a_model_of_before_reasons_were_kept_is_found(models: Models, tmp_path: Path) -> None:
+    publish(models, "default", "first")
+    description = tmp_path / "Models/default/model.json"
+    known = json.loads(description.read_text())
+    del known["skipped_by_reason"]
+    description.write_text(json.dumps(known))
+    model = models.find("default")
+    assert model
+    assert (model.skipped, model.skipped_by_reason) == (("Cat/7.jpg",), ())
+
+
 def test_the_previous_one_stays_until_the_new_one_is_published(models: Models) -> None:
     publish(models, "default", "first")
     with models.unfinished("default") as folder:
@@ -77,6 +101,14 @@ def test_what_fails_leaves_nothing(models: Models, tmp_path: Path) -> None:
         (folder / "pictures").touch()
         raise RuntimeError
     assert [path.name for path in (tmp_path / "Models").iterdir()] == [".default.lock"]
+
+
+def test_all_that_was_killed_is_swept_but_what_goes_on(models: Models, tmp_path: Path) -> None:
+    with models.unfinished("default") as folder:
+        (tmp_path / "Models/.birds-unfinished-x").mkdir()
+        models.sweep_all()
+        assert folder.exists()
+    assert not list((tmp_path / "Models").glob("*unfinished*"))
 
 
 @pytest.mark.parametrize("sweeping", [True, False])
@@ -121,7 +153,7 @@ def test_names_that_no_model_can_have(models: Models, name: str) -> None:
         pass
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"classes": 3}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '"x"', '{"classes": 3}'])
 def test_a_damaged_description_says_so(models: Models, tmp_path: Path, text: str) -> None:
     publish(models, "default", "first")
     (tmp_path / "Models/default/model.json").write_text(text)

@@ -60,7 +60,9 @@ class CnnAdaptor(Adaptor):
         """Tell what is known of a model and of its training."""
         name = _model(request)
         known = self._device.describe(name)
-        response = pb.DescribeModelResponse(model=name, trained=known.model is not None, models=known.models)
+        response = pb.DescribeModelResponse(
+            model=name, trained=known.model is not None, models=known.models, figures=known.figures
+        )
         if known.model is not None:
             fields = dataclasses.asdict(known.model)
             del fields["network"]

@@ -1,44 +1,63 @@
 """Training pictures: finds them, decides whether they make a training set, and reads them. Leaves every file as it is.
 
-A data set is a folder with a folder of pictures for each of two classes. Files beside those folders and hidden files and
-folders do not belong to it. Called by the Device, to refuse a bad data set at once, and by the training.
+A data set is a folder or a zip file with a folder of pictures for each of two classes, at the top or within one folder that
+holds all. Files beside those folders and hidden files and folders do not belong to it. Called by the Device, to refuse a bad
+data set at once, and by the training.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from Services import pictures
-from Services.fractos.errors import FailedPreconditionError, FractosError, InvalidArgumentError
+from Services.ComputationalNodes.CNN.Node.picture_file import SIDE, Pictures
+from Services.ComputationalNodes.CNN.Node.sources import Source, opened
+from Services.fractos.errors import (
+    DataLossError,
+    FailedPreconditionError,
+    FractosError,
+    InvalidArgumentError,
+    OutOfRangeError,
+    PermissionDeniedError,
+)
 
 log = logging.getLogger(__name__)
 
-SIDE = 128  # pixels: every picture is stretched to a square of this side
-SHAPE = (SIDE, SIDE, 3)
-PICTURE_BYTES = SIDE * SIDE * 3
 MIN_PICTURES = 10  # of each class
 MAX_RATIO = 4  # of pictures of the larger class to those of the smaller
+MAX_FILES = 200_000  # of each class
+PARTS = ("train", "test", "val")  # how data sets name what others have cut them into
 VALIDATION_SHARE = 0.2
-MAX_NAMED = 100  # skipped files
-MAX_FILE_BYTES = 64 * 1024 * 1024
 READ_AT_ONCE = 128  # files
+MAX_THREADS = 4  # that decode: each may need half a gigabyte for the largest pictures that are read
+EMPTY = "empty"
+REASONS: dict[type[Exception], str] = {
+    FailedPreconditionError: "not a picture",
+    DataLossError: "damaged or incomplete",
+    OutOfRangeError: "too large",
+    PermissionDeniedError: "encrypted",
+}
+UNREADABLE = "cannot be read"  # for any other error
 
 
 @dataclass(frozen=True)
 class Dataset:
     """Which files there are."""
 
-    folder: Path
+    path: Path
     classes: tuple[str, str]  # in alphabetical order
-    files: tuple[tuple[Path, int], ...]  # each with the index of its class
+    files: tuple[tuple[str, int], ...]  # each with the index of its class; relative to `path`
+    refused: tuple[tuple[str, str], ...] = ()  # entries of a zip file that are not read, each with the reason
 
 
 @dataclass(frozen=True)
@@ -49,83 +68,48 @@ class Split:
     validation: NDArray[np.int64]
 
 
-class Pictures:
-    """The pictures that could be read, kept in a file: memory holds only those in use."""
-
-    def __init__(self, path: Path) -> None:
-        """Make the file `path`; it is closed as the context ends, and not removed."""
-        self._file = path.open("w+b")
-        self._labels: list[int] = []
-        self.skipped: list[str] = []  # relative to the data set, at most MAX_NAMED
-        self.skipped_pictures = 0
-
-    def __len__(self) -> int:
-        return len(self._labels)
-
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        """(pictures,) int64: the index of each picture's class."""
-        return np.array(self._labels, dtype=np.int64)
-
-    def add(self, pixels: bytes, label: int) -> None:
-        """Append a picture, SHAPE uint8."""
-        self._file.write(pixels)
-        self._labels.append(label)
-
-    def skip(self, name: str) -> None:
-        """Count a file that could not be read."""
-        self.skipped_pictures += 1
-        if len(self.skipped) < MAX_NAMED:
-            self.skipped.append(name)
-
-    def rows(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """The pictures at `indices`: (len(indices), *SHAPE) uint8. Safe in several threads."""
-        data = b"".join(os.pread(self._file.fileno(), PICTURE_BYTES, int(index) * PICTURE_BYTES) for index in indices)
-        return np.frombuffer(data, dtype=np.uint8).reshape(-1, *SHAPE)
-
-    def flush(self) -> None:
-        """Make what was added visible to `rows`."""
-        self._file.flush()
-
-    def __enter__(self) -> Pictures:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._file.close()
-
-
-def scan(folder: Path) -> Dataset:
+def scan(path: Path) -> Dataset:
     """List the pictures of a data set without opening them.
 
-    Raises InvalidArgumentError if there is no such folder or it has not two classes, FailedPreconditionError if it
-    cannot be listed or they have too few pictures or are badly unbalanced.
+    Raises InvalidArgumentError if there is none or it has not two classes, OutOfRangeError if it has too many files,
+    FailedPreconditionError if it cannot be listed or has too few pictures or is badly unbalanced, and for zip files what
+    `sources.opened` does.
     """
-    if not folder.is_dir():
-        raise InvalidArgumentError(
-            f"the data set {folder} is not a folder; give one with a folder of pictures for each class", field="dataset"
-        )
     try:
-        return _scan(folder)
+        with opened(path) as source:
+            place, names = _classes(source)
+            files = [(name, label) for label, folder in enumerate(names) for name in _files(source, f"{place}{folder}/")]
     except OSError as error:
-        raise FailedPreconditionError(f"the data set {folder} cannot be listed: {error}; make it readable") from error
+        raise FailedPreconditionError(f"the data set {path} cannot be read: {error}; make it readable") from error
+    check_counts(path, names, [label for _, label in files])
+    return Dataset(path, (names[0], names[1]), tuple(files), tuple(source.refused))
 
 
 def read(dataset: Dataset, into: Pictures, report: Callable[[int, int], None]) -> None:
     """Decode a data set; what cannot be read is skipped, counted and logged. `report(read, all)` is called now and then.
 
-    Raises FailedPreconditionError as `scan` does, should too few be left, and OSError if `into` cannot be written.
+    Raises what `scan` does, and OSError if `into` cannot be written, or ResourceExhaustedError if there is no room for it.
     """
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as executor:
+    into.reserve(len(dataset.files))
+    for name, reason in dataset.refused:
+        into.skip(printable(name), reason)
+    with opened(dataset.path) as source, ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as executor:
         for start in range(0, len(dataset.files), READ_AT_ONCE):
             part = dataset.files[start : start + READ_AT_ONCE]
-            for (path, label), pixels in zip(part, executor.map(_decode, (path for path, _ in part)), strict=True):
-                if pixels is None:
-                    into.skip(printable(str(path.relative_to(dataset.folder))))
+            decoded = executor.map(lambda name: _decode(source, name), [name for name, _ in part])
+            for (name, label), pixels in zip(part, decoded, strict=True):
+                if isinstance(pixels, bytes):
+                    into.add(pixels, label, printable(name))
                 else:
-                    into.add(pixels, label)
+                    into.skip(printable(name), pixels)
             report(min(start + READ_AT_ONCE, len(dataset.files)), len(dataset.files))
     into.flush()
-    check_counts(dataset.folder, dataset.classes, into.labels.tolist(), skipped=into.skipped_pictures)
+
+
+def check_read(dataset: Dataset, pictures: Pictures) -> None:
+    """Raise FailedPreconditionError as `scan` does, should too few be left."""
+    skipped = "".join(f"; {one.files:,} skipped: {one.reason}" for one in pictures.skipped_by_reason)
+    check_counts(dataset.path, dataset.classes, pictures.labels.tolist(), skipped=skipped)
 
 
 def split(labels: NDArray[np.int64], seed: int) -> Split:
@@ -140,56 +124,77 @@ def split(labels: NDArray[np.int64], seed: int) -> Split:
     return Split(np.concatenate(training), np.concatenate(validation))
 
 
-def check_counts(folder: Path, classes: Sequence[str], labels: Sequence[int], *, skipped: int = 0) -> None:
+def sample(indices: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
+    """At most `count` of some indices, chosen by chance."""
+    return np.random.default_rng(seed).permutation(indices)[:count]
+
+
+def check_counts(path: Path, classes: Sequence[str], labels: Sequence[int], *, skipped: str = "") -> None:
     """Raise FailedPreconditionError if a class has too few pictures, or one has many more than the other."""
-    counts = [labels.count(label) for label in range(len(classes))]
-    found = ", ".join(f"{printable(name)} {count:,}" for name, count in zip(classes, counts, strict=True))
-    if skipped:
-        found += f"; {skipped:,} files could not be read"
+    found = Counter(labels)
+    counts = [found[label] for label in range(len(classes))]
+    shown = ", ".join(f"{printable(name)} {count:,}" for name, count in zip(classes, counts, strict=True)) + skipped
     if min(counts) < MIN_PICTURES:
         raise FailedPreconditionError(
-            f"too few pictures in {folder} ({found}); put at least {MIN_PICTURES} into each folder, better some hundred"
+            f"too few pictures in {path} ({shown}); put at least {MIN_PICTURES} into each folder, better some hundred"
         )
     if max(counts) > MAX_RATIO * min(counts):
         raise FailedPreconditionError(
-            f"the classes in {folder} are too unbalanced ({found}); one may have at most {MAX_RATIO} times as many pictures"
+            f"the classes in {path} are too unbalanced ({shown}); one may have at most {MAX_RATIO} times as many pictures"
             " as the other: add to the smaller, or train with a part of the larger"
         )
 
 
 def printable(name: str) -> str:
-    """A file name as valid Unicode: names on disk may be any bytes."""
-    return name.encode("utf-8", "backslashreplace").decode()
+    """A file name that can be shown: names on disk and in zip files may be any bytes."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in name)
 
 
-def _scan(folder: Path) -> Dataset:
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+def _classes(source: Source) -> tuple[str, list[str]]:
+    """Where the folders of the classes are, and their names."""
+    place, names = _below(source, "")
     if len(names) != 2:
         raise InvalidArgumentError(
-            f"the data set {folder} has {len(names)} classes ({_listed(names)}), but exactly two are supported;"
-            " give a folder with one folder of pictures for each of two classes",
+            f"the data set {source.path} has {len(names)} classes ({_listed(names)}), but a network of this node answers with"
+            " one probability, which tells two classes apart; give a folder or a zip file with one folder of pictures for each"
+            " of two classes",
             field="dataset",
         )
-    files = [(path, label) for label, name in enumerate(names) for path in _files_below(folder / name)]
-    classes = (names[0], names[1])
-    check_counts(folder, classes, [label for _, label in files])
-    return Dataset(folder, classes, tuple(files))
+    _, within = _below(source, f"{place}{names[0]}/")
+    if any(name.lower().startswith(PARTS) for name in names) and within == _below(source, f"{place}{names[1]}/")[1] != []:
+        raise InvalidArgumentError(
+            f"{_listed(names)} in the data set {source.path} are not two classes but two parts, each with {_listed(within)};"
+            " give one of the parts",
+            field="dataset",
+        )
+    return place, names
 
 
-def _files_below(folder: Path) -> list[Path]:
-    paths = (path for path in folder.rglob("*") if path.is_file())
-    return sorted(path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+def _below(source: Source, place: str) -> tuple[str, list[str]]:
+    """Follow folders that hold nothing but one folder of folders; return where that ends and the folders there."""
+    names = source.folders(place)
+    while len(names) == 1 and (below := source.folders(f"{place}{names[0]}/")):
+        place, names = f"{place}{names[0]}/", below
+    return place, names
 
 
-def _decode(path: Path) -> bytes | None:
-    """The pixels of a picture, SHAPE uint8, or None if it cannot be read."""
+def _files(source: Source, place: str) -> Iterator[str]:
+    for number, name in enumerate(islice(source.files(place), MAX_FILES + 1)):
+        if number == MAX_FILES:
+            raise OutOfRangeError(
+                f"{place} in the data set {source.path} has more than {MAX_FILES:,} files; give a part of it", field="dataset"
+            )
+        yield name
+
+
+def _decode(source: Source, name: str) -> bytes | str:
+    """The pixels of a picture, SHAPE uint8, or the reason why it is skipped."""
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise InvalidArgumentError(f"it is larger than {MAX_FILE_BYTES:,} bytes")
-        return pictures.decode(path.read_bytes(), SIDE, SIDE, source=printable(str(path))).tobytes()
+        data = source.read(name)
+        return pictures.decode(data, SIDE, SIDE, source=printable(name)).tobytes() if data else EMPTY
     except (OSError, FractosError) as error:
-        log.warning("skipped %s: %s", printable(str(path)), error)
-        return None
+        log.debug("%s: %s", printable(name), error)
+        return REASONS.get(type(error), UNREADABLE)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -43,6 +43,7 @@ class Description:
     model: Model | None  # None: there is no complete one
     training: Progress | None  # the last training that this Device started, if it was of that model
     models: list[str]  # the names of all complete models
+    figures: list[str]  # paths of pictures of the training of the model, as PNG files
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,11 @@ class Device:
         self._training: Training | None = None
 
     def start(self) -> None:
-        """Import TensorFlow, then load the default model if there is one. Takes some seconds."""
+        """Import TensorFlow, then load the default model if there is one. Takes some seconds.
+
+        Removes what trainings left that were killed.
+        """
+        self._sweep()
         _prediction()  # not at the first prediction: it holds the interpreter for seconds, and a node must answer its peers
         self._load_early(DEFAULT)
 
@@ -110,7 +115,8 @@ class Device:
         options.check()
         if not options.dataset.is_absolute():
             raise InvalidArgumentError(
-                f"dataset is {str(folder)!r}; give an absolute path of a folder on this node's host", field="dataset"
+                f"dataset is {str(folder)!r}; give the absolute path of a folder or zip file on this node's host",
+                field="dataset",
             )
         with self._training_lock:
             if self._training is not None and self._training.running:
@@ -132,7 +138,13 @@ class Device:
         """Tell what is known of a model. Raises InvalidArgumentError for a name that cannot be one."""
         last = self._training
         progress = last.progress if last is not None and last.model == name else None
-        return Description(self._models.find(name), progress, self._models.names())
+        return Description(self._models.find(name), progress, self._models.names(), self._models.figures(name))
+
+    def _sweep(self) -> None:
+        try:
+            self._models.sweep_all()
+        except (FractosError, OSError) as error:
+            log.warning("could not remove what a killed training left: %s", error)
 
     def _use(self, name: str) -> _Loaded:
         """The model of that name as it is on disk by now, from memory if it is there."""

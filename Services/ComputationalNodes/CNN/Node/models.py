@@ -2,10 +2,12 @@
 
     Models/<name>/model.json            classes, input size, figures, and the name of the folder with the network
     Models/<name>/network-<random>/     the network, a TensorFlow SavedModel
+    Models/<name>/*.png                 pictures of the training, for people
     Models/.<name>.lock                 locked by the one process that trains this model
     Models/.<name>-unfinished-<random>/ what that process is writing; swept by the next one if it was killed
 
-A model is replaced by replacing its `model.json`, so a reader finds the previous model or the new one, whole.
+A model is replaced by replacing its `model.json`, so a reader finds the previous model or the new one, whole. The launcher
+reads `model.json` too, to show the models in its status.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,15 @@ from Services.fractos.errors import DataLossError, FailedPreconditionError, Inva
 DEFAULT = "default"
 DESCRIPTION = "model.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class SkippedFiles:
+    """Files of a data set that were not used, for one reason."""
+
+    reason: str
+    files: int = 0
+    names: tuple[str, ...] = ()  # the first few
 
 
 @dataclass(frozen=True)
@@ -40,9 +51,10 @@ class Model:
     validation_loss: float
     training_pictures: int
     validation_pictures: int
-    skipped: tuple[str, ...]  # files that could not be read, the first hundred
+    skipped: tuple[str, ...]  # files that were not used, the first hundred
     skipped_pictures: int  # how many there were
     network: str  # the folder beside model.json that holds the network; another one after each training
+    skipped_by_reason: tuple[SkippedFiles, ...] = ()
 
 
 class Models:
@@ -63,15 +75,21 @@ class Models:
         path = self._folder / check_name(name) / DESCRIPTION
         try:
             fields = json.loads(path.read_text())
-            return Model(**{**fields, "classes": tuple(fields["classes"]), "skipped": tuple(fields["skipped"])})
+            reasons = [SkippedFiles(**{**one, "names": tuple(one["names"])}) for one in fields.pop("skipped_by_reason", [])]
+            lists = {"classes": tuple(fields["classes"]), "skipped": tuple(fields["skipped"])}
+            return Model(**{**fields, **lists, "skipped_by_reason": tuple(reasons)})
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError, TypeError, LookupError) as error:
+        except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
             raise DataLossError(f"{path} is damaged ({error}); remove its folder and train the model again") from error
 
     def network(self, name: str, model: Model) -> Path:
         """The folder of a model's network."""
         return self._folder / name / model.network
+
+    def figures(self, name: str) -> list[str]:
+        """The paths of the pictures of a model's training."""
+        return sorted(map(str, (self._folder / check_name(name)).glob("*.png")))
 
     @contextmanager
     def unfinished(self, name: str) -> Iterator[Path]:
@@ -91,15 +109,22 @@ class Models:
         with suppress(FailedPreconditionError), self.unfinished(name):
             pass
 
-    def publish(self, name: str, network: Path, model: Model) -> Model:
+    def sweep_all(self) -> None:
+        """Do that for every model."""
+        for name in {path.name[1:].rpartition("-unfinished-")[0] for path in self._folder.glob(".*-unfinished-*")}:
+            self.sweep(name)
+
+    def publish(self, name: str, network: Path, model: Model, figures: Sequence[Path] = ()) -> Model:
         """Make `network`, a folder within what `unfinished` gave, the network of a model, and remove the previous one.
 
-        Returns `model` with the place of its network filled in.
+        `figures` are pictures of its training, from there too. Returns `model` with the place of its network filled in.
         """
         model = dataclasses.replace(model, network=f"network-{uuid.uuid4().hex[:12]}")
         new = network.parent / "complete"
         new.mkdir()
         network.rename(new / model.network)
+        for figure in figures:
+            figure.rename(new / figure.name)
         (new / DESCRIPTION).write_text(json.dumps(dataclasses.asdict(model), indent=2))
         place = self._folder / name
         if not (place / DESCRIPTION).exists():
@@ -108,7 +133,11 @@ class Models:
             new.rename(place)
             return model
         (new / model.network).rename(place / model.network)
+        for previous in place.glob("*.png"):  # before model.json changes: no picture is ever that of another model
+            previous.unlink()
         (new / DESCRIPTION).replace(place / DESCRIPTION)
+        for figure in figures:
+            (new / figure.name).rename(place / figure.name)
         for previous in place.glob("network-*"):
             if previous.name != model.network:
                 shutil.rmtree(previous)

@@ -6,7 +6,7 @@ Used by the training process alone. What it saves is a compiled function that `p
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
+from numpy.typing import NDArray
 
-from Services.ComputationalNodes.CNN.Node.dataset import SHAPE, SIDE, Pictures, Split
+from Services.ComputationalNodes.CNN.Node.dataset import Split
+from Services.ComputationalNodes.CNN.Node.picture_file import SHAPE, SIDE, Pictures
 
 BATCH = 16  # pictures; small ones learn most in a given time on a few cores
 VALIDATION_BATCH = 64
@@ -47,8 +49,8 @@ def train(
     seed: int,
     on_batch: Callable[[int, int], None],
     on_epoch: Callable[[int, Epoch], None],
-) -> tuple[keras.Model, Epoch]:
-    """Train a network until its validation loss no longer falls; return it as it was at its best, with the figures of then.
+) -> tuple[keras.Model, list[Epoch]]:
+    """Train a network until its validation loss no longer falls; return it as it was at its best, and all epochs.
 
     The validation pictures of `split` are never trained with and never altered. `on_batch(done, all)` and
     `on_epoch(done, figures)` are called as it goes; what they raise ends the training.
@@ -70,7 +72,17 @@ def train(
         verbose=0,
         callbacks=[best, slower, progress],
     )
-    return network, min(progress.epochs, key=lambda epoch: epoch.validation_loss)
+    return network, progress.epochs
+
+
+def best_of(epochs: Sequence[Epoch]) -> Epoch:
+    """The epoch whose network `train` returns."""
+    return min(epochs, key=lambda epoch: epoch.validation_loss)
+
+
+def probabilities(network: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The probability of the second class for each of (n, *SHAPE) uint8: (n,) float32."""
+    return np.asarray(network(images.astype(np.float32), training=False))[:, 0]
 
 
 def build() -> keras.Model:

@@ -42,6 +42,8 @@ class Progress:
     validation_accuracy: float = 0.0
     validation_loss: float = 0.0
     error: str = ""  # why it failed
+    read: int = 0  # files looked at, before the first epoch
+    pictures: int = 0  # files there are
 
 
 class Training:
@@ -95,7 +97,7 @@ class Training:
             for line in self._process.stdout:
                 event = _event(line)
                 kind = event.pop("event", None)
-                if kind == "epoch":
+                if kind in {"reading", "epoch"}:
                     self._progress = replace(self._progress, **event)
                 elif kind == "done":
                     done = True

@@ -1,20 +1,21 @@
 """Trains one model, in a process of its own. Run by the launcher, by the Device, and by hand:
 
-    python3 -m Services.ComputationalNodes.CNN.Node.training --dataset FOLDER --models FOLDER
+    python3 -m Services.ComputationalNodes.CNN.Node.training --dataset FOLDER_OR_ZIP --models FOLDER
         [--model NAME] [--epochs N] [--seed N]
 
 Prints its progress on standard output, one JSON object a line, and everything else on standard error:
 
     {"event": "reading", "read": 128, "pictures": 1000}
+    {"event": "skipped", "skipped_by_reason": [{"reason": "empty", "files": 1, "names": ["Cat/7.jpg"]}]}    if any were
     {"event": "batch", "batch": 10, "batches": 50}    of the present epoch; now and then
     {"event": "epoch", "epoch": 1, "epochs": 15, "accuracy": 0.6, "loss": 0.7,
         "validation_accuracy": 0.7, "validation_loss": 0.6}    all on one line
-    {"event": "done", "model": "default", "classes": ["Cat", "Dog"], ..., "skipped": ["Cat/7.jpg"], "skipped_pictures": 1}
+    {"event": "done", "model": "default", "classes": ["Cat", "Dog"], ..., "figures": [".../training_curves.png", ...]}
     {"event": "error", "status": "FAILED_PRECONDITION", "message": "too few pictures ..."}
 
-The last line is `done` (exit code 0, with the fields of `models.Model`) or `error` (exit code 1). SIGTERM and SIGINT stop it,
-and so does the end of whoever reads its standard output: a training never outlives the one who waits for it. Whenever it
-stops, the model of that name is the previous one or the new one, and the data set is as it was.
+The last line is `done` (exit code 0, with the fields of `models.Model`) or `error` (exit code 1). SIGTERM, SIGINT and SIGHUP
+stop it, and so does the end of whoever reads its standard output: a training never outlives the one who waits for it. Whenever
+it stops, the model of that name is the previous one or the new one, and the data set is as it was.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
-from Services.ComputationalNodes.CNN.Node import dataset
+from Services.ComputationalNodes.CNN.Node import dataset, picture_file
 from Services.ComputationalNodes.CNN.Node.models import DEFAULT, Model, Models, check_name
 from Services.fractos.errors import (
     FailedPreconditionError,
@@ -50,7 +52,7 @@ MODULE = "Services.ComputationalNodes.CNN.Node.training"
 EPOCHS = 15  # at the most
 MAX_EPOCHS = 1000
 MAX_SEED = 2**32 - 1
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 BATCH_EVENT_S = 0.2  # between two events of batches
 
 
@@ -82,13 +84,33 @@ class Events:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._last_batch = 0.0
+        self._stopped_by = ""
+
+    def stop(self, number: int, _: FrameType | None) -> None:
+        """End the training, as the handler of a signal. Another signal does not disturb the clean-up after a first one."""
+        if not self._stopped_by:
+            self._stopped_by = signal.Signals(number).name
+            self._check()
+
+    def _check(self) -> None:
+        if self._stopped_by:
+            raise RunCancelledError(f"the training was stopped by {self._stopped_by}")
+
+    def end(self, event: str, **fields: Any) -> None:
+        """Print the last event. Raises BrokenPipeError as `send` does."""
+        print(json.dumps({"event": event, **fields}), file=self._stream, flush=True)
 
     def send(self, event: str, **fields: Any) -> None:
-        """Print one event. Raises BrokenPipeError if no one reads them any more."""
-        print(json.dumps({"event": event, **fields}), file=self._stream, flush=True)
+        """Print one event. Raises BrokenPipeError if no one reads them any more, RunCancelledError after a signal.
+
+        The handler has raised that already, but wherever the program was: Python drops what is raised in a finaliser.
+        """
+        self._check()
+        self.end(event, **fields)
 
     def batch(self, batch: int, batches: int) -> None:
         """Print how far the epoch is, unless that was said just now."""
+        self._check()
         if time.monotonic() - self._last_batch >= BATCH_EVENT_S:
             self._last_batch = time.monotonic()
             self.send("batch", batch=batch, batches=batches)
@@ -99,41 +121,53 @@ def train(options: Options, events: Events) -> Model:
     options.check()
     found = dataset.scan(options.dataset)
     store = Models(options.models)
-    with store.unfinished(options.model) as folder, dataset.Pictures(folder / "pictures") as pictures:
-        dataset.read(found, pictures, lambda read, all_of_them: events.send("reading", read=read, pictures=all_of_them))
+    with store.unfinished(options.model) as folder, picture_file.Pictures(folder) as pictures:
+        _read(found, pictures, events)
         split = dataset.split(pictures.labels, options.seed)
 
         # Only now, so that what is wrong with the data set is said at once: TensorFlow takes seconds to import.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        from Services.ComputationalNodes.CNN.Node import network  # noqa: PLC0415
+        from Services.ComputationalNodes.CNN.Node import figures, network  # noqa: PLC0415
 
-        trained, best = network.train(
+        trained, epochs = network.train(
             pictures,
             split,
             epochs=options.epochs,
             seed=options.seed,
             on_batch=events.batch,
-            on_epoch=lambda done, figures: events.send(
-                "epoch", epoch=done, epochs=options.epochs, **dataclasses.asdict(figures)
-            ),
+            on_epoch=lambda done, epoch: events.send("epoch", epoch=done, epochs=options.epochs, **dataclasses.asdict(epoch)),
         )
         network.save(trained, folder / "network")
+        model = _description(found, pictures, split, network.best_of(epochs))
+        shown = dataset.sample(split.validation, figures.SHOWN, options.seed)
+        images = pictures.rows(shown)
+        held_out = figures.HeldOut(images, pictures.labels[shown], network.probabilities(trained, images))
+        drawn = figures.draw(folder, options.model, model, epochs, held_out)
         for number in STOP_SIGNALS:  # from here on the model is complete, and is said to be
             signal.signal(number, signal.SIG_IGN)
-        return store.publish(options.model, folder / "network", _description(found, pictures, split, best))
+        return store.publish(options.model, folder / "network", model, drawn)
 
 
-def _description(found: dataset.Dataset, pictures: dataset.Pictures, split: dataset.Split, best: Epoch) -> Model:
+def _read(found: dataset.Dataset, pictures: picture_file.Pictures, events: Events) -> None:
+    """Read all pictures and say what was skipped, then whether enough are left."""
+    dataset.read(found, pictures, lambda read, all_of_them: events.send("reading", read=read, pictures=all_of_them))
+    if pictures.skipped:
+        events.send("skipped", skipped_by_reason=[dataclasses.asdict(one) for one in pictures.skipped_by_reason])
+    dataset.check_read(found, pictures)
+
+
+def _description(found: dataset.Dataset, pictures: picture_file.Pictures, split: dataset.Split, best: Epoch) -> Model:
     return Model(
         classes=(dataset.printable(found.classes[0]), dataset.printable(found.classes[1])),
-        width=dataset.SIDE,
-        height=dataset.SIDE,
+        width=picture_file.SIDE,
+        height=picture_file.SIDE,
         validation_accuracy=best.validation_accuracy,
         validation_loss=best.validation_loss,
         training_pictures=len(split.training),
         validation_pictures=len(split.validation),
         skipped=tuple(pictures.skipped),
         skipped_pictures=pictures.skipped_pictures,
+        skipped_by_reason=pictures.skipped_by_reason,
         network="",
     )
 
@@ -141,20 +175,21 @@ def _description(found: dataset.Dataset, pictures: dataset.Pictures, split: data
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line and train. Returns the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
-    for number in STOP_SIGNALS:
-        signal.signal(number, _stop)
     options = _parse(arguments)
     events = Events(sys.stdout)
+    for number in STOP_SIGNALS:
+        signal.signal(number, events.stop)
     try:
         model = train(options, events)
-        events.send("done", model=options.model, **dataclasses.asdict(model))
+        drawn = Models(options.models).figures(options.model)
+        events.end("done", model=options.model, **dataclasses.asdict(model), figures=drawn)
     except BrokenPipeError:
         log.info("no one waits for the training any more; it ends")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter's last flush would complain
         return 1
     except Exception as error:
         known = _known(error)
-        events.send("error", status=known.status, message=known.message)
+        events.end("error", status=known.status, message=known.message)
         return 1
     return 0
 
@@ -168,14 +203,10 @@ def _known(error: Exception) -> FractosError:
     return InternalError(f"{type(error).__name__}: {error}")
 
 
-def _stop(number: int, frame: object) -> None:
-    raise RunCancelledError(f"the training was stopped by {signal.Signals(number).name}")
-
-
 def _parse(arguments: Sequence[str] | None) -> Options:
     parser = argparse.ArgumentParser(prog=f"python3 -m {MODULE}", description="Trains one model.")
     parser.add_argument(
-        "--dataset", type=Path, required=True, help="a folder with a folder of pictures for each of two classes"
+        "--dataset", type=Path, required=True, help="a folder or zip file with a folder of pictures for each of two classes"
     )
     parser.add_argument("--models", type=Path, required=True, help="where models are kept")
     parser.add_argument("--model", default=Options.model, help="its name (default: %(default)s)")
