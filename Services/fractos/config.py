@@ -16,11 +16,11 @@ from typing import Literal
 from Services.fractos.directory.interface import DirectoryRecord
 from Services.fractos.errors import ConfigurationError
 from Services.fractos.settings_file import Section, Sections
+from Services.fractos.zookeeper_settings import KEYS, ZooKeeperSettings, read_zookeeper_settings
 
 CONFIGURATION_FILE = "data_center_setup.cfg"
 CODE_ROOT = Path(__file__).resolve().parents[2]
 MAXIMUM_REPLICAS = 100
-MAXIMUM_SERVERS = 7
 DirectoryKind = Literal["zookeeper", "files"]
 
 
@@ -50,13 +50,6 @@ class ControllerSettings:
         """The nodes to start, numbered from 0 in the order of the paths."""
         scripts = [path for path in self.paths for _ in range(self.replicas)]
         return tuple(NodeSettings(f"{self.node_type}-{i}", self.node_type, script) for i, script in enumerate(scripts))
-
-
-@dataclass(frozen=True)
-class ZooKeeperSettings:
-    """The [ZooKeeper] section."""
-
-    servers: int = 3
 
 
 @dataclass(frozen=True)
@@ -117,7 +110,7 @@ def load(root: Path) -> Configuration:
     sections = Sections.read(root / CONFIGURATION_FILE)
     center = sections.section("DataCenter", {"name", "grpc_ip", "service_config_paths", "start_timeout_s"})
     names = sections.section("Controllers", {"controller_names"}).names("controller_names", r"[a-z][a-z0-9_]*_controller")
-    ensemble = sections.section("ZooKeeper", {"servers"}, required=False)
+    ensemble = sections.section("ZooKeeper", KEYS, required=False)
     configuration = Configuration(
         root=root,
         name=center.text("name", "mockdc", r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", "letters, digits, '_', '.' and '-', at most 63"),
@@ -125,7 +118,7 @@ def load(root: Path) -> Configuration:
         service_config_path=center.folder("service_config_paths", root, "Services/config"),
         start_timeout_s=center.number("start_timeout_s", 120, 1, 3600),
         controllers=tuple(_controller(sections, name, root) for name in names),
-        zookeeper=ZooKeeperSettings(ensemble.number("servers", 3, 1, MAXIMUM_SERVERS, odd=True)),
+        zookeeper=read_zookeeper_settings(ensemble, root),
     )
     _check_agreement(sections, configuration.controllers)
     # Extensions may leave the section of a controller that is switched off where it is.
