@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import shutil
@@ -15,6 +16,7 @@ from Services.datacenter.installation import find_installation
 from Services.datacenter.modules import run_module
 from Services.datacenter.screen import Screen
 from Services.fractos.config import CODE_ROOT, Configuration, read_directory_record, write_atomically, write_directory_record
+from Services.fractos.directory import open_directory
 from Services.fractos.directory.interface import DirectoryRecord
 
 SAMPLES = "Services.ComputationalNodes.CNN.Node.samples"
@@ -27,7 +29,8 @@ def set_up(configuration: Configuration, screen: Screen, environment: Mapping[st
     """Make whatever is missing: folders, ZooKeeper servers, the directory record, example files, training set, first model.
 
     `environment` is that of the processes that draw and train. May be interrupted and repeated. Raises FailedPreconditionError
-    where ZooKeeper or Java is needed and cannot be found.
+    where ZooKeeper or Java is needed and cannot be found, UnavailableError or PermissionDeniedError where the ZooKeeper servers
+    of others do not answer or let this datacenter in.
     """
     prepare_directory(configuration)  # first, since it can fail for want of an installation
     configuration.logs_path.mkdir(parents=True, exist_ok=True)
@@ -39,17 +42,29 @@ def set_up(configuration: Configuration, screen: Screen, environment: Mapping[st
 
 
 def prepare_directory(configuration: Configuration) -> DirectoryRecord:
-    """Set up the ZooKeeper servers if the datacenter uses them, and record which directory it uses."""
-    if configuration.directory_kind == "zookeeper":
+    """Set up the ZooKeeper servers if the datacenter has its own, and record which directory it uses."""
+    if external := configuration.external_directory:
+        record = external
+        asyncio.run(_prepare_there(record))
+    elif configuration.directory_kind == "zookeeper":
         installation = find_installation([configuration.root, CODE_ROOT], os.environ)
         servers = ensemble.prepare_servers(configuration.root, configuration.zookeeper.servers, installation, SystemRandom())
-        address = ",".join(server.address for server in servers)
+        record = DirectoryRecord("zookeeper", ",".join(server.address for server in servers), configuration.name)
     else:
-        address = str(configuration.service_config_path / "directory")
-    record = DirectoryRecord(configuration.directory_kind, address, configuration.name)
+        record = DirectoryRecord("files", str(configuration.service_config_path / "directory"), configuration.name)
     if read_directory_record(configuration) != record:
         write_directory_record(configuration, record)
     return record
+
+
+async def _prepare_there(record: DirectoryRecord) -> None:
+    """Make the datacenter's place in ZooKeeper servers of others, or find out why not before anything else is done."""
+    directory = open_directory(record)
+    try:
+        await directory.start()
+        await directory.prepare()
+    finally:
+        await directory.close()
 
 
 def _make_examples(configuration: Configuration, screen: Screen, environment: Mapping[str, str]) -> None:

@@ -70,6 +70,15 @@ class Configuration:
         return "zookeeper" if self.controllers[0].zookeeper else "files"
 
     @property
+    def external_directory(self) -> DirectoryRecord | None:
+        """The record of the ZooKeeper servers of others, if those are what the configuration asks for."""
+        zookeeper = self.zookeeper
+        if self.directory_kind != "zookeeper" or not zookeeper.hosts:
+            return None
+        password_file = str(zookeeper.password_file or "")
+        return DirectoryRecord("zookeeper", zookeeper.hosts, self.name, True, zookeeper.username, password_file)
+
+    @property
     def nodes(self) -> tuple[NodeSettings, ...]:
         """All nodes to start, in the order of `controller_names`."""
         return tuple(node for controller in self.controllers for node in controller.nodes)
