@@ -120,7 +120,8 @@ def _java(_: Configuration) -> str:
 
 
 def _zookeeper(configuration: Configuration) -> str:
-    return find_installation([configuration.root, CODE_ROOT], os.environ).place
+    installation = find_installation([configuration.root, CODE_ROOT], os.environ)
+    return f"{installation.place}, which --setup unpacks" if installation.archive else installation.place
 
 
 def _ports(configuration: Configuration) -> str:

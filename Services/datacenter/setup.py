@@ -12,7 +12,8 @@ from pathlib import Path
 from random import SystemRandom
 
 from Services.datacenter import ensemble, layout, training
-from Services.datacenter.installation import find_installation
+from Services.datacenter.archive import unpack
+from Services.datacenter.installation import Installation, find_installation
 from Services.datacenter.modules import run_module
 from Services.datacenter.screen import Screen
 from Services.fractos.config import CODE_ROOT, Configuration, read_directory_record, write_atomically, write_directory_record
@@ -47,7 +48,7 @@ def prepare_directory(configuration: Configuration) -> DirectoryRecord:
         record = external
         asyncio.run(_prepare_there(record))
     elif configuration.directory_kind == "zookeeper":
-        installation = find_installation([configuration.root, CODE_ROOT], os.environ)
+        installation = provide_installation(configuration)
         servers = ensemble.prepare_servers(configuration.root, configuration.zookeeper.servers, installation, SystemRandom())
         record = DirectoryRecord("zookeeper", ",".join(server.address for server in servers), configuration.name)
     else:
@@ -55,6 +56,17 @@ def prepare_directory(configuration: Configuration) -> DirectoryRecord:
     if read_directory_record(configuration) != record:
         write_directory_record(configuration, record)
     return record
+
+
+def provide_installation(configuration: Configuration) -> Installation:
+    """Find ZooKeeper and Java, and unpack an archive in the datacenter's folder if that is where ZooKeeper is.
+
+    Raises FailedPreconditionError where one is missing, DataLossError if the archive is damaged.
+    """
+    installation = find_installation([configuration.root, CODE_ROOT], os.environ)
+    if installation.archive:
+        unpack(installation.archive)
+    return installation
 
 
 async def _prepare_there(record: DirectoryRecord) -> None:
