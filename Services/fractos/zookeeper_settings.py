@@ -41,7 +41,9 @@ def read_zookeeper_settings(section: Section, root: Path) -> ZooKeeperSettings:
             str(servers),
             f"says how many servers to start, but hosts = {hosts} has servers of others used; remove one",
         )
-    username = section.text("username", "", r"[^\s:]*", "a name without blanks and colons")
+    username = section.text("username", "", r".*", "a name")
+    if re.search(r"[\s:]", username):
+        section.mistake("username", username, "must be a name without blanks and colons")
     password_file = section.file("password_file", root)
     for key, value, other, missing in (
         ("username", username, "hosts", not hosts),
