@@ -15,6 +15,7 @@ DEFAULT_PORT = 2181
 # Apache's archive keeps every release for good; its other addresses have the latest ones only.
 DOWNLOAD_URL = "https://archive.apache.org/dist/zookeeper/zookeeper-3.8.6/apache-zookeeper-3.8.6-bin.tar.gz"
 ARCHIVE_URL = r"https?://[^\s/?#]+/(?:[^\s?#]*/)?apache-zookeeper-[0-9][A-Za-z0-9.-]*-bin\.tar\.gz"
+HOSTS = "host:port,host:port,… with /path/in/zookeeper after it if you like"
 HOST = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
 CHROOT = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9_.-]+)+")
 
@@ -62,7 +63,7 @@ def read_zookeeper_settings(section: Section, root: Path) -> ZooKeeperSettings:
 
 def _hosts(section: Section) -> str:
     """The servers of others, each with its port, in the form in which ZooKeeper's clients take them."""
-    value = section.text("hosts", "", r".*", "")
+    value = section.text("hosts", "", r".*", HOSTS)
     if not value:
         return ""
     servers, slash, chroot = value.partition("/")
@@ -71,6 +72,6 @@ def _hosts(section: Section) -> str:
         f"{one['name']}:{int(one['port'] or DEFAULT_PORT)}" for one in found if one and int(one["port"] or 1) in range(1, 65536)
     ]
     if len(hosts) != len(found) or (slash and not CHROOT.fullmatch(f"/{chroot}")):
-        section.mistake("hosts", value, "must have the form host:port,host:port,… with /path/in/zookeeper after it if you like")
+        section.mistake("hosts", value, f"must be {HOSTS}")
         return value
     return ",".join(hosts) + slash + chroot

@@ -176,7 +176,7 @@ def test_hosts_have_their_ports(tmp_path: Path, written: str, meant: str) -> Non
 @pytest.mark.parametrize("hosts", ["a:", "a:0", "a:65536", "a:1,", "a:1/", "a:1//x", "a:1/x/", "a:1/../x", "http://a:1", "a b"])
 def test_hosts_of_another_form_are_a_mistake(tmp_path: Path, hosts: str) -> None:
     said = mistakes(tmp_path, with_zookeeper(tmp_path, f"hosts = {hosts}", "username = x", "password_file = password"))
-    assert f"has a mistake:\n  [ZooKeeper] hosts = {hosts}: must have the form host:port,host:port" in said
+    assert f"has a mistake:\n  [ZooKeeper] hosts = {hosts}: must be host:port,host:port" in said
 
 
 def test_the_password_stays_in_its_file(tmp_path: Path) -> None:
