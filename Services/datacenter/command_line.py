@@ -10,6 +10,7 @@ EXAMPLES = """\
 without a command: up
 
   python3 run_datacenter.py --setup        make what the datacenter needs: ZooKeeper servers, sample pictures, a first model
+  python3 run_datacenter.py --setup --download-zookeeper      the same with ZooKeeper from Apache, where there is none
   python3 run_datacenter.py                start everything and return once it is ready
   python3 Applications/image_prediction_application.py
   python3 run_datacenter.py status
@@ -18,6 +19,7 @@ without a command: up
 
 data_center_setup.cfg says which nodes there are and explains its keys.
 """
+FETCHING = ("setup", "up", "demo")  # those that take --download-zookeeper
 CHOOSING = ("setup", "up", "check", "demo")  # the commands that take --directory
 
 
@@ -32,6 +34,11 @@ def parse(arguments: Sequence[str], folder: Path) -> argparse.Namespace:
         help="how the nodes find one another, whatever the zookeeper keys in data_center_setup.cfg say",
     )
     start = _shared()
+    start.add_argument(
+        "--download-zookeeper",
+        action="store_true",
+        help="first download the ZooKeeper release that [ZooKeeper] download_url names, unless it is there",
+    )
     start.add_argument("--terminal", choices=["none"], help="where the nodes' output goes: none, to logs/ only (default)")
     parser = argparse.ArgumentParser(
         prog="run_datacenter.py",
@@ -62,12 +69,16 @@ def parse(arguments: Sequence[str], folder: Path) -> argparse.Namespace:
     train.add_argument(
         "--model", default="default", metavar="NAME", help="which model to make or replace (default: %(default)s)"
     )
-    options = parser.parse_args(arguments, argparse.Namespace(path=folder, directory=None, terminal="none"))
+    options = parser.parse_args(
+        arguments, argparse.Namespace(path=folder, directory=None, terminal="none", download_zookeeper=False)
+    )
     if options.setup and options.command:
         parser.error(f"--setup is a command of its own; leave out {options.command!r} or --setup")
     options.command = options.command or ("setup" if options.setup else "up")
     if options.directory and options.command not in CHOOSING:
         parser.error(f"--directory is for {', '.join(CHOOSING)}; `{options.command}` goes by what is there, so leave it out")
+    if options.download_zookeeper and options.command not in FETCHING:
+        parser.error(f"--download-zookeeper is for {', '.join(FETCHING)}; leave it out with `{options.command}`")
     return options
 
 

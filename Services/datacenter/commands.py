@@ -16,15 +16,15 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
-from Services.datacenter import checks, ensemble, interruption, launcher, layout, logs, training
+from Services.datacenter import checks, download, ensemble, interruption, launcher, layout, logs, training
 from Services.datacenter.command_line import parse
-from Services.datacenter.installation import find_installation
 from Services.datacenter.lock import exclusive
 from Services.datacenter.models import read_models
 from Services.datacenter.processes import Processes
 from Services.datacenter.screen import Screen
+from Services.datacenter.setup import provide_installation
 from Services.fractos.config import CODE_ROOT, CONFIGURATION_FILE, Configuration, load
-from Services.fractos.errors import FailedPreconditionError, FractosError, InvalidArgumentError
+from Services.fractos.errors import ConfigurationError, FailedPreconditionError, FractosError, InvalidArgumentError
 
 INTERRUPTED = 130  # as shells report Ctrl-C
 DEMO = "Applications/image_prediction_application.py"
@@ -65,6 +65,15 @@ class Task:
             return self.configuration.with_directory(self.options.directory)
         return launcher.as_running(self.configuration) if launcher.is_running(self.configuration) else self.configuration
 
+    def fetch(self) -> None:
+        """Download ZooKeeper if the command line asks for it."""
+        if not self.options.download_zookeeper:
+            return
+        if self.asked.directory_kind != "zookeeper" or self.asked.external_directory:
+            uses = self.configuration.zookeeper.hosts if self.asked.external_directory else "files"
+            raise ConfigurationError(f"--download-zookeeper: this datacenter uses {uses}; leave the flag out")
+        download.download(self.configuration.zookeeper, self.root, self.screen)
+
     def alone(self) -> AbstractContextManager[None]:
         """Keep other launchers of this datacenter out."""
         return exclusive(layout.lock_file(self.root), self.screen.say)
@@ -85,6 +94,7 @@ def _run(task: Task) -> int:
 
 def _set_up(task: Task) -> int:
     with task.alone():
+        task.fetch()
         launcher.set_up_only(task.asked, task.screen)
     task.screen.say("everything is set up; start the datacenter with: python3 run_datacenter.py")
     return 0
@@ -92,6 +102,7 @@ def _set_up(task: Task) -> int:
 
 def _up(task: Task) -> int:
     with task.alone():
+        task.fetch()
         task.screen.table(launcher.up(task.asked, task.screen).observation)
     return 0
 
@@ -142,6 +153,7 @@ def _check(task: Task) -> int:
 def _demo(task: Task) -> int:
     """Up, the image prediction, down; a datacenter that runs already is used and left running."""
     with task.alone():
+        task.fetch()
         launch = launcher.up(_with_what_there_is(task), task.screen)
     try:
         task.screen.table(launch.observation)
@@ -158,14 +170,15 @@ def _demo(task: Task) -> int:
 
 
 def _with_what_there_is(task: Task) -> Configuration:
-    """Use files where the configuration, but not the command line, asks for ZooKeeper and there is none."""
-    if task.asked.directory_kind == "zookeeper" and not task.options.directory:
+    """Use files where the configuration, but not the command line, asks for servers of its own and ZooKeeper cannot be had."""
+    asked = task.asked
+    if asked.directory_kind == "zookeeper" and not asked.external_directory and not task.options.directory:
         try:
-            find_installation([task.root, CODE_ROOT], os.environ)
-        except FailedPreconditionError as error:
-            task.screen.say(f"{error.message}\nGoing on with the file directory instead of ZooKeeper.")
+            provide_installation(asked)
+        except (FractosError, OSError) as error:
+            task.screen.say(f"{error}\nGoing on with the file directory instead of ZooKeeper.")
             return task.configuration.with_directory("files")
-    return task.asked
+    return asked
 
 
 def _train(task: Task) -> int:

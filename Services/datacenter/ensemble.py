@@ -250,13 +250,16 @@ def _fill(server: Server, number: int, installation: Installation) -> None:
 
 
 def java_env(text: str, installation: Installation) -> str:
-    """A java.env with what `text` lacks, and with new places instead of those from which Java or ZooKeeper has gone."""
+    """A java.env with what `text` lacks, and with new places instead of those from which Java or ZooKeeper has gone.
+
+    Nor does a place stay that was found at an earlier set-up, when there was no better one; others are the user's.
+    """
     for name, value in (("JAVA", str(installation.java)), ("CLASSPATH", installation.classpath), ("JVMFLAGS", JVM_FLAGS)):
         wanted = f"{name}={shlex.quote(value)}"
         stated = re.search(rf"^{name}=(.*)$", text, re.MULTILINE)
         if stated is None:
             text += f"{wanted}\n"
-        elif name != "JVMFLAGS" and _are_gone(stated[1].strip("'\" ")):
+        elif name != "JVMFLAGS" and ((place := stated[1].strip("'\" ")) in installation.passed_over or _are_gone(place)):
             text = text.replace(stated[0], wanted)
     return text
 

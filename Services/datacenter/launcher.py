@@ -125,6 +125,9 @@ def _check_unchanged(configuration: Configuration, processes: Processes) -> None
         difference = f"runs, but its directory is not recorded in {configuration.service_config_path}"
     elif record.kind != configuration.directory_kind:
         difference = f"runs with directory {record.kind!r}, but {configuration.directory_kind!r} is asked for"
+    elif record.kind == "zookeeper" and (record.address if record.external else "") != configuration.zookeeper.hosts:
+        wish = configuration.zookeeper.hosts or "none: servers of its own"
+        difference = f"uses ZooKeeper at {record.address}, but [ZooKeeper] hosts asks for {wish}"
     elif record.datacenter != configuration.name:
         difference = f"runs with the name {record.datacenter!r}, but {configuration.name!r} is asked for"
     else:

@@ -18,6 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from Services.datacenter import ensemble
 from Services.datacenter.ensemble import Server
 from Services.datacenter.processes import ProcessEntry, Processes, is_server, pid_is_alive
+from Services.datacenter.server_mode import mode_of
 from Services.fractos.config import Configuration
 from Services.fractos.directory import open_directory
 from Services.fractos.directory.interface import Directory, DirectoryRecord, Member
@@ -25,8 +26,8 @@ from Services.fractos.errors import UnavailableError
 
 State = Literal["starting", "ready", "stopping", "dead"]
 Health = Literal["serving", "not serving", "silent"]
-SERVER_ROLES = {"leader", "follower", "standalone"}  # of one that serves
-ANSWER_S = 2.0  # how long a node or a server may take to answer
+SERVER_ROLES = {"leader", "follower", "standalone", "observer", "read-only", "answers"}  # of one that serves
+ANSWER_S = 2.0  # how long a node may take to answer
 TRUST_S = 1.0  # how long a node that said SERVING is not asked again
 CHANNEL_OPTIONS = [("grpc.enable_http_proxy", 0)]
 
@@ -48,10 +49,10 @@ class NodeStatus:
 class ServerStatus:
     """One ZooKeeper server. The fields are those of `status --json`."""
 
-    server: str
-    role: str  # "leader", "follower" or "standalone" when it serves, else "starting" or "dead"
+    server: str  # "zookeeper0", or "external0" if others run it
+    role: str  # one of SERVER_ROLES when it serves, else "starting" or "dead"
     address: str
-    pid: int | None  # None: no process
+    pid: int | None  # None: no process, or others run it
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,12 @@ class Observer:
         self._configuration = configuration
         self._record = record
         self._processes = processes
-        self._servers = ensemble.read_servers(configuration.root) if record and record.kind == "zookeeper" else []
+        self._servers: list[Server] = []
+        self._external: list[str] = []  # the addresses of the servers that others run
+        if record and record.external:
+            self._external = record.address.partition("/")[0].split(",")
+        elif record and record.kind == "zookeeper":
+            self._servers = ensemble.read_servers(configuration.root)
         self._directory: Directory | None = None
         self._opening: asyncio.Task[None] | None = None
         self._channels: dict[str, grpc.aio.Channel] = {}
@@ -112,7 +118,9 @@ class Observer:
     async def observe(self, patience_s: float) -> Observation:
         """Look once, waiting for the directory at most `patience_s` if it has not been read yet."""
         living = self._processes.living()
-        servers = await asyncio.gather(*(self._server_status(server, living) for server in self._servers))
+        statuses = [self._server_status(server, living) for server in self._servers]
+        statuses += [_external_status(number, address) for number, address in enumerate(self._external)]
+        servers = await asyncio.gather(*statuses)
         members = await self._members(patience_s, reachable=not servers or any(one.role in SERVER_ROLES for one in servers))
         healths = await asyncio.gather(*(self._health(member) for member in members))
         return Observation(tuple(node_statuses(self._configuration, members, healths, living)), tuple(servers))
@@ -123,7 +131,7 @@ class Observer:
             pid = living[server.name].pid
         else:
             pid = ensemble.running_servers(self._configuration.root).get(server.name)  # started by hand
-        role = await _mode(server) if pid else "dead"
+        role = await mode_of(server.address) or "starting" if pid else "dead"
         return ServerStatus(server.name, role, server.address, pid)
 
     async def _members(self, patience_s: float, *, reachable: bool) -> tuple[Member, ...]:
@@ -216,21 +224,5 @@ def _state(pid: int | None, health: Health | None) -> State:
     return "stopping" if health == "not serving" else "starting"
 
 
-async def _mode(server: Server) -> str:
-    """A running server's role, or "starting" while it does not serve."""
-    try:
-        answer = await asyncio.wait_for(_ask(server, b"srvr"), ANSWER_S)
-    except (OSError, asyncio.TimeoutError):
-        return "starting"
-    modes = [line.removeprefix("Mode: ") for line in answer.splitlines() if line.startswith("Mode: ")]
-    return modes[0] if modes else "starting"
-
-
-async def _ask(server: Server, word: bytes) -> str:
-    """Ask one of ZooKeeper's four-letter words."""
-    reader, writer = await asyncio.open_connection(ensemble.HOST, server.ports.client)
-    try:
-        writer.write(word)
-        return (await reader.read()).decode()
-    finally:
-        writer.close()
+async def _external_status(number: int, address: str) -> ServerStatus:
+    return ServerStatus(f"external{number}", await mode_of(address) or "dead", address, None)

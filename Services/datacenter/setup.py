@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import shutil
@@ -11,10 +12,12 @@ from pathlib import Path
 from random import SystemRandom
 
 from Services.datacenter import ensemble, layout, training
-from Services.datacenter.installation import find_installation
+from Services.datacenter.archive import unpack
+from Services.datacenter.installation import Installation, find_installation
 from Services.datacenter.modules import run_module
 from Services.datacenter.screen import Screen
 from Services.fractos.config import CODE_ROOT, Configuration, read_directory_record, write_atomically, write_directory_record
+from Services.fractos.directory import open_directory
 from Services.fractos.directory.interface import DirectoryRecord
 
 SAMPLES = "Services.ComputationalNodes.CNN.Node.samples"
@@ -27,7 +30,8 @@ def set_up(configuration: Configuration, screen: Screen, environment: Mapping[st
     """Make whatever is missing: folders, ZooKeeper servers, the directory record, example files, training set, first model.
 
     `environment` is that of the processes that draw and train. May be interrupted and repeated. Raises FailedPreconditionError
-    where ZooKeeper or Java is needed and cannot be found.
+    where ZooKeeper or Java is needed and cannot be found, UnavailableError or PermissionDeniedError where the ZooKeeper servers
+    of others do not answer or let this datacenter in.
     """
     prepare_directory(configuration)  # first, since it can fail for want of an installation
     configuration.logs_path.mkdir(parents=True, exist_ok=True)
@@ -39,17 +43,40 @@ def set_up(configuration: Configuration, screen: Screen, environment: Mapping[st
 
 
 def prepare_directory(configuration: Configuration) -> DirectoryRecord:
-    """Set up the ZooKeeper servers if the datacenter uses them, and record which directory it uses."""
-    if configuration.directory_kind == "zookeeper":
-        installation = find_installation([configuration.root, CODE_ROOT], os.environ)
+    """Set up the ZooKeeper servers if the datacenter has its own, and record which directory it uses."""
+    if external := configuration.external_directory:
+        record = external
+        asyncio.run(_prepare_there(record))
+    elif configuration.directory_kind == "zookeeper":
+        installation = provide_installation(configuration)
         servers = ensemble.prepare_servers(configuration.root, configuration.zookeeper.servers, installation, SystemRandom())
-        address = ",".join(server.address for server in servers)
+        record = DirectoryRecord("zookeeper", ",".join(server.address for server in servers), configuration.name)
     else:
-        address = str(configuration.service_config_path / "directory")
-    record = DirectoryRecord(configuration.directory_kind, address, configuration.name)
+        record = DirectoryRecord("files", str(configuration.service_config_path / "directory"), configuration.name)
     if read_directory_record(configuration) != record:
         write_directory_record(configuration, record)
     return record
+
+
+def provide_installation(configuration: Configuration) -> Installation:
+    """Find ZooKeeper and Java, and unpack an archive in the datacenter's folder if that is where ZooKeeper is.
+
+    Raises FailedPreconditionError where one is missing, DataLossError if the archive is damaged.
+    """
+    installation = find_installation([configuration.root, CODE_ROOT], os.environ)
+    if installation.archive:
+        unpack(installation.archive)
+    return installation
+
+
+async def _prepare_there(record: DirectoryRecord) -> None:
+    """Make the datacenter's place in ZooKeeper servers of others, or find out why not before anything else is done."""
+    directory = open_directory(record)
+    try:
+        await directory.start()
+        await directory.prepare()
+    finally:
+        await directory.close()
 
 
 def _make_examples(configuration: Configuration, screen: Screen, environment: Mapping[str, str]) -> None:

@@ -16,11 +16,11 @@ from typing import Literal
 from Services.fractos.directory.interface import DirectoryRecord
 from Services.fractos.errors import ConfigurationError
 from Services.fractos.settings_file import Section, Sections
+from Services.fractos.zookeeper_settings import KEYS, ZooKeeperSettings, read_zookeeper_settings
 
 CONFIGURATION_FILE = "data_center_setup.cfg"
 CODE_ROOT = Path(__file__).resolve().parents[2]
 MAXIMUM_REPLICAS = 100
-MAXIMUM_SERVERS = 7
 DirectoryKind = Literal["zookeeper", "files"]
 
 
@@ -53,13 +53,6 @@ class ControllerSettings:
 
 
 @dataclass(frozen=True)
-class ZooKeeperSettings:
-    """The [ZooKeeper] section."""
-
-    servers: int = 3
-
-
-@dataclass(frozen=True)
 class Configuration:
     """One datacenter. All paths are absolute."""
 
@@ -75,6 +68,15 @@ class Configuration:
     def directory_kind(self) -> DirectoryKind:
         """Which directory the `zookeeper` keys, which all agree, ask for."""
         return "zookeeper" if self.controllers[0].zookeeper else "files"
+
+    @property
+    def external_directory(self) -> DirectoryRecord | None:
+        """The record of the ZooKeeper servers of others, if those are what the configuration asks for."""
+        zookeeper = self.zookeeper
+        if self.directory_kind != "zookeeper" or not zookeeper.hosts:
+            return None
+        password_file = str(zookeeper.password_file or "")
+        return DirectoryRecord("zookeeper", zookeeper.hosts, self.name, True, zookeeper.username, password_file)
 
     @property
     def nodes(self) -> tuple[NodeSettings, ...]:
@@ -117,7 +119,7 @@ def load(root: Path) -> Configuration:
     sections = Sections.read(root / CONFIGURATION_FILE)
     center = sections.section("DataCenter", {"name", "grpc_ip", "service_config_paths", "start_timeout_s"})
     names = sections.section("Controllers", {"controller_names"}).names("controller_names", r"[a-z][a-z0-9_]*_controller")
-    ensemble = sections.section("ZooKeeper", {"servers"}, required=False)
+    ensemble = sections.section("ZooKeeper", KEYS, required=False)
     configuration = Configuration(
         root=root,
         name=center.text("name", "mockdc", r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", "letters, digits, '_', '.' and '-', at most 63"),
@@ -125,7 +127,7 @@ def load(root: Path) -> Configuration:
         service_config_path=center.folder("service_config_paths", root, "Services/config"),
         start_timeout_s=center.number("start_timeout_s", 120, 1, 3600),
         controllers=tuple(_controller(sections, name, root) for name in names),
-        zookeeper=ZooKeeperSettings(ensemble.number("servers", 3, 1, MAXIMUM_SERVERS, odd=True)),
+        zookeeper=read_zookeeper_settings(ensemble, root),
     )
     _check_agreement(sections, configuration.controllers)
     # Extensions may leave the section of a controller that is switched off where it is.

@@ -127,6 +127,16 @@ class Section:
             self.mistake(key, value, f"{path} is not a folder; name another or move that file")
         return path
 
+    def file(self, key: str, root: Path) -> Path | None:
+        """A file that exists, relative to `root`; None where the key is missing or empty."""
+        value = self._values.get(key, "")
+        if not value:
+            return None
+        path = root / value
+        if not path.is_file():
+            self.mistake(key, value, f"there is no file {path}; make it or correct the path")
+        return path
+
     def names(self, key: str, pattern: str, *, repeats: bool = False) -> tuple[str, ...]:
         """One or more values with commas between them, each of which matches `pattern`, and once unless `repeats`."""
         value = self._values.get(key, "")

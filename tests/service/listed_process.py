@@ -19,10 +19,11 @@ from Services.fractos.directory.interface import DirectoryRecord
 async def main() -> None:
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    directory = open_directory(DirectoryRecord(*sys.argv[1:4]))
+    kind, address, datacenter, index = sys.argv[1:]
+    directory = open_directory(DirectoryRecord(kind, address, datacenter))
     await directory.start()
     member = await directory.register(
-        "math", int(sys.argv[4]), id=str(uuid.uuid4()), address=f"127.0.0.1:{port}", pid=os.getpid(), log=""
+        "math", int(index), id=str(uuid.uuid4()), address=f"127.0.0.1:{port}", pid=os.getpid(), log=""
     )
     print(json.dumps(dataclasses.asdict(member)), flush=True)
     await asyncio.Event().wait()

@@ -115,7 +115,7 @@ async def test_close_leaves_nothing_behind(new_datacenter: NewDatacenter) -> Non
             await directory.register("math", None, id=f"id-{cycle}", address="127.0.0.1:1", pid=1, log="")
             await directory.close()
         assert asyncio.all_tasks() == tasks
-        await eventually(lambda: threading.active_count() == threads)
+        await eventually(lambda: threading.active_count() <= threads)  # an earlier test's may end meanwhile
         assert _open_descriptors() < descriptors + 10, "one is lost per cycle; the other directory opens and closes some itself"
 
 

@@ -145,6 +145,67 @@ def test_zookeeper_keys_must_agree(tmp_path: Path) -> None:
     assert "set all `zookeeper` keys alike" in text
 
 
+def with_zookeeper(root: Path, *lines: str) -> str:
+    (root / "password").touch()
+    return SMALL + "\n".join(["[ZooKeeper]", *lines]) + "\n"
+
+
+def test_a_datacenter_has_servers_of_its_own_unless_hosts_are_named(tmp_path: Path) -> None:
+    configuration = read(tmp_path, SMALL)
+    assert configuration.external_directory is None
+    assert configuration.zookeeper.download_url.startswith("https://archive.apache.org/dist/zookeeper/zookeeper-3.8.6/")
+    assert read(tmp_path, with_zookeeper(tmp_path, "hosts =", "username =", "download_sha512 =")).external_directory is None
+    elsewhere = read(tmp_path, with_zookeeper(tmp_path, "hosts = a:1/lab"))
+    assert elsewhere.external_directory == DirectoryRecord("zookeeper", "a:1/lab", "mockdc", external=True)
+    assert elsewhere.with_directory("files").external_directory is None
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("a:2181,b:2182/lab/one", "a:2181,b:2182/lab/one"),
+        ("zoo-1.example.org , 10.0.0.2:99", "zoo-1.example.org:2181,10.0.0.2:99"),
+        ("[::1]:5", "[::1]:5"),
+    ],
+)
+def test_hosts_have_their_ports(tmp_path: Path, written: str, meant: str) -> None:
+    configuration = read(tmp_path, with_zookeeper(tmp_path, "servers = 3", f"hosts = {written}"))
+    assert configuration.zookeeper.hosts == meant
+
+
+@pytest.mark.parametrize("hosts", ["a:", "a:0", "a:65536", "a:1,", "a:1/", "a:1//x", "a:1/x/", "a:1/../x", "http://a:1", "a b"])
+def test_hosts_of_another_form_are_a_mistake(tmp_path: Path, hosts: str) -> None:
+    said = mistakes(tmp_path, with_zookeeper(tmp_path, f"hosts = {hosts}", "username = x", "password_file = password"))
+    assert f"has a mistake:\n  [ZooKeeper] hosts = {hosts}: must be host:port,host:port" in said
+
+
+def test_the_password_stays_in_its_file(tmp_path: Path) -> None:
+    text = with_zookeeper(tmp_path, "hosts = a:1", "username = alice", "password_file = password")
+    record = read(tmp_path, text).external_directory
+    assert record == DirectoryRecord("zookeeper", "a:1", "mockdc", True, "alice", str(tmp_path / "password"))
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["hosts = a:1", "servers = 5"], "servers = 5: says how many servers to start, but hosts = a:1 has"),
+        (["username = alice", "password_file = password"], "username = alice: is of no use without hosts"),
+        (["hosts = a:1", "username = alice"], "username = alice: is of no use without password_file"),
+        (["hosts = a:1", "password_file = password"], "password: is of no use without username"),
+        (["hosts = a:1", "username = a:b", "password_file = password"], "username = a:b: must be a name without"),
+        (["hosts = a:1", "username = alice", "password_file = gone"], "password_file = gone: there is no file"),
+        (["download_url = https://a/zookeeper.zip"], "must be the address of an apache-zookeeper-<version>-bin.tar.gz"),
+        (["download_url = file:///apache-zookeeper-3.8.6-bin.tar.gz"], "must be the address of"),
+        (["download_url = http://a/apache-zookeeper-3.8.6-bin.tar.gz"], "give an https address or its download_sha512"),
+        (["download_sha512 = 1234"], "download_sha512 = 1234: must be a SHA-512"),
+    ],
+)
+def test_a_mistake_about_zookeeper_is_named(tmp_path: Path, lines: list[str], said: str) -> None:
+    text = mistakes(tmp_path, with_zookeeper(tmp_path, *lines))
+    assert said in text
+    assert "has a mistake:" in text
+
+
 def test_a_controller_that_is_not_used_may_keep_its_section(tmp_path: Path) -> None:
     assert len(read(tmp_path, SMALL + "[disk_controller]\npaths_to_controller = gone.py\n").controllers) == 1
 

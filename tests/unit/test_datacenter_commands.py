@@ -57,6 +57,7 @@ def test_what_is_not_given_has_its_default() -> None:
         ("train", "--dataset"),
         ("status --follow", "unrecognized arguments"),
         ("--directory files status", "--directory is for setup, up, check, demo"),
+        ("--download-zookeeper status", "--download-zookeeper is for setup, up, demo"),
     ],
 )
 def test_a_wrong_command_line_is_said_with_exit_code_2(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -117,6 +117,12 @@ def test_a_java_env_is_kept_but_for_places_that_are_gone(tmp_path: Path) -> None
     assert java_env(mine, INSTALLATION) == mine.replace(f"'{tmp_path}/my java'", "'/opt/my java/bin/java'")
 
 
+def test_what_an_earlier_set_up_found_gives_way_to_what_is_better() -> None:
+    debian = Installation("Debian", Path("/java"), "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-jdk14.jar")
+    archive = replace(debian, classpath="/dc/apache/lib/*:/dc/apache/*", passed_over=(debian.classpath,))
+    assert "/dc/apache/lib/*:/dc/apache/*" in java_env(java_env("", debian), archive)
+
+
 def test_a_process_with_an_odd_command_line_is_no_server(tmp_path: Path) -> None:
     prepare_servers(tmp_path, 1, INSTALLATION, Random(1))
     with subprocess.Popen(["start-foreground"], executable="/bin/cat", stdin=subprocess.PIPE) as odd:

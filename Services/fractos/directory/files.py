@@ -68,6 +68,9 @@ class FileDirectory(Directory):
             await self.close()
             raise self._unusable(error) from error
 
+    async def prepare(self) -> None:
+        """Nothing is needed: who may write into the folder may register."""
+
     async def register(self, node_type: str, index: int | None, *, id: str, address: str, pid: int, log: str) -> Member:
         """List this process; see Directory.
 

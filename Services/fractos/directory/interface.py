@@ -18,6 +18,9 @@ class DirectoryRecord:
     kind: str  # "zookeeper" or "files"
     address: str  # ZooKeeper: "host:port,host:port,…[/chroot]"; files: an absolute folder
     datacenter: str  # the datacenter's name
+    external: bool = False  # ZooKeeper: whether others run the servers
+    username: str = ""  # ZooKeeper: who signs in there; empty: nobody
+    password_file: str = ""  # absolute; the password itself is nowhere else
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,13 @@ class Directory(ABC):
     @abstractmethod
     async def start(self, timeout_s: float = 10.0) -> None:
         """Connect and read who is there. Raises UnavailableError, naming the address, if that takes longer."""
+
+    @abstractmethod
+    async def prepare(self) -> None:
+        """Make what nodes need in order to register; called once by the launcher, after `start()`, may be repeated.
+
+        Raises PermissionDeniedError, naming what it may not change, if this process has not the rights.
+        """
 
     @abstractmethod
     async def register(self, node_type: str, index: int | None, *, id: str, address: str, pid: int, log: str) -> Member:

@@ -19,18 +19,27 @@ from dataclasses import replace
 from kazoo.exceptions import (
     BadVersionError,
     ConnectionLoss,
+    NoAuthError,
     NoNodeError,
     RolledBackError,
     RuntimeInconsistency,
     SessionExpiredError,
 )
 
+from Services.fractos.directory.credentials import read_credentials, refusal
 from Services.fractos.directory.entry import Registration, choose_index, decode, encode, entry_prefix, index_of
 from Services.fractos.directory.interface import Directory, DirectoryRecord, Member, Watcher
 from Services.fractos.directory.probe import certainly_dead
 from Services.fractos.directory.roster import Roster
 from Services.fractos.directory.zookeeper_session import ZooKeeperSession
-from Services.fractos.errors import AlreadyExistsError, ConfigurationError, FailedPreconditionError, UnavailableError
+from Services.fractos.errors import (
+    AlreadyExistsError,
+    ConfigurationError,
+    FailedPreconditionError,
+    FractosError,
+    PermissionDeniedError,
+    UnavailableError,
+)
 
 REGISTER_TIMEOUT_S = 15.0
 RETRY_S = 1.0
@@ -43,14 +52,16 @@ class ZooKeeperDirectory(Directory):
     """One datacenter's part of a ZooKeeper ensemble."""
 
     def __init__(self, record: DirectoryRecord) -> None:
+        self._record = record
         self._address = record.address
         self._hosts, slash, chroot = record.address.partition("/")
-        self._root = f"{slash}{chroot.rstrip('/')}/mockdc/{record.datacenter}"
+        self._shared = f"{slash}{chroot.rstrip('/')}/mockdc"
+        self._root = f"{self._shared}/{record.datacenter}"
         self._roster = Roster()
         self._entries: dict[str, dict[str, Member | None]] = {}  # path of the type → name → member, None if it is not one
         self._stale: set[str] = set()  # the paths whose children have to be read again
         self._wake = asyncio.Event()
-        self._complete = asyncio.Event()  # the members have been read once
+        self._complete: asyncio.Future[None] | None = None  # done once the members have been read
         self._session: ZooKeeperSession | None = None
         self._task: asyncio.Task[None] | None = None
         self._registration: Registration | None = None
@@ -59,24 +70,48 @@ class ZooKeeperDirectory(Directory):
     async def start(self, timeout_s: float = 10.0) -> None:
         """Connect and read who is there; servers that are still coming up are tried again until `timeout_s` have passed.
 
-        Raises UnavailableError, naming the address, if it takes longer, and ConfigurationError if it is no address.
+        Raises UnavailableError, naming the address, if it takes longer, ConfigurationError if it is no address or the password
+        cannot be read, and PermissionDeniedError if this process may not read.
         """
+        credentials = read_credentials(self._record)
         try:
-            self._session = ZooKeeperSession(self._hosts, self._on_connected, self._on_change)
+            self._session = ZooKeeperSession(self._hosts, self._on_connected, self._on_change, credentials)
         except ValueError as error:
             raise ConfigurationError(
                 f"{self._address!r} is not the address of a ZooKeeper ensemble: {error}; give host:port,host:port,…"
             ) from error
+        self._complete = asyncio.get_running_loop().create_future()
         self._session.open()
         self._task = asyncio.create_task(self._follow(self._session), name="directory")
         try:
-            await asyncio.wait_for(self._complete.wait(), timeout_s)
+            await asyncio.wait_for(self._complete, timeout_s)
         except asyncio.TimeoutError:
             await self.close()
             raise UnavailableError(
-                f"ZooKeeper at {self._address} did not answer within {timeout_s:g} s; start the datacenter with"
-                " run_datacenter.py, or each server with zookeeper/zookeeper<n>/bin/zkServer.sh start"
+                f"ZooKeeper at {self._address} did not answer within {timeout_s:g} s; {self._remedy}"
             ) from None
+        except PermissionDeniedError:
+            await self.close()
+            raise
+
+    @property
+    def _remedy(self) -> str:
+        if self._record.external:
+            return "see that those servers run and can be reached from here, and that [ZooKeeper] hosts is right"
+        return "start the datacenter with run_datacenter.py, or each server with zookeeper/zookeeper<n>/bin/zkServer.sh start"
+
+    async def prepare(self) -> None:
+        """Make the datacenter's node and see that this process may change it and the nodes of its types; see Directory."""
+        if self._session is None:
+            raise FailedPreconditionError(f"start() the directory at {self._address} first")
+        session = self._session
+        try:
+            for path in (self._root, *(f"{self._root}/{name}" for name in await session.children(self._root))):
+                await session.claim(path)
+        except NoAuthError:
+            raise refusal(self._record, *await session.belongs(self._root)) from None
+        except (ConnectionLoss, SessionExpiredError) as error:
+            raise UnavailableError(f"ZooKeeper at {self._address} went away; {self._remedy}") from error
 
     async def register(self, node_type: str, index: int | None, *, id: str, address: str, pid: int, log: str) -> Member:
         """List this process; see Directory.
@@ -131,8 +166,7 @@ class ZooKeeperDirectory(Directory):
             await self._wake.wait()
             self._wake.clear()
             try:
-                await self._refresh(session)
-                await self._keep_listed(session)
+                await self._update(session)
             except (ConnectionLoss, SessionExpiredError):
                 continue  # once there is a connection again, `_on_connected` has everything read anew
             except Exception:  # whatever the servers may answer, this node goes on
@@ -140,17 +174,37 @@ class ZooKeeperDirectory(Directory):
                 self._on_connected()
                 await asyncio.sleep(RETRY_S)
 
+    async def _update(self, session: ZooKeeperSession) -> None:
+        try:
+            await self._refresh(session)
+            await self._keep_listed(session)
+        except NoAuthError as error:
+            refused = refusal(self._record, *await session.belongs(self._root))
+            if not self._tell_waiting(refused):
+                raise refused from error
+
+    def _tell_waiting(self, error: FractosError) -> bool:
+        """End the call of start() or register() that is waiting with an error. Returns whether there was one."""
+        for waiting in (self._complete, self._listed):
+            if waiting is not None and not waiting.done():
+                self._registration = None
+                waiting.set_exception(error)
+                return True
+        return False
+
     async def _refresh(self, session: ZooKeeperSession) -> None:
         while self._stale:
             path = self._stale.pop()
             if path == self._root:
+                await session.ensure(self._shared, shared=True)
                 await session.ensure(path)
                 types = {f"{path}/{node_type}" for node_type in await session.children(path)}
                 self._stale |= types - self._entries.keys()
             else:
                 await self._read_entries(session, path)
         self._roster.replace(member for entries in self._entries.values() for member in entries.values() if member is not None)
-        self._complete.set()
+        if self._complete is not None and not self._complete.done():
+            self._complete.set_result(None)
 
     async def _read_entries(self, session: ZooKeeperSession, path: str) -> None:
         """Read the entries of one type; only the new ones, since an entry never changes."""
@@ -172,11 +226,8 @@ class ZooKeeperDirectory(Directory):
         try:
             member = await self._claim(session, registration)
         except AlreadyExistsError as error:
-            if listed.done():  # someone took the name while this process was not listed
+            if not self._tell_waiting(error):  # someone took the name while this process was not listed
                 logger.warning("this node cannot be listed again before there is another change: %s", error)
-            else:
-                self._registration = None
-                listed.set_exception(error)
             return
         self._registration = replace(registration, index=index_of(member))
         await self._refresh(session)

@@ -14,9 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from kazoo.client import KazooClient, TransactionRequest
-from kazoo.exceptions import ConnectionLoss
+from kazoo.exceptions import ConnectionLoss, NoAuthError, NoNodeError
 from kazoo.protocol.states import KazooState, WatchedEvent
 from kazoo.retry import KazooRetry
+
+from Services.fractos.directory.credentials import OPEN, OWN, SHARED, Credentials, owners
 
 SESSION_TIMEOUT_S = 6.0  # what is asked for; the servers may grant another value
 SERVERS = 3  # at least as many are listed
@@ -34,8 +36,15 @@ class ZooKeeperSession:
     called with the path of each node whose watch has fired.
     """
 
-    def __init__(self, hosts: str, on_connected: Callable[[], None], on_change: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        hosts: str,
+        on_connected: Callable[[], None],
+        on_change: Callable[[str], None],
+        credentials: Credentials | None = None,
+    ) -> None:
         """Take `hosts` as "host:port,host:port,…". Raises ValueError if they are not of that form."""
+        self._credentials = credentials
         self._hosts = hosts
         self._on_connected = on_connected
         self._on_change = on_change
@@ -46,16 +55,41 @@ class ZooKeeperSession:
         # kazoo waits for the answer to a connection request as long as a session lasts, divided by the number of servers. A
         # lone server that is just starting may accept a request and never answer it, so it is listed repeatedly.
         listed = ",".join([hosts] * -(-SERVERS // len(hosts.split(","))))
-        self._client = KazooClient(listed, timeout=SESSION_TIMEOUT_S, connection_retry=retry, logger=kazoo_logger)
+        self._client = KazooClient(
+            listed,
+            timeout=SESSION_TIMEOUT_S,
+            connection_retry=retry,
+            logger=kazoo_logger,
+            auth_data=credentials.sign_in if credentials else None,
+            default_acl=OWN if credentials else OPEN,
+        )
         self._client.add_listener(self._hear)
 
     def open(self) -> None:
         """Begin to connect. Returns at once."""
         self._client.start_async()
 
-    async def ensure(self, path: str) -> None:
-        """Create a permanent node and those above it where they are missing."""
-        await self._call(self._client.ensure_path_async(path))
+    async def ensure(self, path: str, *, shared: bool = False) -> None:
+        """Create a permanent node and those above it where they are missing; in `shared` ones everybody may create others."""
+        await self._call(self._client.ensure_path_async(path, SHARED if shared and self._credentials else None))
+
+    async def claim(self, path: str) -> None:
+        """See that this process may change a node and, if it has signed in, that nobody else may."""
+        if self._credentials:
+            await self._call(self._client.set_acls_async(path, OWN))
+        else:
+            await self._call(self._client.set_async(path, b""))
+
+    async def belongs(self, path: str) -> tuple[str, str]:
+        """The nearest node to `path`, itself or above, that is there, and who may change it, in words."""
+        while path:
+            try:
+                return path, owners((await self._call(self._client.get_acls_async(path)))[0])
+            except NoAuthError:
+                return path, "others"
+            except NoNodeError:
+                path = path.rpartition("/")[0]
+        return "/", "others"
 
     async def children(self, path: str) -> list[str]:
         """The names of a node's children, in no order; their next change is reported."""
