@@ -131,7 +131,7 @@ def _logs(task: Task) -> int:
 def _check(task: Task) -> int:
     right = True
     for name, passed, found in checks.check(task.asked):
-        task.screen.say(f"{'ok    ' if passed else 'FAILED'}  {name:<13}  {found}")
+        task.screen.say(f"{'ok    ' if passed else 'FAILED'}  {name:<13}  {found}", hang=23)
         right = right and passed
     return 0 if right else 1
 
@@ -194,5 +194,5 @@ COMMANDS: dict[str, Callable[[Task], int]] = {
 
 
 def _fail(error: BaseException | str, code: int) -> int:
-    print(f"error: {error}" if code != INTERRUPTED else error, file=sys.stderr)
+    Screen(sys.stderr).say(f"error: {error}" if code != INTERRUPTED else str(error))
     return code

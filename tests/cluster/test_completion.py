@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import pty
 import select
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -16,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from Services.fractos.config import CODE_ROOT
+from tests.terminal import started
 
-SHELLS = {"bash": ["bash", "--norc", "--noprofile", "-i"], "zsh": ["zsh", "-f", "-i"]}
+SHELLS = ("bash", "zsh")
+FLAGS = {"bash": ["--norc", "--noprofile", "-i"], "zsh": ["-f", "-i"]}
 PREPARE = {
     "bash": "bind 'set enable-bracketed-paste off'",
     "zsh": "unsetopt zle_bracketed_paste; autoload -Uz compinit; compinit -u -D",
@@ -54,19 +54,12 @@ def shell(name: str, folder: Path) -> Iterator[Terminal]:
         if os.environ.get("CI"):
             pytest.fail(f"there is no {name}")
         pytest.skip(f"there is no {name}")
-    pid, leader = pty.fork()
-    if pid == 0:
-        os.chdir(CODE_ROOT)
-        os.execve(program, SHELLS[name], {**os.environ, "TERM": "dumb", "HOME": str(folder), "PS1": "> ", "HISTFILE": ""})
-    try:
+    environment = {"TERM": "dumb", "HOME": str(folder), "PS1": "> ", "HISTFILE": ""}
+    with started([program, *FLAGS[name]], environment, CODE_ROOT) as (_, leader):
         terminal = Terminal(leader)
         terminal.type(f'{PREPARE[name]}; eval "$({sys.executable} run_datacenter.py completion {name})"; echo rea""dy\n')
         terminal.until("ready")
         yield terminal
-    finally:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        os.close(leader)
 
 
 @pytest.mark.parametrize("name", SHELLS)
