@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 VENV := .venv
+LOWEST := .venv-lowest
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NODEJS := Applications/plain_grpc/nodejs
@@ -12,12 +13,13 @@ install = echo "installing $(1) with apt-get"; \
 	{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1); } \
 		>/dev/null || echo "that failed; going on without"
 
-.PHONY: help demo test check protos protos-fresh docs docs-fresh venv zookeeper nodejs zsh
+.PHONY: help demo test test-lowest check protos protos-fresh docs docs-fresh venv zookeeper nodejs zsh
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    set everything up, start a datacenter, classify pictures, stop it"
 	@echo "make test    run all tests"
+	@echo "make test-lowest   run those without a whole datacenter with the lowest versions that are admitted"
 	@echo "make check   lint, format, types, generated code and pages"
 	@echo "make protos  generate the code of protos/ anew"
 	@echo "make docs    generate the pages of docs/reference/ anew"
@@ -61,6 +63,16 @@ $(READY): requirements.txt
 		echo "error: $(PYTHON) has no venv; on Debian or Ubuntu type: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+# The lowest versions that requirements.txt admits, each in place of the newest; what those need in turn is the newest.
+test-lowest: $(LOWEST)/.ready zookeeper
+	$(LOWEST)/bin/python -m pytest tests/unit tests/simulation tests/service
+
+$(LOWEST)/.ready: requirements.txt | venv
+	$(PYTHON) -m venv $(LOWEST)
+	@sed 's/>=/==/' requirements.txt > $(LOWEST)/requirements.txt
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -r $(LOWEST)/requirements.txt
 	@touch $@
 
 # Installs ZooKeeper where that can be done without asking; where not, the launcher says what to do or goes without.
