@@ -28,13 +28,15 @@ Name = tuple[str, str]  # section, key
 
 
 def page(root: Path) -> str:
-    """The page's text. Raises ValueError for a key that the file does not explain, or explains with another default."""
+    """The page's text. Raises ValueError for a key that the file does not explain, or explains with another default.
+
+    Of a key that may be set, but was not asked for, the file's explanation is all that is known.
+    """
     path = root / CONFIGURATION_FILE
     sections = Sections.read(path)
     interpret(sections, root)
-    if unread := sections.known - sections.asked.keys():
-        raise ValueError(f"{sorted(unread)} can be set but are never read")
-    asked = {_general(name): key for name, key in sections.asked.items()}
+    keys = {name: Key("", "") for name in sorted(sections.known - sections.asked.keys())} | sections.asked
+    asked = {_general(name): key for name, key in keys.items()}
     explained = explanations(path.read_text(encoding="utf-8"))
     parts = []
     for section in dict.fromkeys(section for section, _ in asked):
@@ -74,6 +76,7 @@ def _row(name: Name, key: Key, explained: dict[Name, str]) -> tuple[str, str, st
         raise ValueError(f"[{name[0]}] {name[1]} has no comment above it in {CONFIGURATION_FILE}; explain it there")
     explanation = explained[name]
     said = DEFAULT.search(explanation)
-    if said and said[1] not in {key.default, "none"}:
-        raise ValueError(f"{CONFIGURATION_FILE} says that [{name[0]}] {name[1]} is by default {said[1]}; it is {key.default!r}")
-    return code(name[1]), key.admitted, code(key.default) or "none", DEFAULT.sub("", explanation)
+    default = key.default or (said[1] if said and not key.admitted else "none")
+    if said and said[1] != default:
+        raise ValueError(f"{CONFIGURATION_FILE} says that [{name[0]}] {name[1]} is by default {said[1]}; it is {default}")
+    return code(name[1]), key.admitted, default if default == "none" else code(default), DEFAULT.sub("", explanation)
