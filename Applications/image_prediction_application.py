@@ -14,10 +14,13 @@ except ModuleNotFoundError:
     runpy.run_path(str(pathlib.Path(__file__).resolve().parents[1] / "Services/fractos/bootstrap.py"))
 
 import argparse
+import shutil
 import sys
+import textwrap
 from pathlib import Path, PurePosixPath
 
 PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"}
+NO_BREAK = "\u00a0"  # a space at which lines are not broken
 SIDE = 128  # pixels; what the CNN was trained for
 
 
@@ -53,7 +56,7 @@ def predict(datacenter: Datacenter, client_id: str, name: str) -> str:
     answer = graph.cnn.predict(image=picture.image)
     graph.storage.write_text(client_id=client_id, name=class_file(name), text=answer.label)
     result = datacenter.run(graph, timeout_s=30)
-    return f"{name}: {result[answer].label} ({result[answer].probability:.1%})\n  {path_of(result)}"
+    return f"{name}: {result[answer].label} ({result[answer].probability:.1%})\n{path_of(result)}"
 
 
 def stored_pictures(datacenter: Datacenter, client_id: str) -> list[str]:
@@ -82,9 +85,12 @@ def class_file(name: str) -> str:
 
 
 def path_of(result: Result) -> str:
-    """The way that the run took, with the time in each device and on the wire between them."""
+    """The way that the run took, with the time in each device and on the wire between them; no hop is broken on a terminal."""
     hops = [f"─{hop.wire_ms:.1f} ms→ {hop.node} {hop.operation.split('.')[1]} {hop.device_ms:.1f} ms" for hop in result.trail]
-    return " ".join(["application", *hops])
+    way = f"  application {' '.join(hop.replace(' ', NO_BREAK) for hop in hops)}"
+    if sys.stdout.isatty():
+        way = textwrap.fill(way, shutil.get_terminal_size().columns, subsequent_indent=" " * 14, break_long_words=False)
+    return way.replace(NO_BREAK, " ")
 
 
 if __name__ == "__main__":

@@ -82,7 +82,8 @@ class CnnServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DescribeModel(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """What a model is, how good it is, and how its last training goes or went.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

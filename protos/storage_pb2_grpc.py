@@ -99,7 +99,8 @@ class StorageServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WriteInteger(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Writes a file that holds one integer in decimal digits, in place of the one that was there.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -112,19 +113,22 @@ class StorageServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WriteText(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Writes a UTF-8 file in place of the one that was there.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReadBytes(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Reads any file.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WriteBytes(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Writes any file in place of the one that was there.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

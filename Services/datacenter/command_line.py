@@ -6,12 +6,15 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from Services.datacenter.completion import SHELLS
+
 EXAMPLES = """\
 without a command: up
 
-  python3 run_datacenter.py --setup        make what the datacenter needs: ZooKeeper servers, sample pictures, a first model
-  python3 run_datacenter.py --setup --download-zookeeper      the same with ZooKeeper from Apache, where there is none
-  python3 run_datacenter.py                start everything and return once it is ready
+  python3 run_datacenter.py --setup        make what the datacenter needs
+  python3 run_datacenter.py --setup --download-zookeeper
+                                           the same, with ZooKeeper from Apache
+  python3 run_datacenter.py                start it and return once it is ready
   python3 Applications/image_prediction_application.py
   python3 run_datacenter.py status
   python3 run_datacenter.py logs storage-0 -f
@@ -23,8 +26,8 @@ FETCHING = ("setup", "up", "demo")  # those that take --download-zookeeper
 CHOOSING = ("setup", "up", "check", "demo")  # the commands that take --directory
 
 
-def parse(arguments: Sequence[str], folder: Path) -> argparse.Namespace:
-    """Read a command line; `command` is the command, "setup" for --setup. Exits with status 2 and the usage if it is wrong."""
+def make_parser() -> argparse.ArgumentParser:
+    """All commands and flags, also for the completion of shells."""
     place = _shared()
     place.add_argument("--path", type=Path, metavar="FOLDER", help="the datacenter's folder (default: the one of this program)")
     choice = _shared()
@@ -69,6 +72,14 @@ def parse(arguments: Sequence[str], folder: Path) -> argparse.Namespace:
     train.add_argument(
         "--model", default="default", metavar="NAME", help="which model to make or replace (default: %(default)s)"
     )
+    completion = commands.add_parser("completion", help="have a shell complete commands and flags", description=COMPLETION)
+    completion.add_argument("shell", choices=SHELLS)
+    return parser
+
+
+def parse(arguments: Sequence[str], folder: Path) -> argparse.Namespace:
+    """Read a command line; `command` is the command, "setup" for --setup. Exits with status 2 and the usage if it is wrong."""
+    parser = make_parser()
     options = parser.parse_args(
         arguments, argparse.Namespace(path=folder, directory=None, terminal="none", download_zookeeper=False)
     )
@@ -83,6 +94,7 @@ def parse(arguments: Sequence[str], folder: Path) -> argparse.Namespace:
 
 
 UP = "Sets up what is missing, starts the ZooKeeper servers and every node, and returns once all are ready."
+COMPLETION = 'For .bashrc or .zshrc: eval "$(python3 run_datacenter.py completion bash)", or zsh.'
 DOWN = "Stops what `up` has started, and nothing else."
 
 

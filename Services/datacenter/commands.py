@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
-from Services.datacenter import checks, download, ensemble, interruption, launcher, layout, logs, training
-from Services.datacenter.command_line import parse
+from Services.datacenter import checks, completion, download, ensemble, interruption, launcher, layout, logs, training
+from Services.datacenter.command_line import make_parser, parse
 from Services.datacenter.lock import exclusive
 from Services.datacenter.models import read_models
 from Services.datacenter.processes import Processes
@@ -81,7 +81,7 @@ class Task:
 
 def _run(task: Task) -> int:
     try:
-        if task.options.command != "down":
+        if task.options.command not in {"down", "completion"}:
             _ = task.configuration  # now, so that a mistake in it or in --path is said before the lock file is made
         return COMMANDS[task.options.command](task)
     except KeyboardInterrupt:
@@ -145,7 +145,7 @@ def _logs(task: Task) -> int:
 def _check(task: Task) -> int:
     right = True
     for name, passed, found in checks.check(task.asked):
-        task.screen.say(f"{'ok    ' if passed else 'FAILED'}  {name:<13}  {found}")
+        task.screen.say(f"{'ok    ' if passed else 'FAILED'}  {name:<13}  {found}", hang=23)
         right = right and passed
     return 0 if right else 1
 
@@ -191,6 +191,11 @@ def _train(task: Task) -> int:
     return 0
 
 
+def _completion(task: Task) -> int:
+    print(completion.script(make_parser(), task.options.shell))
+    return 0
+
+
 COMMANDS: dict[str, Callable[[Task], int]] = {
     "setup": _set_up,
     "up": _up,
@@ -200,9 +205,10 @@ COMMANDS: dict[str, Callable[[Task], int]] = {
     "check": _check,
     "demo": _demo,
     "train": _train,
+    "completion": _completion,
 }
 
 
 def _fail(error: BaseException | str, code: int) -> int:
-    print(f"error: {error}" if code != INTERRUPTED else error, file=sys.stderr)
+    Screen(sys.stderr).say(f"error: {error}" if code != INTERRUPTED else str(error))
     return code

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TextIO
 
 from rich.console import Console
 from rich.live import Live
@@ -21,20 +23,25 @@ PIPED_WIDTH = 200  # columns; no address is cut where there is no terminal
 
 
 class Screen:
-    """The standard output. Programs that read it get plain lines."""
+    """The standard output, or the standard error. Programs that read it get plain lines."""
 
-    def __init__(self) -> None:
-        terminal = sys.stdout.isatty()
-        self._console = Console(width=None if terminal else PIPED_WIDTH, highlight=False, soft_wrap=not terminal)
+    def __init__(self, file: TextIO | None = None) -> None:
+        file = file or sys.stdout
+        self._terminal = file.isatty()
+        self._console = Console(
+            file=file, width=None if self._terminal else PIPED_WIDTH, highlight=False, emoji=False, soft_wrap=not self._terminal
+        )
 
     @property
     def is_live(self) -> bool:
         """Whether what was shown can be replaced: on a terminal."""
         return self._console.is_terminal
 
-    def say(self, text: str) -> None:
-        """Print one message."""
-        self._console.print(text, markup=False)
+    def say(self, text: str, hang: int = 4) -> None:
+        """Print one message. On a terminal what does not fit goes on in the next line, `hang` columns further in."""
+        if self._terminal:
+            text = "\n".join(_wrapped(line, self._console.width, hang) for line in text.splitlines())
+        self._console.print(text, markup=False, soft_wrap=True)
 
     def table(self, observation: Observation) -> None:
         """Print the table of nodes and servers."""
@@ -76,6 +83,11 @@ class Screen:
             if shown.get(name) != state and state not in {"dead", "starting"}:
                 self.say(f"{time.monotonic() - began:5.1f} s  {name} is {state} at {address}")
             shown[name] = state
+
+
+def _wrapped(line: str, width: int, hang: int) -> str:
+    indent = " " * (len(line) - len(line.lstrip()) + hang)
+    return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _table(observation: Observation) -> Table:

@@ -116,7 +116,11 @@ def load(root: Path) -> Configuration:
     Raises one ConfigurationError that lists every mistake with its section, key, value and remedy.
     """
     root = root.resolve()
-    sections = Sections.read(root / CONFIGURATION_FILE)
+    return interpret(Sections.read(root / CONFIGURATION_FILE), root)
+
+
+def interpret(sections: Sections, root: Path) -> Configuration:
+    """Make the configuration of the datacenter in folder `root` of what its file says; raises as `load` does."""
     center = sections.section("DataCenter", {"name", "grpc_ip", "service_config_paths", "start_timeout_s"})
     names = sections.section("Controllers", {"controller_names"}).names("controller_names", r"[a-z][a-z0-9_]*_controller")
     ensemble = sections.section("ZooKeeper", KEYS, required=False)

@@ -10,9 +10,18 @@ import difflib
 import ipaddress
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from Services.fractos.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key that was asked for."""
+
+    default: str  # empty: it must be given
+    admitted: str  # its values in words
 
 
 class Sections:
@@ -22,6 +31,8 @@ class Sections:
         self.path = path
         self.mistakes: list[str] = []
         self.mistaken: set[tuple[str, str]] = set()  # (section, key)
+        self.known: set[tuple[str, str]] = set()
+        self.asked: dict[tuple[str, str], Key] = {}  # of these the documentation's reference is made
         self._parser = parser
 
     @classmethod
@@ -41,6 +52,7 @@ class Sections:
 
     def section(self, name: str, keys: set[str], *, required: bool = True) -> Section:
         """Return a section, noting keys other than `keys`; one that is missing is empty, and a mistake if `required`."""
+        self.known |= {(name, key) for key in keys}
         if not self._parser.has_section(name):
             if required:
                 self.mistakes.append(f"[{name}] is missing{_near(name, self._parser.sections())}; add the section")
@@ -80,7 +92,7 @@ class Section:
 
     def text(self, key: str, default: str, pattern: str, meaning: str) -> str:
         """A value that matches `pattern`, which `meaning` puts in words."""
-        value = self._values.get(key, default)
+        value = self._ask(key, default, meaning)
         if re.fullmatch(pattern, value):
             return value
         self.mistake(key, value, f"must be {meaning}")
@@ -88,41 +100,42 @@ class Section:
 
     def boolean(self, key: str, *, default: bool) -> bool:
         """True or False; also yes, no, on, off, 1, 0."""
-        value = self._values.get(key, str(default))
+        kind = "True or False"
+        value = self._ask(key, str(default), kind)
         known = configparser.ConfigParser.BOOLEAN_STATES
         if value.lower() in known:
             return known[value.lower()]
-        self.mistake(key, value, "must be True or False")
+        self.mistake(key, value, f"must be {kind}")
         return default
 
     def number(self, key: str, default: int, lowest: int, highest: int, *, odd: bool = False) -> int:
         """An integer between two bounds, both included."""
-        value = self._values.get(key, str(default))
+        kind = f"{'an odd' if odd else 'a whole'} number from {lowest} to {highest}"
+        value = self._ask(key, str(default), kind)
         if re.fullmatch(r"\d{1,9}", value) and lowest <= int(value) <= highest and (not odd or int(value) % 2 == 1):
             return int(value)
-        kind = "an odd number" if odd else "a whole number"
-        self.mistake(key, value, f"must be {kind} from {lowest} to {highest}")
+        self.mistake(key, value, f"must be {kind}")
         return default
 
     def ipv4(self, key: str, default: str) -> str:
         """An address that others can connect to."""
-        value = self._values.get(key, default)
+        kind = "an IPv4 address of this host under which the nodes reach one another"
+        value = self._ask(key, default, kind)
         try:
             if not ipaddress.IPv4Address(value).is_unspecified:
                 return value
         except ValueError:
             pass
-        self.mistake(
-            key, value, f"must be an IPv4 address of this host under which the nodes reach one another, such as {default}"
-        )
+        self.mistake(key, value, f"must be {kind}, such as {default}")
         return default
 
     def folder(self, key: str, root: Path, default: str) -> Path:
         """One folder, relative to `root`, that exists or can be made."""
-        value = self._values.get(key, default)
+        kind = "one folder"
+        value = self._ask(key, default, kind)
         path = (root / value).resolve()
         if not value or "," in value:
-            self.mistake(key, value, f"must be one folder, such as {default}")
+            self.mistake(key, value, f"must be {kind}, such as {default}")
         elif path.exists() and not path.is_dir():
             self.mistake(key, value, f"{path} is not a folder; name another or move that file")
         return path
@@ -139,7 +152,8 @@ class Section:
 
     def names(self, key: str, pattern: str, *, repeats: bool = False) -> tuple[str, ...]:
         """One or more values with commas between them, each of which matches `pattern`, and once unless `repeats`."""
-        value = self._values.get(key, "")
+        kind = "one or more names with commas between them"
+        value = self._ask(key, "", kind)
         names = [part.strip() for part in value.split(",")]
         names = names[:-1] if len(names) > 1 and not names[-1] else names  # a trailing comma is harmless
         wrong = [f"{name!r} does not look like one" for name in names if not re.fullmatch(pattern, name)]
@@ -149,8 +163,13 @@ class Section:
             return tuple(names)
         if not self._missing:
             what = wrong[0] if value else "it is missing or empty"
-            self.mistake(key, value, f"must be one or more names with commas between them; {what}")
+            self.mistake(key, value, f"must be {kind}; {what}")
         return ()
+
+    def _ask(self, key: str, default: str, admitted: str) -> str:
+        """What the file says for a key, or else its default. Every getter reads its value here."""
+        self._sections.asked[self._name, key] = Key(default, admitted)
+        return self._values.get(key, default)
 
 
 def _near(name: str, known: Iterable[str]) -> str:

@@ -15,6 +15,7 @@ from PIL import Image
 from Services.fractos.config import CODE_ROOT
 from tests.applications.conftest import Run
 from tests.cluster.conftest import Datacenter
+from tests.terminal import COLUMNS, show
 
 ANSWER = re.compile(r"^(?P<name>\S+): (?P<label>Cat|Dog) \((?P<probability>[\d.]+)%\)$", re.MULTILINE)
 
@@ -41,6 +42,17 @@ def test_image_prediction_names_every_example_picture_right(run: Run, datacenter
             ("cnn-0", "predict"),
             ("storage-0", "write_text"),
         ]
+
+
+def test_the_way_of_a_run_fits_a_terminal(datacenter: Datacenter) -> None:
+    program = str(CODE_ROOT / "Applications/image_prediction_application.py")
+    shown = show([sys.executable, program, "cat_image1.jpg"], MOCKDC_PATH=str(datacenter.root))
+    assert shown.code == 0, shown.raw
+    answer, *way = [line for line in shown.lines if line]
+    assert answer.startswith("cat_image1.jpg: Cat")
+    assert len(way) > 1
+    assert all(len(line) <= COLUMNS for line in way)
+    assert re.findall(r"→ (\S+) (\S+) [\d.]+ ms", "\n".join(way))[-1] == ("storage-0", "write_text")
 
 
 def test_a_local_picture_is_uploaded_first(run: Run, datacenter: Datacenter, tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ def stopped_writer(root: Path, call: str, when: str) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("call", "when", "expected"),
     [("write", "before", OLD), ("write", "after", OLD), ("rename", "before", OLD), ("rename", "after", NEW)],
+    ids=["before write", "after write", "before rename", "after rename"],  # the files' contents would be long ones
 )
 def test_a_killed_write_leaves_the_old_or_the_new_file(tmp_path: Path, call: str, when: str, expected: bytes) -> None:
     files = Files(tmp_path)
