@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from Services.datacenter.terminals import KINDS
+
 EXAMPLES = """\
 without a command: up
 
@@ -32,7 +34,12 @@ def parse(arguments: Sequence[str], folder: Path) -> argparse.Namespace:
         help="how the nodes find one another, whatever the zookeeper keys in data_center_setup.cfg say",
     )
     start = _shared()
-    start.add_argument("--terminal", choices=["none"], help="where the nodes' output goes: none, to logs/ only (default)")
+    start.add_argument(
+        "--terminal",
+        choices=["auto", *KINDS],
+        help="what shows the nodes' logs: a window each of gnome-terminal or of one tmux session, or none; auto, the default"
+        " of `up`, takes gnome-terminal on a screen, else tmux in a terminal; the logs are in logs/ in any case",
+    )
     parser = argparse.ArgumentParser(
         prog="run_datacenter.py",
         description="Sets up, starts, watches and stops the datacenter.",
@@ -58,10 +65,11 @@ def parse(arguments: Sequence[str], folder: Path) -> argparse.Namespace:
     train.add_argument(
         "--model", default="default", metavar="NAME", help="which model to make or replace (default: %(default)s)"
     )
-    options = parser.parse_args(arguments, argparse.Namespace(path=folder, directory=None, terminal="none"))
+    options = parser.parse_args(arguments, argparse.Namespace(path=folder, directory=None, terminal=None))
     if options.setup and options.command:
         parser.error(f"--setup is a command of its own; leave out {options.command!r} or --setup")
     options.command = options.command or ("setup" if options.setup else "up")
+    options.terminal = options.terminal or ("auto" if options.command == "up" else "none")
     if options.directory and options.command not in CHOOSING:
         parser.error(f"--directory is for {', '.join(CHOOSING)}; `{options.command}` goes by what is there, so leave it out")
     return options

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from Services.datacenter import checks, ensemble, interruption, launcher, layout, logs, training
+from Services.datacenter import checks, ensemble, interruption, launcher, layout, logs, terminals, training
 from Services.datacenter.command_line import parse
 from Services.datacenter.installation import find_installation
 from Services.datacenter.lock import exclusive
@@ -90,8 +90,10 @@ def _set_up(task: Task) -> int:
 
 
 def _up(task: Task) -> int:
+    terminal = terminals.choose(task.options.terminal, os.environ, on_terminal=sys.stdout.isatty())
     with task.alone():
         task.screen.table(launcher.up(task.asked, task.screen).observation)
+        terminals.show(terminal, task.configuration, task.screen)
     return 0
 
 
@@ -138,8 +140,10 @@ def _check(task: Task) -> int:
 
 def _demo(task: Task) -> int:
     """Up, the image prediction, down; a datacenter that runs already is used and left running."""
+    terminal = terminals.choose(task.options.terminal, os.environ, on_terminal=sys.stdout.isatty())
     with task.alone():
         launch = launcher.up(_with_what_there_is(task), task.screen)
+        terminals.show(terminal, task.configuration, task.screen)
     try:
         task.screen.table(launch.observation)
         environment = {**os.environ, "MOCKDC_PATH": str(task.root)}  # where connect() looks

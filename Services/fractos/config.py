@@ -22,6 +22,7 @@ CODE_ROOT = Path(__file__).resolve().parents[2]
 MAXIMUM_REPLICAS = 100
 MAXIMUM_SERVERS = 7
 DirectoryKind = Literal["zookeeper", "files"]
+TEMPORARY = ".writing-"  # how the names of unfinished files begin: storage nodes hide such files from their clients
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class ControllerSettings:
     zookeeper: bool
     storage_path: Path  # absolute
     replicas: int
+    restart: bool  # a node that crashed is started again
 
     @property
     def nodes(self) -> tuple[NodeSettings, ...]:
@@ -134,7 +136,7 @@ def load(root: Path) -> Configuration:
 
 
 def _controller(sections: Sections, name: str, root: Path) -> ControllerSettings:
-    section = sections.section(name, {"paths_to_controller", "verbose", "zookeeper", "storage_path", "replicas"})
+    section = sections.section(name, {"paths_to_controller", "verbose", "zookeeper", "storage_path", "replicas", "restart"})
     return ControllerSettings(
         section=name,
         node_type=name.removesuffix("_controller"),
@@ -143,6 +145,7 @@ def _controller(sections: Sections, name: str, root: Path) -> ControllerSettings
         zookeeper=section.boolean("zookeeper", default=True),
         storage_path=section.folder("storage_path", root, "Services/storage"),
         replicas=section.number("replicas", 1, 1, MAXIMUM_REPLICAS),
+        restart=section.text("restart", "on-failure", "on-failure|never", "on-failure or never") == "on-failure",
     )
 
 
@@ -198,15 +201,20 @@ def write_directory_record(configuration: Configuration, record: DirectoryRecord
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace the file `path` by one that holds `content`, at once, also if the machine fails meanwhile; folders are made."""
+    """Replace the file `path` by one that holds `content`, at once, also if the machine fails meanwhile; folders are made.
+
+    Raises OSError, which names `path`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".writing-{secrets.token_hex(8)}")  # a name that storage nodes hide from their clients
+    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
     try:
         with temporary.open("xb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # a full disk shows at a write, which knows no name
         raise

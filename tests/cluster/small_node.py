@@ -21,10 +21,16 @@ from Services.fractos.config import load, read_directory_record
 from Services.fractos.directory import open_directory
 
 
-async def live(name: str, root: Path, log: str) -> None:
+async def live(name: str, root: Path, log: str, told_to_stop: Path | None) -> None:
     stop = asyncio.Event()
+
+    def end() -> None:
+        stop.set()
+        if told_to_stop:
+            told_to_stop.touch()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, end)
     configuration = load(root)
     record = read_directory_record(configuration)
     assert record
@@ -50,6 +56,7 @@ def main() -> None:
     parser.add_argument("-n", dest="name", required=True)
     parser.add_argument("--path", type=Path, required=True)
     parser.add_argument("--log", required=True)
+    parser.add_argument("--told-to-stop", type=Path)
     parser.add_argument("-v", action="store_true")
     parser.add_argument("-z", action="store_true")
     options = parser.parse_args()
@@ -57,7 +64,7 @@ def main() -> None:
         sys.exit(f"{options.name} was told to fail")
     if os.environ.get("SMALL_NODE_HANG") == options.name:
         signal.pause()
-    asyncio.run(live(options.name, options.path, options.log))
+    asyncio.run(live(options.name, options.path, options.log, options.told_to_stop))
 
 
 if __name__ == "__main__":

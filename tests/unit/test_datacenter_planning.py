@@ -143,7 +143,7 @@ def test_a_node_is_started_by_the_same_python_with_its_flags(configuration: Conf
     first = node_command(configuration, configuration.nodes[0])
     assert first == [
         *(sys.executable, str(root / "node.py"), "-n", "math-0", "--path", str(root)),
-        *("--log", str(root / "logs/math-0.log"), "-v", "-z"),
+        *("--log", str(root / "logs/math-0.log"), "--told-to-stop", str(root / ".mockdc/math-0.told-to-stop"), "-v", "-z"),
     ]
     last = node_command(configuration.with_directory("files"), configuration.nodes[2])
     assert "storage-0" in last
@@ -161,7 +161,7 @@ def entry(name: str, pid: int) -> ProcessEntry:
 def states(
     configuration: Configuration, listed: dict[Member, Health], living: list[ProcessEntry]
 ) -> dict[str, tuple[str, str]]:
-    found = node_statuses(configuration, listed.keys(), listed.values(), {one.name: one for one in living})
+    found = node_statuses(configuration, listed.keys(), listed.values(), {one.name: one for one in living}, {})
     return {status.node: (status.state, status.role) for status in found}
 
 
@@ -209,5 +209,5 @@ def test_an_observation_names_what_is_not_ready_and_prints_as_json() -> None:
     assert observation.unready == ("zookeeper1", "math-0")
     assert observation.dead == ("zookeeper1",)
     json = observation.as_json()
-    assert list(json["nodes"][0]) == ["node", "type", "role", "state", "address", "pid", "log"]
+    assert list(json["nodes"][0]) == ["node", "type", "role", "state", "address", "pid", "log", "restarts"]
     assert list(json["zookeeper"][0]) == ["server", "role", "address", "pid"]
