@@ -33,7 +33,7 @@ class Failure:
     """A crash that was noticed."""
 
     row: int  # how many in a row this makes
-    due: float  # monotonic time at which the node is to be started again
+    due: float  # monotonic time at which the node is to be started again, or given up
 
 
 class Supervisor:
@@ -89,7 +89,8 @@ class Supervisor:
         return failure
 
     def _fail(self, entry: ProcessEntry, row: int) -> Failure:
-        failure = Failure(row, time.monotonic() + FIRST_DELAY_S * 2 ** (row - 1))
+        delay_s = FIRST_DELAY_S * 2 ** (row - 1) if row <= MOST_FAILURES else 0.0
+        failure = Failure(row, time.monotonic() + delay_s)
         self._failures[entry.name] = entry.pid, failure
         return failure
 

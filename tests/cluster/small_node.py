@@ -1,6 +1,7 @@
 """A node for the tests of the launcher: a real gRPC server that lists itself and serves health, without a device.
 
-Says `--fail` in the environment variable SMALL_NODE_FAIL (a node's name) to end at once, and SMALL_NODE_HANG to start never.
+Environment variables, each with the name of a node: SMALL_NODE_FAIL ends it at once, SMALL_NODE_FAIL_AGAIN at every start but
+the first, SMALL_NODE_HANG never starts it.
 """
 
 from __future__ import annotations
@@ -62,6 +63,10 @@ def main() -> None:
     options = parser.parse_args()
     if os.environ.get("SMALL_NODE_FAIL") == options.name:
         sys.exit(f"{options.name} was told to fail")
+    if os.environ.get("SMALL_NODE_FAIL_AGAIN") == options.name and options.told_to_stop.with_suffix(".before").exists():
+        sys.exit(f"{options.name} was told to fail at its second start")
+    if "SMALL_NODE_FAIL_AGAIN" in os.environ:
+        options.told_to_stop.with_suffix(".before").touch()
     if os.environ.get("SMALL_NODE_HANG") == options.name:
         signal.pause()
     asyncio.run(live(options.name, options.path, options.log, options.told_to_stop))
