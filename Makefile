@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 PROTOS := $(wildcard protos/*.proto)
 PROTOC := $(BIN)/python -m grpc_tools.protoc -I.
 
-.PHONY: help demo test check protos protos-fresh venv zookeeper
+.PHONY: help demo test check protos protos-fresh venv zookeeper terminals
 .DEFAULT_GOAL := help
 
 help:
@@ -20,7 +20,7 @@ help:
 demo: venv zookeeper
 	$(BIN)/python run_datacenter.py demo
 
-test: venv zookeeper
+test: venv zookeeper terminals
 	$(BIN)/python -m pytest tests
 
 check: venv protos-fresh
@@ -59,4 +59,14 @@ zookeeper:
 		echo "installing ZooKeeper with apt-get"; \
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends zookeeper; } \
 			>/dev/null || echo "that failed; going on without"; \
+	fi
+
+# The terminals that are tested, on a virtual screen. Only where CI runs: elsewhere what is missing is skipped.
+terminals:
+	@if [ -n "$$CI" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& ! { command -v tmux && command -v gnome-terminal && command -v xvfb-run && command -v dbus-run-session; } >/dev/null; \
+	then \
+		echo "installing tmux and gnome-terminal with apt-get"; \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+			tmux gnome-terminal dbus xvfb xauth; } >/dev/null; \
 	fi
