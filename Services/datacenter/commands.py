@@ -6,6 +6,7 @@ Exit codes: 0; 1 if something failed; 2 for a mistake in the command line or the
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import subprocess
@@ -40,8 +41,11 @@ def main(folder: Path) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read our output has gone: no complaint
         return 1
-    except (FractosError, OSError) as error:
+    except FractosError as error:
         return _fail(error, 1)
+    except OSError as error:
+        remedy = "; make room on that disk, then try again" if error.errno in {errno.ENOSPC, errno.EDQUOT} else ""
+        return _fail(f"{error.filename or 'the system'}: {error.strerror or error}{remedy}", 1)
 
 
 @dataclass(frozen=True)

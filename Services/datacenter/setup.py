@@ -14,7 +14,14 @@ from Services.datacenter import ensemble, layout, training
 from Services.datacenter.installation import find_installation
 from Services.datacenter.modules import run_module
 from Services.datacenter.screen import Screen
-from Services.fractos.config import CODE_ROOT, Configuration, read_directory_record, write_atomically, write_directory_record
+from Services.fractos.config import (
+    CODE_ROOT,
+    Configuration,
+    lock_directory_record,
+    read_directory_record,
+    write_atomically,
+    write_directory_record,
+)
 from Services.fractos.directory.interface import DirectoryRecord
 
 SAMPLES = "Services.ComputationalNodes.CNN.Node.samples"
@@ -47,8 +54,10 @@ def prepare_directory(configuration: Configuration) -> DirectoryRecord:
     else:
         address = str(configuration.service_config_path / "directory")
     record = DirectoryRecord(configuration.directory_kind, address, configuration.name)
-    if read_directory_record(configuration) != record:
-        write_directory_record(configuration, record)
+    with lock_directory_record(configuration):
+        layout.sweep(configuration.root, configuration.service_config_path)
+        if read_directory_record(configuration) != record:
+            write_directory_record(configuration, record)
     return record
 
 

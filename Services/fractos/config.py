@@ -6,9 +6,12 @@ ones below. Also keeps the directory record: which directory the datacenter uses
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -192,6 +195,18 @@ def read_directory_record(configuration: Configuration) -> DirectoryRecord | Non
     if record.kind not in {"zookeeper", "files"}:
         raise ConfigurationError(f"{path} names an unknown kind of directory, {record.kind!r}; delete it and run `up` again")
     return record if root == str(configuration.root) else None
+
+
+@contextmanager
+def lock_directory_record(configuration: Configuration) -> Iterator[None]:
+    """Keep others from changing the directory record meanwhile. Locks its folder, makes no file."""
+    configuration.service_config_path.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(configuration.service_config_path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def write_directory_record(configuration: Configuration, record: DirectoryRecord) -> None:

@@ -6,15 +6,11 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from Services.fractos.config import Configuration, read_directory_record, write_directory_record
+from Services.fractos.config import Configuration, lock_directory_record, read_directory_record, write_directory_record
 from Services.fractos.directory.interface import DirectoryRecord
 from Services.fractos.errors import ConfigurationError, UnavailableError
 
@@ -30,7 +26,7 @@ def join_or_form(configuration: Configuration, *, zookeeper: bool) -> DirectoryR
     Raises ConfigurationError if ZooKeeper is asked for and the record names another kind or no server is set up, and
     UnavailableError if none of the servers runs.
     """
-    with _alone(configuration):
+    with lock_directory_record(configuration):
         record = read_directory_record(configuration)
         if record is None:
             record = _servers(configuration) if zookeeper else _files(configuration)
@@ -41,18 +37,6 @@ def join_or_form(configuration: Configuration, *, zookeeper: bool) -> DirectoryR
             " or stop all of its nodes and type `python3 run_datacenter.py --setup --directory zookeeper`"
         )
     return record
-
-
-@contextmanager
-def _alone(configuration: Configuration) -> Iterator[None]:
-    """Of nodes that start at the same time one forms the datacenter and the others join it. Locks the folder, makes no file."""
-    configuration.service_config_path.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(configuration.service_config_path, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _files(configuration: Configuration) -> DirectoryRecord:

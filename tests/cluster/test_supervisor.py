@@ -39,7 +39,7 @@ def started_again(datacenter: Datacenter, name: str, old: int | None) -> Callabl
 
     def look() -> bool:
         node = datacenter.status()[name]
-        return node["state"] == "ready" and node["pid"] != old
+        return bool(node["state"] == "ready" and node["pid"] != old)
 
     return look
 

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -53,6 +54,11 @@ def windows(datacenter: Datacenter) -> list[str]:
     return tmux(datacenter, "list-windows", "-F", "#W").split()
 
 
+def shows(datacenter: Datacenter, name: str) -> bool:
+    """Whether a node's window shows its log."""
+    return f"{name} serves at" in tmux(datacenter, "capture-pane", "-p", "-t", f"mockdc:{name}")
+
+
 def views(datacenter: Datacenter) -> dict[str, psutil.Process]:
     """The processes that show logs, by node."""
     return {Path(one.cmdline()[-1]).stem: one for one in datacenter.processes() if "tail" in one.cmdline()[0]}
@@ -63,7 +69,7 @@ def test_tmux_shows_every_node_and_goes_with_down(datacenter: Datacenter) -> Non
     assert f"cd {datacenter.root} && tmux -S .mockdc/tmux attach" in datacenter.run("up", "--terminal", "tmux")
     assert sorted(windows(datacenter)) == NODES
     for name in NODES:
-        until(lambda name=name: f"{name} serves at" in tmux(datacenter, "capture-pane", "-p", "-t", f"mockdc:{name}"), name)
+        until(partial(shows, datacenter, name), f"the log of {name}")
     assert datacenter.run("down") == "stopped math-0, math-1, storage-0\n"
     assert not windows(datacenter)
     assert not datacenter.processes()
