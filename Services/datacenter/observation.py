@@ -129,8 +129,7 @@ class Observer:
         members = await self._members(patience_s, reachable=not servers or any(one.role in SERVER_ROLES for one in servers))
         healths = await asyncio.gather(*(self._health(member) for member in members))
         supervisor = supervisor_status(self._configuration, living)
-        watched = self._processes.entries if supervisor and supervisor.state == "ready" else {}
-        nodes = node_statuses(self._configuration, members, healths, living, watched)
+        nodes = node_statuses(self._configuration, members, healths, living, self._processes.entries, supervisor)
         return Observation(tuple(nodes), tuple(servers), supervisor)
 
     async def _server_status(self, server: Server, living: Mapping[str, ProcessEntry]) -> ServerStatus:
@@ -188,12 +187,13 @@ def node_statuses(
     members: Iterable[Member],
     healths: Iterable[Health],
     living: Mapping[str, ProcessEntry],
-    watched: Mapping[str, ProcessEntry],
+    recorded: Mapping[str, ProcessEntry],
+    supervisor: SupervisorStatus | None,
 ) -> list[NodeStatus]:
     """Put together what the plan, the directory, the nodes themselves and the record of processes say.
 
     Nodes of the plan come first, in its order, then others that are listed or run. `members` are sorted by type and sequence,
-    `healths` are theirs, `watched` are what the supervisor looks at, dead or alive. Pure but
+    `healths` are theirs, `recorded` are all processes that were started, dead or alive. Pure but
     for asking whether a listed process id lives.
     """
     listed = {}
@@ -207,16 +207,18 @@ def node_statuses(
     serving = [member for member, health in listed.values() if health == "serving"]
     leaders = {member.node_type: member.name for member in reversed(serving)}  # the lowest sequence of those that can be used
     statuses = []
+    watched = supervisor is not None and supervisor.state == "ready"
     for name, node_type in types.items():
         member, health = listed.get(name, (None, None))
         pid = living[name].pid if name in living else member.pid if member and pid_is_alive(member.pid) else None
-        entry = watched.get(name)
+        entry = recorded.get(name)
+        again = watched and pid is None and entry is not None and entry.supervised
         statuses.append(
             NodeStatus(
                 node=name,
                 type=node_type,
                 role="leader" if leaders.get(node_type) == name else "standby",
-                state="restarting" if pid is None and entry and entry.supervised else _state(pid, health),
+                state="restarting" if again else _state(pid, health),
                 address=member.address if member else None,
                 pid=pid,
                 log=str(configuration.logs_path / f"{name}.log") if member is None else member.log,

@@ -120,7 +120,12 @@ class Processes:
             raise FailedPreconditionError(f"cannot start {entry.name} ({' '.join(entry.command)}): {error}") from error
         self._children[entry.name] = child
         self._entries[entry.name] = replace(entry, pid=child.pid, started=started)
-        self._write()
+        try:
+            self._write()
+        except OSError:  # a full disk: what is not in the record would be taken for dead
+            child.kill()
+            child.wait()
+            raise
 
     @property
     def entries(self) -> Mapping[str, ProcessEntry]:

@@ -28,6 +28,8 @@ class BoundedOutput(logging.StreamHandler):  # type: ignore[type-arg]  # no para
             own = os.fstat(2)
             if own.st_size >= self._most_bytes and os.path.samestat(own, self._path.stat()):
                 self._begin_anew()
+        except FileNotFoundError:  # someone has deleted it
+            return
         except OSError:
             self.handleError(record)
 

@@ -147,7 +147,7 @@ def _name(process: psutil.Process) -> str:
 
 
 @contextmanager
-def _cleaned_up(root: Path) -> Iterator[None]:
+def cleaned_up(root: Path) -> Iterator[None]:
     try:
         yield
     finally:
@@ -165,7 +165,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
     root = Path(tempfile.mkdtemp(prefix="cycles-"))
     began = time.monotonic()
-    with _cleaned_up(root):
+    with cleaned_up(root):
         cycles = Cycles(root, options.directory, Random(options.seed))
         for number in range(options.count):
             if time.monotonic() - began > options.seconds:

@@ -15,7 +15,15 @@ from Services.datacenter import ensemble
 from Services.datacenter.ensemble import Ports, Server, choose_ports, java_env, prepare_servers, read_servers, with_ports
 from Services.datacenter.installation import Installation
 from Services.datacenter.launcher import node_command
-from Services.datacenter.observation import Health, NodeStatus, Observation, ServerStatus, node_statuses
+from Services.datacenter.observation import (
+    Health,
+    NodeStatus,
+    Observation,
+    ServerStatus,
+    SupervisorStatus,
+    node_statuses,
+    supervisor_status,
+)
 from Services.datacenter.processes import ProcessEntry
 from Services.fractos.config import Configuration, load
 from Services.fractos.directory.interface import Member
@@ -159,9 +167,15 @@ def entry(name: str, pid: int) -> ProcessEntry:
 
 
 def states(
-    configuration: Configuration, listed: dict[Member, Health], living: list[ProcessEntry]
+    configuration: Configuration,
+    listed: dict[Member, Health],
+    living: list[ProcessEntry],
+    recorded: dict[str, ProcessEntry] | None = None,
+    supervisor: SupervisorStatus | None = None,
 ) -> dict[str, tuple[str, str]]:
-    found = node_statuses(configuration, listed.keys(), listed.values(), {one.name: one for one in living}, {})
+    found = node_statuses(
+        configuration, listed.keys(), listed.values(), {one.name: one for one in living}, recorded or {}, supervisor
+    )
     return {status.node: (status.state, status.role) for status in found}
 
 
@@ -194,6 +208,25 @@ def test_the_entry_of_a_dead_predecessor_says_nothing_about_a_node(configuration
     # Another node answers at the address that storage-0 had before it died and was started again.
     listed: dict[Member, Health] = {member("storage-0", 1, NO_PROCESS): "serving"}
     assert states(configuration, listed, [entry("storage-0", os.getpid())])["storage-0"] == ("starting", "standby")
+
+
+def test_a_dead_node_that_the_supervisor_will_start_is_restarting(configuration: Configuration) -> None:
+    recorded = {
+        "math-0": replace(entry("math-0", NO_PROCESS), supervised=True),
+        "math-1": replace(entry("math-1", NO_PROCESS), supervised=False),
+        "storage-0": replace(entry("storage-0", os.getpid()), supervised=True),
+    }
+    living = {"storage-0": recorded["storage-0"]}
+    supervisor = SupervisorStatus("ready", 7, "/log")
+    assert states(configuration, {}, [*living.values()], recorded, supervisor) == {
+        "math-0": ("restarting", "standby"),
+        "math-1": ("dead", "standby"),
+        "storage-0": ("starting", "standby"),
+    }
+    assert supervisor_status(configuration, living) == SupervisorStatus(
+        "dead", None, f"{configuration.logs_path}/supervisor.log"
+    )
+    assert supervisor_status(configuration, {"math-1": recorded["math-1"]}) is None
 
 
 def test_a_node_that_says_so_is_stopping(configuration: Configuration) -> None:
