@@ -80,6 +80,9 @@ def test_up_after_a_killed_up_ends_what_that_could_not_record_and_starts_the_res
     datacenter.run("up")
     assert len(datacenter.processes()) == len(NODES)
     assert not (datacenter.root / ".mockdc/.writing-0123").exists()
+    (datacenter.root / ".mockdc/.writing-4567").touch()
+    datacenter.run("down")
+    assert {path.name for path in (datacenter.root / ".mockdc").iterdir()} == {"launcher.lock"}
 
 
 def test_without_its_environment_it_says_what_to_type(tmp_path: Path) -> None:
