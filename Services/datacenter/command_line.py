@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from Services.datacenter.completion import SHELLS
+from Services.datacenter.terminals import KINDS
 
 EXAMPLES = """\
 without a command: up
@@ -42,7 +43,12 @@ def make_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="first download the ZooKeeper release that [ZooKeeper] download_url names, unless it is there",
     )
-    start.add_argument("--terminal", choices=["none"], help="where the nodes' output goes: none, to logs/ only (default)")
+    start.add_argument(
+        "--terminal",
+        choices=["auto", *KINDS],
+        help="what shows the nodes' logs: a window each of gnome-terminal or of one tmux session, or none; auto, the default"
+        " of `up`, takes gnome-terminal on a screen, else tmux in a terminal; the logs are in logs/ in any case",
+    )
     parser = argparse.ArgumentParser(
         prog="run_datacenter.py",
         description="Sets up, starts, watches and stops the datacenter.",
@@ -81,11 +87,12 @@ def parse(arguments: Sequence[str], folder: Path) -> argparse.Namespace:
     """Read a command line; `command` is the command, "setup" for --setup. Exits with status 2 and the usage if it is wrong."""
     parser = make_parser()
     options = parser.parse_args(
-        arguments, argparse.Namespace(path=folder, directory=None, terminal="none", download_zookeeper=False)
+        arguments, argparse.Namespace(path=folder, directory=None, terminal=None, download_zookeeper=False)
     )
     if options.setup and options.command:
         parser.error(f"--setup is a command of its own; leave out {options.command!r} or --setup")
     options.command = options.command or ("setup" if options.setup else "up")
+    options.terminal = options.terminal or ("auto" if options.command == "up" else "none")
     if options.directory and options.command not in CHOOSING:
         parser.error(f"--directory is for {', '.join(CHOOSING)}; `{options.command}` goes by what is there, so leave it out")
     if options.download_zookeeper and options.command not in FETCHING:

@@ -6,6 +6,7 @@ Exit codes: 0; 1 if something failed; 2 for a mistake in the command line or the
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import subprocess
@@ -16,7 +17,18 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
-from Services.datacenter import checks, completion, download, ensemble, interruption, launcher, layout, logs, training
+from Services.datacenter import (
+    checks,
+    completion,
+    download,
+    ensemble,
+    interruption,
+    launcher,
+    layout,
+    logs,
+    terminals,
+    training,
+)
 from Services.datacenter.command_line import make_parser, parse
 from Services.datacenter.lock import exclusive
 from Services.datacenter.models import read_models
@@ -41,8 +53,11 @@ def main(folder: Path) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read our output has gone: no complaint
         return 1
-    except (FractosError, OSError) as error:
+    except FractosError as error:
         return _fail(error, 1)
+    except OSError as error:
+        remedy = "; make room on that disk, then try again" if error.errno in {errno.ENOSPC, errno.EDQUOT} else ""
+        return _fail(f"{error.filename or 'the system'}: {error.strerror or error}{remedy}", 1)
 
 
 @dataclass(frozen=True)
@@ -101,9 +116,11 @@ def _set_up(task: Task) -> int:
 
 
 def _up(task: Task) -> int:
+    terminal = terminals.choose(task.options.terminal, os.environ, on_terminal=sys.stdout.isatty())
     with task.alone():
         task.fetch()
         task.screen.table(launcher.up(task.asked, task.screen).observation)
+        terminals.show(terminal, task.configuration, task.screen)
     return 0
 
 
@@ -152,9 +169,11 @@ def _check(task: Task) -> int:
 
 def _demo(task: Task) -> int:
     """Up, the image prediction, down; a datacenter that runs already is used and left running."""
+    terminal = terminals.choose(task.options.terminal, os.environ, on_terminal=sys.stdout.isatty())
     with task.alone():
         task.fetch()
         launch = launcher.up(_with_what_there_is(task), task.screen)
+        terminals.show(terminal, task.configuration, task.screen)
     try:
         task.screen.table(launch.observation)
         environment = {**os.environ, "MOCKDC_PATH": str(task.root)}  # where connect() looks

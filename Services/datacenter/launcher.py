@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from Services.datacenter import ensemble, logs
-from Services.datacenter.observation import Observation, Observer
-from Services.datacenter.processes import Processes, is_server
+from Services.datacenter import ensemble, layout, logs, terminals
+from Services.datacenter.observation import Observation, Observer, supervisor_status
+from Services.datacenter.processes import SUPERVISOR, TERMINALS, Processes, is_server
 from Services.datacenter.screen import Screen
 from Services.datacenter.setup import set_up
-from Services.fractos.config import Configuration, NodeSettings, read_directory_record
+from Services.fractos.config import CODE_ROOT, Configuration, NodeSettings, read_directory_record
+from Services.fractos.directory.interface import DirectoryRecord
 from Services.fractos.errors import ConfigurationError, UnavailableError
 
 LOOK_EVERY_S = 0.05
@@ -61,25 +62,52 @@ def up(configuration: Configuration, screen: Screen) -> Launch:
 
 def _start(configuration: Configuration, processes: Processes, screen: Screen) -> Observation:
     """Start what does not run yet, and wait until all is ready."""
-    before = observe(configuration)
-    if not _of_plan(configuration, before.unready):
+    observation = observe(configuration)
+    if not _of_plan(configuration, observation.unready):
         screen.say(f"the datacenter in {configuration.root} is running already")
-        return before
+    else:
+        _spawn(configuration, processes, observation.dead)
+        with screen.watching() as show:
+            observation = asyncio.run(_until_ready(configuration, processes, show))
+    _supervise(configuration, processes)
+    return replace(observation, supervisor=supervisor_status(configuration, processes.living()))
+
+
+def _spawn(configuration: Configuration, processes: Processes, dead: Collection[str]) -> None:
+    """Start the servers and the nodes of the plan that are dead."""
     # All at once: a node tries again until ZooKeeper answers, and loading a model takes longer than electing a leader.
     for server in ensemble.read_servers(configuration.root):
-        if server.name in before.dead:
+        if server.name in dead:
             processes.spawn(server.name, server.command, log=server.output, folder=server.folder)
     for node in configuration.nodes:
-        if node.name in before.dead:
-            log = logs.node_log(configuration, node.name)
-            processes.spawn(node.name, node_command(configuration, node), log=log, folder=configuration.root)
-    with screen.watching() as show:
-        return asyncio.run(_until_ready(configuration, processes, show))
+        if node.name in dead:
+            settings = configuration.controller(node.node_type)
+            processes.spawn(
+                node.name,
+                node_command(configuration, node),
+                log=logs.node_log(configuration, node.name),
+                folder=configuration.root,
+                supervised=settings is not None and settings.restart,
+            )
+
+
+def _supervise(configuration: Configuration, processes: Processes) -> None:
+    """Start the supervisor unless it runs, or has nothing to do. Last: while nodes start, their end is an error of `up`."""
+    living = processes.living()
+    if SUPERVISOR not in living and any(entry.supervised for entry in living.values()):
+        log = logs.node_log(configuration, SUPERVISOR)
+        command = [sys.executable, "-m", "Services.datacenter.supervisor", str(configuration.root), str(log)]
+        processes.spawn(SUPERVISOR, command, log=log, folder=CODE_ROOT)
 
 
 def down(root: Path, launch: str | None = None) -> list[str]:
     """Stop what one launch, or else every launch, has started, also if that launcher crashed; return the names of what ran."""
-    return Processes(root).stop(None if launch is None else {launch})
+    processes = Processes(root)
+    stopped = processes.stop(None if launch is None else {launch})
+    if not processes.showing():
+        terminals.close(root)
+    layout.sweep(root)
+    return [name for name in stopped if name != TERMINALS]
 
 
 def observe(configuration: Configuration) -> Observation:
@@ -94,8 +122,8 @@ def observe(configuration: Configuration) -> Observation:
 
 
 def is_running(configuration: Configuration) -> bool:
-    """Whether anything that `up` has started lives."""
-    return bool(Processes(configuration.root).living())
+    """Whether anything that `up` has started lives, or a node that was started by hand under another kind of directory."""
+    return bool(Processes(configuration.root).living() or _by_hand(configuration, read_directory_record(configuration)))
 
 
 def as_running(configuration: Configuration) -> Configuration:
@@ -109,6 +137,7 @@ def node_command(configuration: Configuration, node: NodeSettings) -> list[str]:
     settings = configuration.controller(node.node_type)
     command = [sys.executable, str(node.controller), "-n", node.name, "--path", str(configuration.root)]
     command += ["--log", str(logs.node_log(configuration, node.name))]
+    command += ["--told-to-stop", str(layout.told_to_stop(configuration.root, node.name))]
     if settings and settings.verbose:
         command.append("-v")
     if configuration.directory_kind == "zookeeper":
@@ -118,9 +147,10 @@ def node_command(configuration: Configuration, node: NodeSettings) -> list[str]:
 
 def _check_unchanged(configuration: Configuration, processes: Processes) -> None:
     """Refuse to set up a running datacenter with another directory, under which its nodes could not be found."""
-    if not (living := processes.living()):
-        return
     record = read_directory_record(configuration)
+    living = dict.fromkeys([*processes.living(), *_by_hand(configuration, record)])
+    if not living:
+        return
     if record is None:
         difference = f"runs, but its directory is not recorded in {configuration.service_config_path}"
     elif record.kind != configuration.directory_kind:
@@ -133,8 +163,19 @@ def _check_unchanged(configuration: Configuration, processes: Processes) -> None
     else:
         return
     raise ConfigurationError(
-        f"this datacenter ({', '.join(living)}) {difference}; stop it first: `python3 run_datacenter.py down`"
+        f"this datacenter ({', '.join(living)}) {difference}; stop it first: `python3 run_datacenter.py down`,"
+        " and Ctrl-C for what was started by hand"
     )
+
+
+def _by_hand(configuration: Configuration, record: DirectoryRecord | None) -> list[str]:
+    """The nodes that live under a recorded directory other than the one that the configuration asks for.
+
+    With the same one nobody asks: whoever lives there is joined.
+    """
+    if record is None or (record.kind, record.datacenter) == (configuration.directory_kind, configuration.name):
+        return []
+    return [node.node for node in observe(configuration).nodes if node.pid is not None]
 
 
 async def _until_ready(configuration: Configuration, processes: Processes, show: Callable[[Observation], None]) -> Observation:
@@ -145,7 +186,7 @@ async def _until_ready(configuration: Configuration, processes: Processes, show:
             observation = await observer.observe(LOOK_EVERY_S)
             show(observation)
             # A node that was started by hand may only seem dead, while the directory has not been read.
-            if dead := _of_plan(configuration, processes.names & set(observation.dead)):
+            if dead := _of_plan(configuration, processes.entries.keys() & set(observation.dead)):
                 code = processes.exit_code(dead[0])
                 how = "ended" if code is None else f"ended with exit code {code}"
                 raise UnavailableError(_failure(configuration, dead[0], f"{how} instead of becoming ready"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from Services.fractos.config import Configuration
+from Services.fractos.config import TEMPORARY, Configuration
 
 CNN = Path("Services/ComputationalNodes/CNN/Node")
 
@@ -33,6 +33,23 @@ def state(root: Path) -> Path:
 def process_record(root: Path) -> Path:
     """Which processes were started."""
     return state(root) / "processes.json"
+
+
+def told_to_stop(root: Path, name: str) -> Path:
+    """Made by a node when it is told to stop: whatever its end looks like then, it was no crash."""
+    return state(root) / f"{name}.told-to-stop"
+
+
+def terminal_socket(root: Path) -> Path:
+    """Of the tmux server whose windows show the nodes."""
+    return state(root) / "tmux"
+
+
+def sweep(root: Path, *others: Path) -> None:
+    """Delete the unfinished files of launchers that were killed; in `others` too. The caller holds the launcher's lock."""
+    for folder in (state(root), *root.glob("zookeeper/zookeeper*/*"), *others):
+        for path in folder.glob(f"{TEMPORARY}*"):
+            path.unlink(missing_ok=True)
 
 
 def lock_file(root: Path) -> Path:

@@ -1,7 +1,8 @@
-"""One launcher at a time: the lock that every command that starts or stops something holds."""
+"""One launcher at a time: the lock that every command that starts or stops something holds, and the supervisor too."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import time
@@ -14,6 +15,7 @@ from Services.fractos.errors import FailedPreconditionError
 
 PATIENCE_S = 900.0  # longer than a first set-up with its training takes
 POLL_S = 0.1
+TOLD_AFTER_S = 1.0  # the supervisor has it for moments only
 
 
 @contextmanager
@@ -25,10 +27,22 @@ def exclusive(path: Path, say: Callable[[str], None]) -> Iterator[None]:
     """
     with _open(path) as file:
         _acquire(file.fileno(), path, say)
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        with contextlib.suppress(OSError):  # a full disk keeps nobody from `down`
+            os.ftruncate(file.fileno(), 0)
+            os.write(file.fileno(), str(os.getpid()).encode())
         yield
+
+
+@contextmanager
+def exclusive_now(path: Path) -> Iterator[bool]:
+    """Hold the lock file `path` if nobody else does; gives whether that is so. Raises FailedPreconditionError as above."""
+    with _open(path) as file:
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def _open(path: Path) -> TextIO:
@@ -44,19 +58,19 @@ def _open(path: Path) -> TextIO:
 
 
 def _acquire(descriptor: int, path: Path, say: Callable[[str], None]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
+    began = time.monotonic()
     told = False
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = path.read_text(encoding="ascii") or "unknown"
-            if time.monotonic() > deadline:
+            if time.monotonic() - began > PATIENCE_S:
                 raise FailedPreconditionError(
                     f"another launcher (process {holder}) has been at work in this datacenter for {PATIENCE_S:.0f} s;"
                     " wait for it or end it, then try again"
                 ) from error
-            if not told:
+            if not told and time.monotonic() - began > TOLD_AFTER_S:
                 say(f"waiting for another launcher (process {holder}) that is at work in this datacenter")
                 told = True
             time.sleep(POLL_S)

@@ -17,14 +17,15 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from Services.datacenter import ensemble
 from Services.datacenter.ensemble import Server
-from Services.datacenter.processes import ProcessEntry, Processes, is_server, pid_is_alive
+from Services.datacenter.processes import SUPERVISOR, ProcessEntry, Processes, is_node
 from Services.datacenter.server_mode import mode_of
+from Services.datacenter.system import pid_is_alive
 from Services.fractos.config import Configuration
 from Services.fractos.directory import open_directory
 from Services.fractos.directory.interface import Directory, DirectoryRecord, Member
 from Services.fractos.errors import UnavailableError
 
-State = Literal["starting", "ready", "stopping", "dead"]
+State = Literal["starting", "ready", "stopping", "restarting", "dead"]
 Health = Literal["serving", "not serving", "silent"]
 SERVER_ROLES = {"leader", "follower", "standalone", "observer", "read-only", "answers"}  # of one that serves
 ANSWER_S = 2.0  # how long a node may take to answer
@@ -41,6 +42,16 @@ class NodeStatus:
     role: Literal["leader", "standby"]
     state: State
     address: str | None  # None: not listed
+    pid: int | None  # None: no process
+    log: str
+    restarts: int = 0  # how often the supervisor has started it again
+
+
+@dataclass(frozen=True)
+class SupervisorStatus:
+    """The process that starts crashed nodes again. The fields are those of `status --json`."""
+
+    state: Literal["ready", "dead"]
     pid: int | None  # None: no process
     log: str
 
@@ -61,6 +72,7 @@ class Observation:
 
     nodes: tuple[NodeStatus, ...]
     zookeeper: tuple[ServerStatus, ...]
+    supervisor: SupervisorStatus | None = None  # None: there is nothing to supervise
 
     @property
     def unready(self) -> tuple[str, ...]:
@@ -68,6 +80,7 @@ class Observation:
         return (
             *(server.server for server in self.zookeeper if server.role not in SERVER_ROLES),
             *(node.node for node in self.nodes if node.state != "ready"),
+            *((SUPERVISOR,) if self.supervisor and self.supervisor.state == "dead" else ()),
         )
 
     @property
@@ -75,7 +88,7 @@ class Observation:
         """The names of the servers and nodes of which no process runs."""
         return (
             *(server.server for server in self.zookeeper if server.role == "dead"),
-            *(node.node for node in self.nodes if node.state == "dead"),
+            *(node.node for node in self.nodes if node.state in {"dead", "restarting"}),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -123,7 +136,9 @@ class Observer:
         servers = await asyncio.gather(*statuses)
         members = await self._members(patience_s, reachable=not servers or any(one.role in SERVER_ROLES for one in servers))
         healths = await asyncio.gather(*(self._health(member) for member in members))
-        return Observation(tuple(node_statuses(self._configuration, members, healths, living)), tuple(servers))
+        supervisor = supervisor_status(self._configuration, living)
+        nodes = node_statuses(self._configuration, members, healths, living, self._processes.entries, supervisor)
+        return Observation(tuple(nodes), tuple(servers), supervisor)
 
     async def _server_status(self, server: Server, living: Mapping[str, ProcessEntry]) -> ServerStatus:
         pid: int | None
@@ -180,11 +195,14 @@ def node_statuses(
     members: Iterable[Member],
     healths: Iterable[Health],
     living: Mapping[str, ProcessEntry],
+    recorded: Mapping[str, ProcessEntry],
+    supervisor: SupervisorStatus | None,
 ) -> list[NodeStatus]:
     """Put together what the plan, the directory, the nodes themselves and the record of processes say.
 
     Nodes of the plan come first, in its order, then others that are listed or run. `members` are sorted by type and sequence,
-    `healths` are theirs. Pure but for asking whether a listed process id lives.
+    `healths` are theirs, `recorded` are all processes that were started, dead or alive. Pure but
+    for asking whether a listed process id lives.
     """
     listed = {}
     for one, its_health in zip(members, healths, strict=True):
@@ -192,26 +210,40 @@ def node_statuses(
         if (living[one.name].pid if one.name in living else one.pid) == one.pid:
             listed[one.name] = one, its_health
     types = {node.name: node.node_type for node in configuration.nodes}
-    types |= {name: name.rpartition("-")[0] for name in living if not is_server(name)}
+    types |= {name: name.rpartition("-")[0] for name in living if is_node(name)}
     types |= {name: member.node_type for name, (member, _) in listed.items()}
     serving = [member for member, health in listed.values() if health == "serving"]
     leaders = {member.node_type: member.name for member in reversed(serving)}  # the lowest sequence of those that can be used
     statuses = []
+    watched = supervisor is not None and supervisor.state == "ready"
     for name, node_type in types.items():
         member, health = listed.get(name, (None, None))
         pid = living[name].pid if name in living else member.pid if member and pid_is_alive(member.pid) else None
+        entry = recorded.get(name)
+        again = watched and pid is None and entry is not None and entry.supervised
         statuses.append(
             NodeStatus(
                 node=name,
                 type=node_type,
                 role="leader" if leaders.get(node_type) == name else "standby",
-                state=_state(pid, health),
+                state="restarting" if again else _state(pid, health),
                 address=member.address if member else None,
                 pid=pid,
                 log=str(configuration.logs_path / f"{name}.log") if member is None else member.log,
+                restarts=entry.restarts if entry else 0,
             )
         )
     return statuses
+
+
+def supervisor_status(configuration: Configuration, living: Mapping[str, ProcessEntry]) -> SupervisorStatus | None:
+    """The state of the supervisor; it is missed only while a node lives that it should watch."""
+    log = str(configuration.logs_path / f"{SUPERVISOR}.log")
+    if SUPERVISOR in living:
+        return SupervisorStatus("ready", living[SUPERVISOR].pid, log)
+    if any(entry.supervised for entry in living.values()):
+        return SupervisorStatus("dead", None, log)
+    return None
 
 
 def _state(pid: int | None, health: Health | None) -> State:

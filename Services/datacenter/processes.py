@@ -1,4 +1,4 @@
-"""The processes that the launcher started: spawned, recorded, found again after a crash, stopped.
+"""The processes that the launcher and its supervisor started: spawned, recorded, found again after a crash, stopped.
 
 A process counts as the recorded one only if its start time agrees, since the system gives a process id to another process
 later. Each also carries the launch it belongs to in its environment, so that one whose launcher was killed before it could be
@@ -10,27 +10,27 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
-import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from io import BufferedWriter
 from pathlib import Path
 
 import psutil
 
 from Services.datacenter import interruption, layout
+from Services.datacenter.system import command_of, end, environment_of, is_alive, same_process
 from Services.fractos.config import write_atomically
 from Services.fractos.errors import FailedPreconditionError
 
 LAUNCH_VARIABLE = "MOCKDC_LAUNCH"
 NAME_VARIABLE = "MOCKDC_PROCESS"
+SUPERVISOR = "supervisor"
+TERMINALS = "terminals"  # whatever shows logs: of the launch that opened it, but never recorded
 LARGEST_LOG_BYTES = 10_000_000  # a larger log is put aside when its node starts again
-GRACE_S = 5.0  # how long a process may take to stop before it is killed
 ROUNDS = 2  # a process may have started another while it was being stopped
-POLL_S = 0.02
-SAME_START_S = 2.0  # the system computes start times from its clock, which may have been set since
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,14 @@ class ProcessEntry:
     started: float  # Unix time in seconds
     launch: str
     log: str
+    command: Sequence[str] = ()
+    folder: str = ""  # in which the command runs
+    supervised: bool = False  # the supervisor starts it again when it crashes
+    restarts: int = 0  # how often it has done so
 
 
 class Processes:
-    """The processes of one datacenter that its launchers started. Used by one launcher at a time."""
+    """The processes of one datacenter that its launchers started. Changed only by who holds the launcher's lock."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -53,30 +57,59 @@ class Processes:
         self._launches: list[str] = []  # all that may have living processes; the last is the present one
         self._entries: dict[str, ProcessEntry] = {}
         self._children: dict[str, subprocess.Popen[bytes]] = {}
-        self._read()
+        self.read()
 
     def begin_launch(self) -> str:
         """Record a new launch, which the processes spawned from now on belong to, and return its id. Ended ones are dropped."""
+        self._end_strays()
         self._forget({launch for launch in self._launches if not self._find({launch})})
         self._launches.append(uuid.uuid4().hex)
         self._write()
         return self._launches[-1]
 
-    def environment(self, name: str) -> dict[str, str]:
-        """The environment of a process of the present launch."""
-        return {**os.environ, LAUNCH_VARIABLE: self._launches[-1], NAME_VARIABLE: name, "PYTHONUNBUFFERED": "1"}
+    def mark(self, name: str) -> dict[str, str]:
+        """The variables that make a process one of the present launch."""
+        return {LAUNCH_VARIABLE: self._launches[-1], NAME_VARIABLE: name}
 
-    def spawn(self, name: str, command: list[str], *, log: Path, folder: Path) -> None:
+    def environment(self, name: str) -> dict[str, str]:
+        """The environment of a process of the present launch that is not recorded."""
+        return {**os.environ, **self.mark(name)}
+
+    def spawn(self, name: str, command: list[str], *, log: Path, folder: Path, supervised: bool = False) -> None:
         """Start a process in a session of its own, in `folder`, its output appended to `log`, and record it.
 
         Raises FailedPreconditionError if the system refuses.
         """
+        self._start(ProcessEntry(name, 0, 0.0, self._launches[-1], str(log), command, str(folder), supervised))
+
+    def start_again(self, entry: ProcessEntry) -> None:
+        """Start a process that has died as it was started before. What it has left running itself is ended first."""
+        self._end_strays()
+        self._start(replace(entry, restarts=entry.restarts + 1))
+
+    def forget(self, name: str) -> None:
+        """Take a process that has ended, or is about to end itself, out of the record."""
+        del self._entries[name]
+        self._write()
+
+    def leave_dead(self, name: str) -> None:
+        """Have the supervisor start a process no more."""
+        self._entries[name] = replace(self._entries[name], supervised=False)
+        self._write()
+
+    def _start(self, entry: ProcessEntry) -> None:
+        layout.told_to_stop(self._root, entry.name).unlink(missing_ok=True)
         try:
-            with _open_log(log) as output:
+            with _open_log(Path(entry.log)) as output:
                 child = subprocess.Popen(
-                    command,
-                    cwd=folder,
-                    env=self.environment(name),
+                    entry.command,
+                    cwd=entry.folder,
+                    env={
+                        **os.environ,
+                        LAUNCH_VARIABLE: entry.launch,
+                        NAME_VARIABLE: entry.name,
+                        "PYTHONUNBUFFERED": "1",
+                    },
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -84,43 +117,49 @@ class Processes:
                 )
             started = psutil.Process(child.pid).create_time()
         except OSError as error:
-            raise FailedPreconditionError(f"cannot start {name} ({' '.join(command)}): {error}") from error
-        self._children[name] = child
-        self._entries[name] = ProcessEntry(name, child.pid, started, self._launches[-1], str(log))
-        self._write()
+            raise FailedPreconditionError(f"cannot start {entry.name} ({' '.join(entry.command)}): {error}") from error
+        self._children[entry.name] = child
+        self._entries[entry.name] = replace(entry, pid=child.pid, started=started)
+        try:
+            self._write()
+        except OSError:  # a full disk: what is not in the record would be taken for dead
+            child.kill()
+            child.wait()
+            raise
 
     @property
-    def names(self) -> set[str]:
-        """The names of the recorded processes, dead or alive."""
-        return set(self._entries)
+    def entries(self) -> Mapping[str, ProcessEntry]:
+        """The recorded processes by name, dead or alive."""
+        return self._entries
 
     def living(self) -> dict[str, ProcessEntry]:
         """The recorded processes that live, by name."""
-        return {name: entry for name, entry in self._entries.items() if _living_process(entry) is not None}
+        return {name: entry for name, entry in self._entries.items() if same_process(entry.pid, entry.started) is not None}
 
     def running(self) -> list[str]:
         """The names of all that was started, recorded or not, and lives."""
         return sorted(set(self._find(set(self._launches)).values()))
 
     def exit_code(self, name: str) -> int | None:
-        """How a process spawned by this launcher ended; negative: the number of the signal; None if that is not known."""
+        """How a process that this one started ended; negative: the number of the signal; None if that is not known."""
         child = self._children.get(name)
-        return child.poll() if child else None
+        return child.poll() if child and child.pid == self._entries[name].pid else None
 
     def stop(self, launches: Iterable[str] | None = None) -> list[str]:
         """Stop what was started, in all launches or in some, and return the names of what lived.
 
-        Nodes come first and ZooKeeper servers last, so that nodes can sign off. SIGTERM, and SIGKILL after 5 seconds. Signals
-        to this process are ignored meanwhile. Raises FailedPreconditionError if a process cannot be ended.
+        The supervisor comes first, and ZooKeeper servers last, so that nodes can sign off. SIGTERM, and SIGKILL
+        after 5 seconds. Signals to this process are ignored meanwhile. Raises FailedPreconditionError if a process cannot be
+        ended.
         """
         doomed = set(self._launches if launches is None else launches)
         stopped: dict[str, None] = {}
         with interruption.ignored():
-            for wanted in (_is_node, is_server) if doomed else ():
+            for wanted in (_is_supervisor, _is_in_between, is_server) if doomed else ():
                 for _ in range(ROUNDS):
                     found = self._find(doomed, wanted)
                     stopped.update(dict.fromkeys(found.values()))
-                    _stop(list(found))
+                    end(list(found))
                 if left := self._find(doomed, wanted):
                     raise FailedPreconditionError(
                         f"cannot end {', '.join(f'{name} (process {one.pid})' for one, name in left.items())};"
@@ -131,6 +170,8 @@ class Processes:
         return list(stopped)
 
     def _forget(self, launches: set[str]) -> None:
+        for name in (name for name, entry in self._entries.items() if entry.launch in launches):
+            layout.told_to_stop(self._root, name).unlink(missing_ok=True)
         self._launches = [launch for launch in self._launches if launch not in launches]
         self._entries = {name: entry for name, entry in self._entries.items() if entry.launch not in launches}
 
@@ -138,16 +179,30 @@ class Processes:
         """The living processes of some launches, with their names."""
         found: dict[psutil.Process, str] = {}
         for entry in self._entries.values():
-            process = _living_process(entry)
+            process = same_process(entry.pid, entry.started)
             if process and entry.launch in launches:
                 found[process] = entry.name
         for process in psutil.process_iter():
-            environment = _environment(process)
+            environment = environment_of(process)
             if environment.get(LAUNCH_VARIABLE) in launches and is_alive(process) and process.pid != os.getpid():
                 found.setdefault(process, environment.get(NAME_VARIABLE, ""))
         return {process: name for process, name in found.items() if wanted(name)}
 
-    def _read(self) -> None:
+    def _end_strays(self) -> None:
+        """End what was started by a launcher that was killed before it could record it, or by a process that has died."""
+        living = self.living().keys() | {TERMINALS}
+        end([process for process, name in self._find(set(self._launches)).items() if name not in living])
+
+    def showing(self) -> set[str]:
+        """The logs that terminals show."""
+        found = self._find(set(self._launches), lambda name: name == TERMINALS)
+        return {words[-1] for process in found if (words := command_of(process))}
+
+    def read(self) -> None:
+        """Read the record, which others change too. Raises FailedPreconditionError if it is damaged."""
+        self._launches, self._entries = [], {}
+        for child in self._children.values():
+            child.poll()  # so that what has ended is no zombie
         try:
             content = json.loads(self._record.read_text(encoding="utf-8"))
             if content["root"] != str(self._root):
@@ -176,40 +231,17 @@ def is_server(name: str) -> bool:
     return name.startswith("zookeeper") and "-" not in name
 
 
-def _is_node(name: str) -> bool:
-    return not is_server(name)
+def is_node(name: str) -> bool:
+    """Whether a process is a node."""
+    return re.fullmatch(r".+-\d+", name) is not None
 
 
-def is_alive(process: psutil.Process) -> bool:
-    """Whether a process runs; one that has ended but was not reaped by its parent does not."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+def _is_supervisor(name: str) -> bool:
+    return name == SUPERVISOR
 
 
-def pid_is_alive(pid: int) -> bool:
-    """Whether a process with that id runs."""
-    try:
-        return is_alive(psutil.Process(pid))
-    except (psutil.NoSuchProcess, ValueError):
-        return False
-
-
-def _living_process(entry: ProcessEntry) -> psutil.Process | None:
-    try:
-        process = psutil.Process(entry.pid)
-        same = abs(process.create_time() - entry.started) < SAME_START_S
-    except psutil.NoSuchProcess:
-        return None
-    return process if same and is_alive(process) else None
-
-
-def _environment(process: psutil.Process) -> Mapping[str, str]:
-    try:
-        return process.environ()
-    except (psutil.Error, OSError):  # ended meanwhile, or another user's
-        return {}
+def _is_in_between(name: str) -> bool:
+    return not is_server(name) and not _is_supervisor(name)
 
 
 def _open_log(log: Path) -> BufferedWriter:
@@ -217,17 +249,3 @@ def _open_log(log: Path) -> BufferedWriter:
     if log.exists() and log.stat().st_size > LARGEST_LOG_BYTES:
         log.replace(log.with_name(f"{log.name}.1"))
     return log.open("ab")
-
-
-def _stop(processes: list[psutil.Process]) -> None:
-    """End processes: ask, wait, kill, wait."""
-    for ask in (psutil.Process.terminate, psutil.Process.kill):
-        for process in processes:
-            try:
-                ask(process)
-            except psutil.Error:  # has ended, or cannot be ended: the caller looks again
-                continue
-        deadline = time.monotonic() + GRACE_S
-        while processes and time.monotonic() < deadline:
-            processes = [process for process in processes if is_alive(process)]
-            time.sleep(POLL_S)

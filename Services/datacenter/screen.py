@@ -18,7 +18,7 @@ from rich.table import Table
 from Services.datacenter.models import ModelStatus
 from Services.datacenter.observation import Observation
 
-COLOURS = {"ready": "green", "starting": "yellow", "stopping": "yellow", "dead": "red"}
+COLOURS = {"ready": "green", "starting": "yellow", "stopping": "yellow", "restarting": "yellow", "dead": "red"}
 PIPED_WIDTH = 200  # columns; no address is cut where there is no terminal
 
 
@@ -80,7 +80,7 @@ class Screen:
         states = [(server.server, server.role, server.address) for server in observation.zookeeper]
         states += [(node.node, node.state, node.address or "") for node in observation.nodes]
         for name, state, address in states:
-            if shown.get(name) != state and state not in {"dead", "starting"}:
+            if shown.get(name) != state and state not in {"dead", "restarting", "starting"}:
                 self.say(f"{time.monotonic() - began:5.1f} s  {name} is {state} at {address}")
             shown[name] = state
 
@@ -92,13 +92,19 @@ def _wrapped(line: str, width: int, hang: int) -> str:
 
 def _table(observation: Observation) -> Table:
     table = Table("node", "type", "role", "state", "address", "pid", box=None, pad_edge=False, header_style="bold")
+    restarted = any(node.restarts for node in observation.nodes)
+    if restarted:
+        table.add_column("restarts")
     for server in observation.zookeeper:
         state = server.role if server.role in COLOURS else "ready"
         role = "" if server.role in COLOURS else server.role
         table.add_row(server.server, "zookeeper", role, _coloured(state), server.address, str(server.pid or "-"))
     for node in observation.nodes:
         role = node.role if node.state == "ready" else ""
-        table.add_row(node.node, node.type, role, _coloured(node.state), node.address or "-", str(node.pid or "-"))
+        count = [str(node.restarts)] if restarted else []
+        table.add_row(node.node, node.type, role, _coloured(node.state), node.address or "-", str(node.pid or "-"), *count)
+    if supervisor := observation.supervisor:
+        table.add_row("supervisor", "supervisor", "", _coloured(supervisor.state), "-", str(supervisor.pid or "-"))
     return table
 
 

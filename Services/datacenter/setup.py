@@ -16,7 +16,14 @@ from Services.datacenter.archive import unpack
 from Services.datacenter.installation import Installation, find_installation
 from Services.datacenter.modules import run_module
 from Services.datacenter.screen import Screen
-from Services.fractos.config import CODE_ROOT, Configuration, read_directory_record, write_atomically, write_directory_record
+from Services.fractos.config import (
+    CODE_ROOT,
+    Configuration,
+    lock_directory_record,
+    read_directory_record,
+    write_atomically,
+    write_directory_record,
+)
 from Services.fractos.directory import open_directory
 from Services.fractos.directory.interface import DirectoryRecord
 
@@ -53,8 +60,10 @@ def prepare_directory(configuration: Configuration) -> DirectoryRecord:
         record = DirectoryRecord("zookeeper", ",".join(server.address for server in servers), configuration.name)
     else:
         record = DirectoryRecord("files", str(configuration.service_config_path / "directory"), configuration.name)
-    if read_directory_record(configuration) != record:
-        write_directory_record(configuration, record)
+    with lock_directory_record(configuration):
+        layout.sweep(configuration.root, configuration.service_config_path)
+        if read_directory_record(configuration) != record:
+            write_directory_record(configuration, record)
     return record
 
 

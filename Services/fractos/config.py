@@ -6,9 +6,12 @@ ones below. Also keeps the directory record: which directory the datacenter uses
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -22,6 +25,7 @@ CONFIGURATION_FILE = "data_center_setup.cfg"
 CODE_ROOT = Path(__file__).resolve().parents[2]
 MAXIMUM_REPLICAS = 100
 DirectoryKind = Literal["zookeeper", "files"]
+TEMPORARY = ".writing-"  # how the names of unfinished files begin: storage nodes hide such files from their clients
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class ControllerSettings:
     zookeeper: bool
     storage_path: Path  # absolute
     replicas: int
+    restart: bool  # a node that crashed is started again
 
     @property
     def nodes(self) -> tuple[NodeSettings, ...]:
@@ -140,7 +145,7 @@ def interpret(sections: Sections, root: Path) -> Configuration:
 
 
 def _controller(sections: Sections, name: str, root: Path) -> ControllerSettings:
-    section = sections.section(name, {"paths_to_controller", "verbose", "zookeeper", "storage_path", "replicas"})
+    section = sections.section(name, {"paths_to_controller", "verbose", "zookeeper", "storage_path", "replicas", "restart"})
     return ControllerSettings(
         section=name,
         node_type=name.removesuffix("_controller"),
@@ -149,6 +154,7 @@ def _controller(sections: Sections, name: str, root: Path) -> ControllerSettings
         zookeeper=section.boolean("zookeeper", default=True),
         storage_path=section.folder("storage_path", root, "Services/storage"),
         replicas=section.number("replicas", 1, 1, MAXIMUM_REPLICAS),
+        restart=section.text("restart", "on-failure", "on-failure|never", "on-failure or never") == "on-failure",
     )
 
 
@@ -197,6 +203,18 @@ def read_directory_record(configuration: Configuration) -> DirectoryRecord | Non
     return record if root == str(configuration.root) else None
 
 
+@contextmanager
+def lock_directory_record(configuration: Configuration) -> Iterator[None]:
+    """Keep others from changing the directory record meanwhile. Locks its folder, makes no file."""
+    configuration.service_config_path.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(configuration.service_config_path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def write_directory_record(configuration: Configuration, record: DirectoryRecord) -> None:
     """Record which directory the datacenter uses. Readers see the old record or the new one, never a part."""
     content = {"root": str(configuration.root), **asdict(record)}
@@ -204,15 +222,20 @@ def write_directory_record(configuration: Configuration, record: DirectoryRecord
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace the file `path` by one that holds `content`, at once, also if the machine fails meanwhile; folders are made."""
+    """Replace the file `path` by one that holds `content`, at once, also if the machine fails meanwhile; folders are made.
+
+    Raises OSError, which names `path`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".writing-{secrets.token_hex(8)}")  # a name that storage nodes hide from their clients
+    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
     try:
         with temporary.open("xb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # a full disk shows at a write, which knows no name
         raise

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -27,14 +28,16 @@ from grpc_reflection.v1alpha import reflection
 
 from protos import application_pb2, fractos_pb2, fractos_pb2_grpc
 from Services.fractos.adaptor import Adaptor
-from Services.fractos.config import Configuration, find_root, load, read_directory_record
+from Services.fractos.config import Configuration, find_root, load
 from Services.fractos.controller import Clients, Controller
 from Services.fractos.directory import open_directory
 from Services.fractos.directory.interface import Directory, DirectoryRecord, Member
 from Services.fractos.engine import Engine
 from Services.fractos.errors import ConfigurationError, FractosError
 from Services.fractos.events import Event, MembersChanged
+from Services.fractos.formation import join_or_form
 from Services.fractos.operations import Catalogue
+from Services.fractos.output import FORMAT, LOG_BYTES, log_to_output
 from Services.fractos.placement import Identity
 from Services.fractos.transport.grpc_channel import OPTIONS, ChannelServicer, GrpcTransport
 from Services.fractos.transport.unary import unary_service
@@ -42,7 +45,6 @@ from Services.fractos.transport.unary import unary_service
 log = logging.getLogger(__name__)
 
 DRAIN_S = 2.0  # how long a stopping node waits for the calls that its device has begun
-LOG_BYTES = 16 << 20
 
 
 class CreateAdaptor(Protocol):
@@ -68,6 +70,7 @@ class Options:
     zookeeper: bool
     root: Path
     log: Path | None  # None: logs/<name>.log, which the node writes itself
+    told_to_stop: Path | None
 
 
 def main(node_type: str, create: CreateAdaptor | None = None, clients: ClientService | None = None) -> int:
@@ -78,7 +81,7 @@ def main(node_type: str, create: CreateAdaptor | None = None, clients: ClientSer
     try:
         options = _parse(node_type)
         configuration = load(options.root)
-        record = _directory_record(configuration, options)
+        record = join_or_form(configuration, zookeeper=options.zookeeper)
         uvloop.run(_Node(node_type, options, configuration, record, create, clients).live())
     except ConfigurationError as error:
         print(f"{node_type} node: {error}", file=sys.stderr)
@@ -113,8 +116,15 @@ class _Node:
     async def live(self) -> None:
         """Start, serve until SIGTERM or SIGINT, stop."""
         stop = asyncio.Event()
+
+        def told_to_stop() -> None:
+            stop.set()
+            if self._options.told_to_stop is not None:
+                with contextlib.suppress(OSError):  # a full disk: then this looks like a crash
+                    self._options.told_to_stop.touch()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            asyncio.get_running_loop().add_signal_handler(number, told_to_stop)
         if self._options.log is not None:
             _log_to(self._options, self._options.log)
         server = grpc.aio.server(options=[*OPTIONS, ("grpc.so_reuseport", 0)])
@@ -233,10 +243,14 @@ def _parse(node_type: str) -> Options:
     parser.add_argument("-n", "--name", help=f"{node_type}-<n> or <n>; by default the lowest n that is free")
     parser.add_argument("-v", "--verbose", action="store_true", help="show the log in the terminal as well")
     parser.add_argument(
-        "-z", "--zookeeper", action="store_true", help="insist on ZooKeeper; by default the directory that the datacenter uses"
+        "-z",
+        "--zookeeper",
+        action="store_true",
+        help="use ZooKeeper; by default what the datacenter uses, or files if it is formed",
     )
     parser.add_argument("--path", type=Path, help="the datacenter's folder; by default the one that this file lies in")
     parser.add_argument("--log", type=Path, help="where its output goes already; by default it logs to logs/<name>.log")
+    parser.add_argument("--told-to-stop", type=Path, metavar="FILE", help="a file to make when a signal tells it to stop")
     given = parser.parse_args()
     return Options(
         index=_index(node_type, given.name) if given.name is not None else None,
@@ -244,6 +258,7 @@ def _parse(node_type: str) -> Options:
         zookeeper=given.zookeeper,
         root=find_root(given.path or Path(sys.argv[0])),
         log=given.log,
+        told_to_stop=given.told_to_stop,
     )
 
 
@@ -256,28 +271,14 @@ def _index(node_type: str, name: str) -> int:
     return int(match[1])
 
 
-def _directory_record(configuration: Configuration, options: Options) -> DirectoryRecord:
-    """Which directory to use: the one that `up` recorded."""
-    record = read_directory_record(configuration)
-    if record is None:
-        raise ConfigurationError(
-            f"no directory is recorded in {configuration.service_config_path};"
-            " start the datacenter first: python3 run_datacenter.py"
-        )
-    if options.zookeeper and record.kind != "zookeeper":
-        raise ConfigurationError(f"--zookeeper: this datacenter uses {record.kind} ({record.address}); leave the flag out")
-    return record
-
-
 def _log_to(options: Options, path: Path) -> None:
-    """Log to a file with a bound, unless the launcher has sent the whole output there, and to the terminal if asked to."""
-    handlers: list[logging.Handler] = []
-    if options.log is None:
+    """Log to a file with a bound, to which the launcher may have sent the whole output, and to the terminal if asked to."""
+    if options.log is not None:
+        log_to_output(options.log)
+    else:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1))
-    if options.log is not None or options.verbose:
-        handlers.append(logging.StreamHandler())
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", handlers=handlers, force=True
-    )
+        handlers: list[logging.Handler] = [RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1)]
+        if options.verbose:
+            handlers.append(logging.StreamHandler())
+        logging.basicConfig(level=logging.INFO, format=FORMAT, handlers=handlers, force=True)
     logging.getLogger("kazoo").setLevel(logging.WARNING)

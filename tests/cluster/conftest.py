@@ -96,10 +96,17 @@ def make_datacenter(tmp_path: Path) -> Iterator[Callable[..., Datacenter]]:
     """Make a folder with a configuration of small nodes: two math, one storage."""
     made: list[Datacenter] = []
 
-    def make(name: str = "datacenter", *, zookeeper: bool = False, servers: int = 3, start_timeout_s: int = 60) -> Datacenter:
+    def make(
+        name: str = "datacenter",
+        *,
+        zookeeper: bool = False,
+        servers: int = 3,
+        start_timeout_s: int = 60,
+        restart: str = "never",
+    ) -> Datacenter:
         datacenter = Datacenter(tmp_path / name)
         datacenter.root.mkdir()
-        node = f"paths_to_controller = tests/cluster/small_node.py\nzookeeper = {zookeeper}\n"
+        node = f"paths_to_controller = tests/cluster/small_node.py\nzookeeper = {zookeeper}\nrestart = {restart}\n"
         (datacenter.root / "data_center_setup.cfg").write_text(
             f"[DataCenter]\nstart_timeout_s = {start_timeout_s}\n"
             f"[ZooKeeper]\nservers = {servers}\n"

@@ -1,6 +1,7 @@
 """A node for the tests of the launcher: a real gRPC server that lists itself and serves health, without a device.
 
-Says `--fail` in the environment variable SMALL_NODE_FAIL (a node's name) to end at once, and SMALL_NODE_HANG to start never.
+Environment variables, each with the name of a node: SMALL_NODE_FAIL ends it at once, SMALL_NODE_FAIL_AGAIN at every start but
+the first, SMALL_NODE_HANG never starts it.
 """
 
 from __future__ import annotations
@@ -21,10 +22,16 @@ from Services.fractos.config import load, read_directory_record
 from Services.fractos.directory import open_directory
 
 
-async def live(name: str, root: Path, log: str) -> None:
+async def live(name: str, root: Path, log: str, told_to_stop: Path | None) -> None:
     stop = asyncio.Event()
+
+    def end() -> None:
+        stop.set()
+        if told_to_stop:
+            told_to_stop.touch()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, end)
     configuration = load(root)
     record = read_directory_record(configuration)
     assert record
@@ -50,14 +57,19 @@ def main() -> None:
     parser.add_argument("-n", dest="name", required=True)
     parser.add_argument("--path", type=Path, required=True)
     parser.add_argument("--log", required=True)
+    parser.add_argument("--told-to-stop", type=Path)
     parser.add_argument("-v", action="store_true")
     parser.add_argument("-z", action="store_true")
     options = parser.parse_args()
     if os.environ.get("SMALL_NODE_FAIL") == options.name:
         sys.exit(f"{options.name} was told to fail")
+    if os.environ.get("SMALL_NODE_FAIL_AGAIN") == options.name and options.told_to_stop.with_suffix(".before").exists():
+        sys.exit(f"{options.name} was told to fail at its second start")
+    if "SMALL_NODE_FAIL_AGAIN" in os.environ:
+        options.told_to_stop.with_suffix(".before").touch()
     if os.environ.get("SMALL_NODE_HANG") == options.name:
         signal.pause()
-    asyncio.run(live(options.name, options.path, options.log))
+    asyncio.run(live(options.name, options.path, options.log, options.told_to_stop))
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def test_whatever_is_left_out_has_its_default(tmp_path: Path) -> None:
     (math,) = configuration.controllers
     assert (configuration.name, configuration.grpc_ip, configuration.start_timeout_s) == ("mockdc", "127.0.0.1", 120)
     assert configuration.service_config_path == tmp_path / "Services/config"
-    assert (math.verbose, math.zookeeper, math.replicas) == (False, True, 1)
+    assert (math.verbose, math.zookeeper, math.replicas, math.restart) == (False, True, 1, True)
     assert math.storage_path == tmp_path / "Services/storage"
     assert configuration.zookeeper.servers == 3
     assert configuration.directory_kind == "zookeeper"
@@ -98,11 +98,12 @@ paths_to_controller = math.py, nowhere.py
 verbos = True
 zookeeper = perhaps
 replicas = 0
+restart = always
 [ZooKeeper]
 servers = 4
 """,
     )
-    assert f"{tmp_path / 'data_center_setup.cfg'} has 10 mistakes" in text
+    assert f"{tmp_path / 'data_center_setup.cfg'} has 11 mistakes" in text
     for said in (
         "[DataCentre] is not a known section, did you mean DataCenter?",
         "[DataCenter] grpc_ip = localhost: must be an IPv4 address",
@@ -112,6 +113,7 @@ servers = 4
         "[math_controller] verbos = True: unknown key, did you mean verbose?",
         "[math_controller] zookeeper = perhaps: must be True or False",
         "[math_controller] replicas = 0: must be a whole number from 1 to 100",
+        "[math_controller] restart = always: must be on-failure or never",
         "[disk_controller] is missing",
         "[ZooKeeper] servers = 4: must be an odd number from 1 to 7",
     ):

@@ -45,7 +45,7 @@ def test_flags_count_before_and_after_the_command(line: str) -> None:
 
 def test_what_is_not_given_has_its_default() -> None:
     options = parse(["up"], HERE)
-    assert (options.path, options.directory, options.terminal) == (HERE, None, "none")
+    assert (options.path, options.directory, options.terminal) == (HERE, None, "auto")
 
 
 @pytest.mark.parametrize(

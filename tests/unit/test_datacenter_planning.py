@@ -15,7 +15,15 @@ from Services.datacenter import ensemble
 from Services.datacenter.ensemble import Ports, Server, choose_ports, java_env, prepare_servers, read_servers, with_ports
 from Services.datacenter.installation import Installation
 from Services.datacenter.launcher import node_command
-from Services.datacenter.observation import Health, NodeStatus, Observation, ServerStatus, node_statuses
+from Services.datacenter.observation import (
+    Health,
+    NodeStatus,
+    Observation,
+    ServerStatus,
+    SupervisorStatus,
+    node_statuses,
+    supervisor_status,
+)
 from Services.datacenter.processes import ProcessEntry
 from Services.fractos.config import Configuration, load
 from Services.fractos.directory.interface import Member
@@ -149,7 +157,7 @@ def test_a_node_is_started_by_the_same_python_with_its_flags(configuration: Conf
     first = node_command(configuration, configuration.nodes[0])
     assert first == [
         *(sys.executable, str(root / "node.py"), "-n", "math-0", "--path", str(root)),
-        *("--log", str(root / "logs/math-0.log"), "-v", "-z"),
+        *("--log", str(root / "logs/math-0.log"), "--told-to-stop", str(root / ".mockdc/math-0.told-to-stop"), "-v", "-z"),
     ]
     last = node_command(configuration.with_directory("files"), configuration.nodes[2])
     assert "storage-0" in last
@@ -165,9 +173,15 @@ def entry(name: str, pid: int) -> ProcessEntry:
 
 
 def states(
-    configuration: Configuration, listed: dict[Member, Health], living: list[ProcessEntry]
+    configuration: Configuration,
+    listed: dict[Member, Health],
+    living: list[ProcessEntry],
+    recorded: dict[str, ProcessEntry] | None = None,
+    supervisor: SupervisorStatus | None = None,
 ) -> dict[str, tuple[str, str]]:
-    found = node_statuses(configuration, listed.keys(), listed.values(), {one.name: one for one in living})
+    found = node_statuses(
+        configuration, listed.keys(), listed.values(), {one.name: one for one in living}, recorded or {}, supervisor
+    )
     return {status.node: (status.state, status.role) for status in found}
 
 
@@ -202,6 +216,25 @@ def test_the_entry_of_a_dead_predecessor_says_nothing_about_a_node(configuration
     assert states(configuration, listed, [entry("storage-0", os.getpid())])["storage-0"] == ("starting", "standby")
 
 
+def test_a_dead_node_that_the_supervisor_will_start_is_restarting(configuration: Configuration) -> None:
+    recorded = {
+        "math-0": replace(entry("math-0", NO_PROCESS), supervised=True),
+        "math-1": replace(entry("math-1", NO_PROCESS), supervised=False),
+        "storage-0": replace(entry("storage-0", os.getpid()), supervised=True),
+    }
+    living = {"storage-0": recorded["storage-0"]}
+    supervisor = SupervisorStatus("ready", 7, "/log")
+    assert states(configuration, {}, [*living.values()], recorded, supervisor) == {
+        "math-0": ("restarting", "standby"),
+        "math-1": ("dead", "standby"),
+        "storage-0": ("starting", "standby"),
+    }
+    assert supervisor_status(configuration, living) == SupervisorStatus(
+        "dead", None, f"{configuration.logs_path}/supervisor.log"
+    )
+    assert supervisor_status(configuration, {"math-1": recorded["math-1"]}) is None
+
+
 def test_a_node_that_says_so_is_stopping(configuration: Configuration) -> None:
     listed: dict[Member, Health] = {member("math-0", 1, os.getpid()): "not serving"}
     assert states(configuration, listed, [])["math-0"] == ("stopping", "standby")
@@ -215,5 +248,5 @@ def test_an_observation_names_what_is_not_ready_and_prints_as_json() -> None:
     assert observation.unready == ("zookeeper1", "math-0")
     assert observation.dead == ("zookeeper1",)
     json = observation.as_json()
-    assert list(json["nodes"][0]) == ["node", "type", "role", "state", "address", "pid", "log"]
+    assert list(json["nodes"][0]) == ["node", "type", "role", "state", "address", "pid", "log", "restarts"]
     assert list(json["zookeeper"][0]) == ["server", "role", "address", "pid"]
