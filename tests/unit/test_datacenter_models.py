@@ -68,7 +68,7 @@ def test_status_shows_the_models(configuration: Configuration, capsys: pytest.Ca
 def test_status_lists_the_models_for_programs(configuration: Configuration, capsys: pytest.CaptureFixture[str]) -> None:
     _status(Task(parse(["status", "--json"], configuration.root), configuration.root, Screen()))
     known = json.loads(capsys.readouterr().out)
-    assert list(known) == ["nodes", "zookeeper", "models"]
+    assert list(known) == ["nodes", "zookeeper", "supervisor", "models"]
     assert [(model["model"], model["validation_accuracy"]) for model in known["models"]] == [
         ("birds", 0.975),
         ("default", 0.975),
