@@ -161,7 +161,8 @@ def _classes(source: Source) -> tuple[str, list[str]]:
             field="dataset",
         )
     _, within = _below(source, f"{place}{names[0]}/")
-    if any(name.lower().startswith(PARTS) for name in names) and within == _below(source, f"{place}{names[1]}/")[1] != []:
+    parts = any(name.lower().startswith(PARTS) for name in names) and len(within) > 1
+    if parts and within == _below(source, f"{place}{names[1]}/")[1]:
         raise InvalidArgumentError(
             f"{_listed(names)} in the data set {source.path} are not two classes but two parts, each with {_listed(within)};"
             " give one of the parts",

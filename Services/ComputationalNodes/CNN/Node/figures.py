@@ -41,11 +41,10 @@ class HeldOut:
     probabilities: NDArray[np.float32]  # (pictures,): of the second class
 
 
-def draw(folder: Path, name: str, model: Model, epochs: Sequence[Epoch], held_out: HeldOut) -> list[Path]:
+def draw(folder: Path, name: str, model: Model, epochs: Sequence[Epoch], best: Epoch, held_out: HeldOut) -> list[Path]:
     """Draw the pictures of the training of a model in `folder` and return their paths."""
     right = f"{model.validation_accuracy:.1%} of {model.validation_pictures:,} held-out pictures right"
     about = f"{name}: {_short(model.classes[0])} or {_short(model.classes[1])}, {right}"
-    best = min(epochs, key=lambda epoch: epoch.validation_loss)
     draw_curves(folder / CURVES, epochs, best, f"{about}, {model.training_pictures:,} trained with")
     draw_predictions(
         folder / PREDICTIONS, held_out, model.classes, f"{about}; {len(held_out.images)} of them, chosen by chance"

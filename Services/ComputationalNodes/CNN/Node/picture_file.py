@@ -25,7 +25,7 @@ SIDE = 128  # pixels: every picture is stretched to a square of this side
 SHAPE = (SIDE, SIDE, 3)
 PICTURE_BYTES = SIDE * SIDE * 3
 MAX_NAMED = 100  # skipped files
-NAMED_BY_REASON = 5
+NAMED_BY_REASON = 3
 COPY = "a copy of another picture"
 
 

@@ -90,9 +90,10 @@ class Events:
         """End the training, as the handler of a signal. Another signal does not disturb the clean-up after a first one."""
         if not self._stopped_by:
             self._stopped_by = signal.Signals(number).name
-            self._check()
+            self.check()
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise RunCancelledError after a signal."""
         if self._stopped_by:
             raise RunCancelledError(f"the training was stopped by {self._stopped_by}")
 
@@ -105,12 +106,12 @@ class Events:
 
         The handler has raised that already, but wherever the program was: Python drops what is raised in a finaliser.
         """
-        self._check()
+        self.check()
         self.end(event, **fields)
 
     def batch(self, batch: int, batches: int) -> None:
         """Print how far the epoch is, unless that was said just now."""
-        self._check()
+        self.check()
         if time.monotonic() - self._last_batch >= BATCH_EVENT_S:
             self._last_batch = time.monotonic()
             self.send("batch", batch=batch, batches=batches)
@@ -138,11 +139,13 @@ def train(options: Options, events: Events) -> Model:
             on_epoch=lambda done, epoch: events.send("epoch", epoch=done, epochs=options.epochs, **dataclasses.asdict(epoch)),
         )
         network.save(trained, folder / "network")
-        model = _description(found, pictures, split, network.best_of(epochs))
+        best = network.best_of(epochs)
+        model = _description(found, pictures, split, best)
         shown = dataset.sample(split.validation, figures.SHOWN, options.seed)
         images = pictures.rows(shown)
         held_out = figures.HeldOut(images, pictures.labels[shown], network.probabilities(trained, images))
-        drawn = figures.draw(folder, options.model, model, epochs, held_out)
+        drawn = figures.draw(folder, options.model, model, epochs, best, held_out)
+        events.check()
         for number in STOP_SIGNALS:  # from here on the model is complete, and is said to be
             signal.signal(number, signal.SIG_IGN)
         return store.publish(options.model, folder / "network", model, drawn)
@@ -178,7 +181,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     events = Events(sys.stdout)
     for number in STOP_SIGNALS:
-        signal.signal(number, events.stop)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves SIGHUP
+            signal.signal(number, events.stop)
     try:
         model = train(options, events)
         drawn = Models(options.models).figures(options.model)
