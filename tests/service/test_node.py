@@ -136,7 +136,7 @@ def start_by_hand(nodes: Nodes, *flags: str) -> subprocess.CompletedProcess[str]
         (("-n", "math-0"), 1, "math-0"),
         (("-n", "storage-1"), 2, "math-<n> or <n>, for example math-0"),
         (("-n", "-1"), 2, "math-<n> or <n>"),
-        (("-z",), 2, "this datacenter uses files"),
+        (("-z",), 2, "uses files"),
         (("--nonsense",), 2, "unrecognized arguments"),
     ],
 )
