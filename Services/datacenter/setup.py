@@ -29,7 +29,7 @@ from Services.fractos.directory.interface import DirectoryRecord
 
 SAMPLES = "Services.ComputationalNodes.CNN.Node.samples"
 TRAINING_SET = ["--seed", "1"]
-# Another seed: the examples are not in the training set. One whose pictures are plain enough for any model that was trained well.
+# Another seed, so that the examples are not in the training set; one that draws them plain enough for any good model.
 EXAMPLES = ["--seed", "5", "--pictures", "4", "--flat"]
 EXAMPLE_NUMBER = "21\n"
 
