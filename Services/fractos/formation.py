@@ -1,7 +1,8 @@
 """Which directory a node uses: the recorded one, or the one that it forms a datacenter with. Called by `node.py`.
 
 `--setup` and `up` record a directory. A node that is started by hand where there is no record makes one, which the next nodes,
-`up` and `connect()` find: with ZooKeeper if its flag says so and the servers of this folder run, else with files.
+`up` and `connect()` find: with ZooKeeper if its flag says so and the servers of this folder run or `[ZooKeeper] hosts` names
+others, else with files.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ def join_or_form(configuration: Configuration, *, zookeeper: bool) -> DirectoryR
     with lock_directory_record(configuration):
         record = read_directory_record(configuration)
         if record is None:
-            record = _servers(configuration) if zookeeper else _files(configuration)
+            external = configuration.with_directory("zookeeper").external_directory
+            record = (external or _servers(configuration)) if zookeeper else _files(configuration)
             write_directory_record(configuration, record)
     if zookeeper and record.kind != "zookeeper":
         raise ConfigurationError(

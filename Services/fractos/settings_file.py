@@ -142,7 +142,7 @@ class Section:
 
     def file(self, key: str, root: Path) -> Path | None:
         """A file that exists, relative to `root`; None where the key is missing or empty."""
-        value = self._values.get(key, "")
+        value = self._ask(key, "", "a file")
         if not value:
             return None
         path = root / value

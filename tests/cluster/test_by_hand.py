@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from Services.fractos import TaskGraph, connect
 from Services.fractos.config import CODE_ROOT
 from tests.cluster.conftest import PATIENCE_S, Datacenter, until, zookeeper_or_skip
+from tests.zookeeper_server import ZooKeeperServer
 
 CONTROLLERS = {
     "application": "Applications/Application_Controller/application_controller.py",
@@ -154,6 +156,18 @@ def test_nodes_by_hand_form_a_datacenter_on_the_servers_that_run(servers: Datace
     joined = by_hand("math", "-v")  # without -z: what the datacenter uses
     ready(joined)
     assert servers.pids()["math-1"] == joined.pid
+
+
+def test_a_node_forms_a_datacenter_in_the_servers_of_others(
+    datacenter: Datacenter, by_hand: ByHand, zookeeper_server: ZooKeeperServer
+) -> None:
+    config = datacenter.root / "data_center_setup.cfg"
+    hosts = f"{zookeeper_server.address}/by-hand/{uuid.uuid4().hex}"
+    config.write_text(config.read_text().replace("servers = 3", f"hosts = {hosts}"))
+    formed = by_hand("math", "-z", "-v")
+    ready(formed)
+    status = datacenter.status()
+    assert (status["math-0"]["pid"], status["external0"]["role"]) == (formed.pid, "standalone")
 
 
 def test_zookeeper_is_refused_while_no_server_is_set_up_or_runs(datacenter: Datacenter, by_hand: ByHand) -> None:

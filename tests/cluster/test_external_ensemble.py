@@ -87,7 +87,7 @@ def test_a_wrong_password_and_a_missing_one_are_told_before_anything_is_started(
     write_password(datacenter, "wrong")
     output = datacenter.run("up", expect=1)
     assert f"does not let 'alice' with the password in {path} use /lab/" in output
-    assert "which belongs to alice; correct [ZooKeeper] username and password_file" in output
+    assert "which belongs to alice with another password; correct [ZooKeeper] username and password_file" in output
     use(datacenter, signed_in[0])
     assert "does not let a client without username use /lab/" in datacenter.run("up", expect=1)
     path.chmod(0o644)

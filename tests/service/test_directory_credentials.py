@@ -99,7 +99,10 @@ async def test_a_stranger_is_told_at_once_what_is_wrong(sign_in: Sign, username:
     await prepare(sign_in())
     stranger = sign_in(username, password)
     who = f"'{username}' with the password in {stranger.password_file}" if username else "a client without username"
-    said = f"does not let {who} use .*/mockdc/dc, which belongs to alice; correct \\[ZooKeeper\\] username and password_file"
+    hint = " with another password" if username == "alice" else ""
+    said = (
+        f"does not let {who} use .*/mockdc/dc, which belongs to alice{hint}; correct \\[ZooKeeper\\] username and password_file"
+    )
     with pytest.raises(PermissionDeniedError, match=said):
         await prepare(stranger)
     async with Datacenter(stranger, open_directory) as datacenter:

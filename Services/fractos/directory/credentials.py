@@ -71,6 +71,8 @@ def owners(acls: Iterable[Any]) -> str:
 def refusal(record: DirectoryRecord, path: str, belongs_to: str) -> PermissionDeniedError:
     """What to say when ZooKeeper has refused something at or below `path`."""
     who = f"{record.username!r} with the password in {record.password_file}" if record.username else "a client without username"
+    if record.username in belongs_to.split(", "):
+        belongs_to += " with another password"
     return PermissionDeniedError(
         f"ZooKeeper at {record.address} does not let {who} use {path}, which belongs to {belongs_to}; correct [ZooKeeper]"
         " username and password_file, or have the rights changed, or use another [DataCenter] name or another chroot in hosts"
