@@ -173,7 +173,11 @@ def _by_hand(configuration: Configuration, record: DirectoryRecord | None) -> li
 
     With the same one nobody asks: whoever lives there is joined.
     """
-    if record is None or (record.kind, record.datacenter) == (configuration.directory_kind, configuration.name):
+    if record is None:
+        return []
+    external = configuration.external_directory
+    recorded = record.kind, record.datacenter, record.address if record.external else ""
+    if recorded == (configuration.directory_kind, configuration.name, external.address if external else ""):
         return []
     return [node.node for node in observe(configuration).nodes if node.pid is not None]
 

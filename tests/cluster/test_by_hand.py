@@ -158,16 +158,20 @@ def test_nodes_by_hand_form_a_datacenter_on_the_servers_that_run(servers: Datace
     assert servers.pids()["math-1"] == joined.pid
 
 
-def test_a_node_forms_a_datacenter_in_the_servers_of_others(
+def test_nodes_by_hand_form_a_datacenter_on_the_servers_of_others(
     datacenter: Datacenter, by_hand: ByHand, zookeeper_server: ZooKeeperServer
 ) -> None:
+    configure(datacenter, zookeeper=True)
     config = datacenter.root / "data_center_setup.cfg"
-    hosts = f"{zookeeper_server.address}/by-hand/{uuid.uuid4().hex}"
-    config.write_text(config.read_text().replace("servers = 3", f"hosts = {hosts}"))
-    formed = by_hand("math", "-z", "-v")
-    ready(formed)
-    status = datacenter.status()
-    assert (status["math-0"]["pid"], status["external0"]["role"]) == (formed.pid, "standalone")
+    own = config.read_text()
+    config.write_text(own.replace("servers = 3", f"hosts = {zookeeper_server.address}/{uuid.uuid4().hex}"))
+    processes = [by_hand(node_type, "-v", "-z") for node_type in CONTROLLERS]
+    for process in processes:
+        ready(process)
+    assert shift(datacenter.root) == 16
+    assert "is running already" in datacenter.run("up")
+    config.write_text(own)  # as if the next `up` should set up servers of its own
+    assert f"uses ZooKeeper at {zookeeper_server.address}" in datacenter.run("up", expect=2)
 
 
 def test_zookeeper_is_refused_while_no_server_is_set_up_or_runs(datacenter: Datacenter, by_hand: ByHand) -> None:
