@@ -15,7 +15,7 @@ def main() -> None:
     """Build a task graph, run it, print what came out."""
     graph = TaskGraph("my application")
 
-    # ---- change this: which operations there are is listed in protos/*.proto -------------------------------------------
+    # ---- change this: docs/reference/operations.md lists the operations ------------------------------------------------
     number = graph.math.factorial(n=20)
     doubled = graph.math.shift_left(value=number.value, bits=1)
     graph.storage.write_integer(client_id="admin", name="doubled.txt", value=doubled.value)

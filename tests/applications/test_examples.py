@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -127,6 +128,21 @@ def test_the_template_runs(run: Run, datacenter: Datacenter) -> None:
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.splitlines()[0] == "2 * 20! = 4865804016353280000"
     assert (storage(datacenter) / "doubled.txt").read_text().strip() == "4865804016353280000"
+
+
+def test_a_copy_of_the_template_runs_in_any_folder(datacenter: Datacenter, tmp_path: Path) -> None:
+    shutil.copy(CODE_ROOT / "Applications/application_template.py", tmp_path / "mine.py")
+    ended = subprocess.run(
+        [sys.executable, "mine.py"],
+        cwd=tmp_path,
+        env={**os.environ, "MOCKDC_PATH": str(datacenter.root)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("2 * 20! = ")
 
 
 @pytest.mark.parametrize("script", ["image_prediction_application.py", "shift_left.py"])
