@@ -67,12 +67,18 @@ def started(
 
 def show(command: Sequence[str], **environment: str) -> Shown:
     """Run a program to its end on a terminal of 80 columns."""
-    written = b""
     with started(command, environment) as (process, leader):
-        try:
-            while piece := os.read(leader, 65536):
-                written += piece
-        except OSError:  # how Linux says that the program has closed the terminal
-            pass
+        written = read_all(leader)
         process.wait()
     return Shown(written.decode(), process.returncode)
+
+
+def read_all(leader: int) -> bytes:
+    """What is written to a terminal until the last program that has it open closes it."""
+    written = b""
+    try:
+        while piece := os.read(leader, 65536):
+            written += piece
+    except OSError:  # how Linux says that the other side was closed
+        pass
+    return written

@@ -155,7 +155,7 @@ def _check_unchanged(configuration: Configuration, processes: Processes) -> None
         difference = f"runs, but its directory is not recorded in {configuration.service_config_path}"
     elif record.kind != configuration.directory_kind:
         difference = f"runs with directory {record.kind!r}, but {configuration.directory_kind!r} is asked for"
-    elif record.kind == "zookeeper" and (record.address if record.external else "") != configuration.zookeeper.hosts:
+    elif record.kind == "zookeeper" and record.hosts != configuration.zookeeper.hosts:
         wish = configuration.zookeeper.hosts or "none: servers of its own"
         difference = f"uses ZooKeeper at {record.address}, but [ZooKeeper] hosts asks for {wish}"
     elif record.datacenter != configuration.name:
@@ -176,8 +176,8 @@ def _by_hand(configuration: Configuration, record: DirectoryRecord | None) -> li
     if record is None:
         return []
     external = configuration.external_directory
-    recorded = record.kind, record.datacenter, record.address if record.external else ""
-    if recorded == (configuration.directory_kind, configuration.name, external.address if external else ""):
+    asked = configuration.directory_kind, configuration.name, external.hosts if external else ""
+    if (record.kind, record.datacenter, record.hosts) == asked:
         return []
     return [node.node for node in observe(configuration).nodes if node.pid is not None]
 

@@ -110,7 +110,7 @@ class Engine:
         due = self._next_due()
         if due < self._wake_at:
             self._wake_at = due
-            self._effects.append(Wake(due))
+            self._emit(Wake(due))
         effects, self._effects = self._effects, []
         return effects
 

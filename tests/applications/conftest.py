@@ -69,15 +69,20 @@ def run(datacenter: Datacenter, tmp_path: Path) -> Run:
     """Run an application as a user would, from some other folder, and return how it ended."""
 
     def run_application(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, str(CODE_ROOT / "Applications" / script), *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "MOCKDC_PATH": str(datacenter.root)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return run_python(str(CODE_ROOT / "Applications" / script), *arguments, datacenter=datacenter, folder=tmp_path)
 
     return run_application
+
+
+def run_python(*arguments: str, datacenter: Datacenter, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a program of one's own in some folder, for a datacenter in another one."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env={**os.environ, "MOCKDC_PATH": str(datacenter.root)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )

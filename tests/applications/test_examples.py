@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from Services.fractos.config import CODE_ROOT
-from tests.applications.conftest import Run
+from tests.applications.conftest import Run, run_python
 from tests.cluster.conftest import Datacenter
 from tests.terminal import COLUMNS, show
 
@@ -132,15 +132,7 @@ def test_the_template_runs(run: Run, datacenter: Datacenter) -> None:
 
 def test_a_copy_of_the_template_runs_in_any_folder(datacenter: Datacenter, tmp_path: Path) -> None:
     shutil.copy(CODE_ROOT / "Applications/application_template.py", tmp_path / "mine.py")
-    ended = subprocess.run(
-        [sys.executable, "mine.py"],
-        cwd=tmp_path,
-        env={**os.environ, "MOCKDC_PATH": str(datacenter.root)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    ended = run_python("mine.py", datacenter=datacenter, folder=tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.startswith("2 * 20! = ")
 

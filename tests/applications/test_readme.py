@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from Services.fractos.config import CODE_ROOT
+from tests.applications.conftest import run_python
 from tests.applications.pages import blocks, commands
 from tests.cluster.conftest import Datacenter, zookeeper_or_skip
 
@@ -17,15 +17,7 @@ README = CODE_ROOT / "README.md"
 
 def test_the_program_in_the_readme_runs(datacenter: Datacenter) -> None:
     (program,) = blocks(README, "python")
-    ended = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd="/",
-        env={**os.environ, "MOCKDC_PATH": str(datacenter.root)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    ended = run_python("-c", program, datacenter=datacenter, folder=Path("/"))
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.startswith("Cat 0.")
 

@@ -16,6 +16,7 @@ import pytest
 
 from Services.fractos.config import CODE_ROOT
 from tests.cluster.conftest import LAUNCHER, PATIENCE_S, Datacenter, until
+from tests.terminal import read_all
 
 NODES = {"math-0", "math-1", "storage-0"}
 
@@ -45,12 +46,7 @@ def test_ctrl_c_in_a_terminal_stops_all_that_up_has_started(datacenter: Datacent
         os.execv(LAUNCHER[0], [*LAUNCHER, "--path", str(datacenter.root)])
     until(lambda: len(datacenter.processes()) == len(NODES), "three nodes")
     os.write(terminal, b"\x03")
-    shown = b""
-    try:
-        while chunk := os.read(terminal, 65536):
-            shown += chunk
-    except OSError:  # how Linux says that the other side was closed
-        pass
+    shown = read_all(terminal)
     os.close(terminal)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
     assert b"interrupted; nothing that this command started is left running" in shown

@@ -18,6 +18,7 @@ import pytest
 
 from Services.fractos.config import CODE_ROOT
 from tests.cluster.conftest import LAUNCHER, PATIENCE_S, Datacenter, until
+from tests.terminal import read_all
 
 NODES = {"math-0", "math-1", "storage-0"}
 
@@ -281,12 +282,7 @@ def test_up_shows_its_progress_on_a_terminal(datacenter: Datacenter) -> None:
     ours, theirs = pty.openpty()
     with subprocess.Popen([*LAUNCHER, "--path", str(datacenter.root)], stdout=theirs, stderr=theirs) as launcher:
         os.close(theirs)
-        shown = b""
-        try:
-            while chunk := os.read(ours, 65536):
-                shown += chunk
-        except OSError:  # how Linux says that the other side was closed
-            pass
+        shown = read_all(ours)
     os.close(ours)
     assert launcher.returncode == 0, shown
     assert shown.count(b"storage-0") > 1  # drawn more than once

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.cluster.conftest import Datacenter, until
@@ -111,13 +112,17 @@ def test_it_ends_by_itself_when_nothing_is_left_to_watch(datacenter: Datacenter)
 def test_no_node_is_reborn_after_down(datacenter: Datacenter) -> None:
     """A launcher has the lock while a node is due, and stops everything: the supervisor is not asked any more."""
     datacenter.run("up")
+    watcher = psutil.Process(supervisor(datacenter)["pid"])
     with (datacenter.root / ".mockdc/launcher.lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         os.kill(datacenter.pids()["math-0"], signal.SIGKILL)
         until(lambda: "math-0" in log(datacenter), "the supervisor to notice")
         with datacenter.start("down") as launcher:
             until(lambda: len(datacenter.processes()) == len(NODES), "the supervisor and two nodes")
+            watcher.suspend()  # else it may be the one that gets the lock next, and rightly start the node before `down` begins
             fcntl.flock(lock, fcntl.LOCK_UN)
+            until(lambda: Path(lock.name).read_text() == str(launcher.pid), "`down` to have the lock")
+            watcher.resume()
             launcher.communicate()
     assert launcher.returncode == 0
     assert not datacenter.processes()

@@ -22,6 +22,11 @@ class DirectoryRecord:
     username: str = ""  # ZooKeeper: who signs in there; empty: nobody
     password_file: str = ""  # absolute; the password itself is nowhere else
 
+    @property
+    def hosts(self) -> str:
+        """The ZooKeeper servers of others; empty if the datacenter uses none."""
+        return self.address if self.external else ""
+
 
 @dataclass(frozen=True)
 class Member:
