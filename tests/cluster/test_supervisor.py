@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
+from Services.datacenter.supervisor import FIRST_DELAY_S, LOOK_EVERY_S
 from tests.cluster.conftest import Datacenter, until
 
 NODES = {"math-0", "math-1", "storage-0"}
@@ -117,6 +119,8 @@ def test_no_node_is_reborn_after_down(datacenter: Datacenter) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         os.kill(datacenter.pids()["math-0"], signal.SIGKILL)
         until(lambda: "math-0" in log(datacenter), "the supervisor to notice")
+        due = time.monotonic() + FIRST_DELAY_S + 2 * LOOK_EVERY_S
+        until(lambda: time.monotonic() > due, "the node to be due")
         with datacenter.start("down") as launcher:
             until(lambda: len(datacenter.processes()) == len(NODES), "the supervisor and two nodes")
             watcher.suspend()  # else it may be the one that gets the lock next, and rightly start the node before `down` begins
