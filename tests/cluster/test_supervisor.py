@@ -121,6 +121,7 @@ def test_no_node_is_reborn_after_down(datacenter: Datacenter) -> None:
         until(lambda: "math-0" in log(datacenter), "the supervisor to notice")
         due = time.monotonic() + FIRST_DELAY_S + 2 * LOOK_EVERY_S
         until(lambda: time.monotonic() > due, "the node to be due")
+        assert "starting" not in log(datacenter)
         with datacenter.start("down") as launcher:
             until(lambda: len(datacenter.processes()) == len(NODES), "the supervisor and two nodes")
             watcher.suspend()  # else it may be the one that gets the lock next, and rightly start the node before `down` begins
