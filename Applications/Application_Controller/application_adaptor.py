@@ -13,7 +13,7 @@ from Services.fractos.controller import Controller
 from Services.fractos.errors import Context, FractosError, failure_of
 from Services.fractos.events import Accepted, CancelAsked, Refused, RunEnded, Submitted
 from Services.fractos.runs import Run, Runs
-from Services.fractos.transport.streams import Outbox, incoming
+from Services.fractos.transport.streams import Outbox
 from Services.fractos.transport.unary import translated_errors
 
 DEFAULT_LIST_LIMIT = 100
@@ -110,7 +110,7 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         await context.write(application_pb2.SessionResponses())  # tells the client that it is served
         session = _Session(context, self._to_flush.add)
         try:
-            async for batch in incoming(context.read, application_pb2.SessionRequests):
+            while isinstance(batch := await context.read(), application_pb2.SessionRequests):
                 with self._controller.together():
                     for request in batch.requests:
                         if request.HasField("submit"):

@@ -17,7 +17,7 @@ import uvloop
 from protos import application_pb2, application_pb2_grpc
 from Services.fractos.errors import Context, FractosError, UnavailableError
 from Services.fractos.transport.grpc_channel import OPTIONS
-from Services.fractos.transport.streams import Outbox, incoming
+from Services.fractos.transport.streams import Outbox
 
 CONNECT_TIMEOUT_S = 2.0
 CLOSE_TIMEOUT_S = 1.0
@@ -123,7 +123,7 @@ class Session:
         self._outbox.open(self._write)
         opened.set_result(None)
         try:
-            async for responses in incoming(call.read, application_pb2.SessionResponses):
+            while isinstance(responses := await call.read(), application_pb2.SessionResponses):
                 for result in responses.results:
                     outcome = self._outcomes.pop(result.run_id, None)
                     if outcome is not None:

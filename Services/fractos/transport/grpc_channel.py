@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TypeAlias
 
@@ -18,7 +19,7 @@ from Services.fractos.events import FrameReceived, LinkLost, LinkOpened
 from Services.fractos.plan import MAX_MESSAGE_BYTES
 from Services.fractos.transport import handshake
 from Services.fractos.transport.interface import Deliver, Transport
-from Services.fractos.transport.streams import Outbox, incoming, start
+from Services.fractos.transport.streams import BROKEN, Outbox, Work
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +156,7 @@ class _Link:
             self.outbox.cancel()
 
     async def _read(self, call: Call) -> None:
-        async for acknowledgement in incoming(call.read, fractos_pb2.Acknowledgement):
+        while isinstance(acknowledgement := await call.read(), fractos_pb2.Acknowledgement):
             while self._acknowledged < acknowledgement.accepted:
                 self._unacknowledged.popleft()
                 self._acknowledged += 1
@@ -184,7 +185,7 @@ class ChannelServicer(fractos_pb2_grpc.ChannelServicer):
         acknowledger = _Acknowledger(context)
         await acknowledger.write()
         try:
-            async for frames in incoming(context.read, fractos_pb2.Frames):
+            while isinstance(frames := await context.read(), fractos_pb2.Frames):
                 self._deliver(*_received(frames))
                 acknowledger.accepted(len(frames.frames), sum(map(len, frames.frames)))
             await acknowledger.finish()
@@ -211,7 +212,7 @@ class _Acknowledger:
         self._accepted = 0
         self._told = -1
         self._timer: asyncio.TimerHandle | None = None
-        self._writer: asyncio.Task[None] | None = None
+        self._writer: Work | None = None
 
     def accepted(self, count: int, size_bytes: int) -> None:
         """Count frames. They are acknowledged after the delay, large ones at once."""
@@ -225,7 +226,7 @@ class _Acknowledger:
         """Acknowledge what is left, at once."""
         self._begin()
         if self._writer is not None:
-            await self._writer
+            await self._writer.wait()
 
     def cancel(self) -> None:
         """Acknowledge nothing more."""
@@ -235,13 +236,14 @@ class _Acknowledger:
 
     async def write(self) -> None:
         """Acknowledge all that was accepted so far."""
-        while self._told < self._accepted:  # again for frames that came during the write
-            self._told = self._accepted
-            await self._context.write(fractos_pb2.Acknowledgement(accepted=self._told))
+        with suppress(*BROKEN):  # whoever reads the stream learns why
+            while self._told < self._accepted:  # again for frames that came during the write
+                self._told = self._accepted
+                await self._context.write(fractos_pb2.Acknowledgement(accepted=self._told))
 
     def _begin(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._writer is None or self._writer.done():
-            self._writer = start(self.write())
+        if self._writer is None or self._writer.done:
+            self._writer = Work(self.write())

@@ -1,27 +1,63 @@
-"""Both ends of a gRPC stream: messages that wait to be written, and the messages that arrive."""
+"""The sending end of a gRPC stream: messages that wait to be written."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import grpc
-from google.protobuf.message import Message
 
 Item = TypeVar("Item")
-Arriving = TypeVar("Arriving", bound=Message)
 Write: TypeAlias = Callable[[list[Item]], Awaitable[object]]
 
 BATCH_MESSAGES = 128
 BATCH_BYTES = 1 << 20  # a batch ends with the message that passes this
+BROKEN = (grpc.RpcError, grpc.aio.BaseError, asyncio.InvalidStateError, asyncio.CancelledError)  # what writing then raises
 
 
-async def incoming(read: Callable[[], Awaitable[object]], kind: type[Arriving]) -> AsyncIterator[Arriving]:
-    """Yield the messages that `read` brings, until the other side closes its half of the stream."""
-    while isinstance(message := await read(), kind):
-        yield message
+class Work:
+    """A coroutine that runs up to its first wait at once, and on from each wait as soon as that is over.
+
+    What a task does, but for the turn of the event loop that each task begins with, and the one that it ends with: a tenth of
+    a hop. (`eager_task_factory` saves the first of them, from Python 3.12 on.)
+    """
+
+    def __init__(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        self._coroutine = coroutine
+        self._over: asyncio.Future[None] | None = None  # made when somebody waits
+        self.done = False
+        self._go_on()
+
+    def cancel(self) -> None:
+        """End it where it waits."""
+        if not self.done:
+            self._coroutine.close()
+            self._end()
+
+    async def wait(self) -> None:
+        """Wait until it has ended, on its own or cancelled."""
+        if not self.done:
+            if self._over is None:
+                self._over = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._over)
+
+    def _go_on(self, waited_for: object = None) -> None:
+        if self.done:
+            return  # it was cancelled while it waited
+        try:
+            waits_for = self._coroutine.send(None)
+        except StopIteration:
+            self._end()
+        else:
+            waits_for._asyncio_future_blocking = False  # as a task does, to say that it saw to the wait
+            waits_for.add_done_callback(self._go_on)
+
+    def _end(self) -> None:
+        self.done = True
+        if self._over is not None and not self._over.done():
+            self._over.set_result(None)
 
 
 class Outbox(Generic[Item]):
@@ -35,7 +71,7 @@ class Outbox(Generic[Item]):
         self._size_of = size_of
         self._waiting: deque[Item] = deque()
         self._write: Write[Item] | None = None
-        self._writer: asyncio.Task[None] | None = None
+        self._writer: Work | None = None
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -51,14 +87,14 @@ class Outbox(Generic[Item]):
 
     def flush(self) -> None:
         """Write what waits, or have it follow the write that is under way. Never waits."""
-        if self._waiting and self._write is not None and (self._writer is None or self._writer.done()):
-            self._writer = start(self._write_all(self._write))
+        if self._waiting and self._write is not None and (self._writer is None or self._writer.done):
+            self._writer = Work(self._write_all(self._write))
 
     async def close(self) -> None:
         """Write nothing more once the write under way has ended."""
         self._write = None
         if self._writer is not None:
-            await asyncio.wait([self._writer])
+            await self._writer.wait()
 
     def cancel(self) -> None:
         """Write nothing more, at once."""
@@ -76,7 +112,7 @@ class Outbox(Generic[Item]):
         try:
             while self._waiting and self._write is not None:
                 await write(self._take())
-        except (grpc.RpcError, asyncio.InvalidStateError):
+        except BROKEN:
             self._write = None  # the stream broke; whoever reads it learns why
 
     def _take(self) -> list[Item]:
@@ -89,40 +125,3 @@ class Outbox(Generic[Item]):
             batch.append(self._waiting.popleft())
             size += self._size_of(batch[-1])
         return batch
-
-
-def start(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
-    """Run a coroutine up to its first wait at once, and the rest as a task; None if there is no rest.
-
-    What `asyncio.eager_task_factory` does from Python 3.12 on: a turn of the loop less, which is a tenth of a hop.
-    """
-    try:
-        waits_for = coroutine.send(None)
-    except StopIteration:
-        return None
-    return asyncio.create_task(_finish(coroutine, waits_for))
-
-
-async def _finish(coroutine: Coroutine[Any, Any, None], waits_for: object) -> None:
-    await _Rest(coroutine, waits_for)
-
-
-class _Rest:
-    """The rest of a coroutine that has begun, as something to await."""
-
-    def __init__(self, coroutine: Coroutine[Any, Any, None], waits_for: object) -> None:
-        self._coroutine = coroutine
-        self._waits_for = waits_for
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        waits_for = self._waits_for
-        while True:
-            try:
-                try:
-                    sent = yield waits_for
-                except BaseException as error:  # the task was cancelled: its coroutine has to know
-                    waits_for = self._coroutine.throw(error)
-                else:
-                    waits_for = self._coroutine.send(sent)
-            except StopIteration:
-                return
