@@ -12,7 +12,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError, Message
 
@@ -65,11 +65,12 @@ class Limits:
     calls: int = 20_000  # device calls waiting or running
 
 
-@dataclass(slots=True)
-class _Work:
+class _Work(NamedTuple):
     """A step that is at the device."""
 
     frame: fractos_pb2.Frame  # holds the Request
+    request: fractos_pb2.Request
+    step: fractos_pb2.Step
     received_at: float
     request_bytes: int
 
@@ -157,37 +158,40 @@ class Engine:
         """Hand a step to the device. `arrived` are the Requests it was waiting for, that of `frame` among them."""
         request = frame.request
         step = request.steps[0]
+        path = step.operation
         deadline = request.deadline
         if now > deadline:
-            raise DeadlineExceededError(f"the run's deadline passed before {step.operation} could begin")
-        operation = self._catalogue.get(step.operation)
+            raise DeadlineExceededError(f"the run's deadline passed before {path} could begin")
+        operation = self._catalogue.get(path)
         if operation is None or operation.node_type != self.identity.node_type:
-            raise UnimplementedError(f"{self.identity.name} is a {self.identity.node_type} node; it has no {step.operation}")
+            raise UnimplementedError(f"{self.identity.name} is a {self.identity.node_type} node; it has no {path}")
         if len(self._work) >= self._limits.calls:
             raise ResourceExhaustedError(
                 f"{self.identity.name} has {self._limits.calls} calls waiting, which is its limit", retry_after_s=0.1
             )
+        arguments = step.arguments
+        for one in arrived:
+            arguments += one.bound
         if len(arrived) > 1:
             request.trail.extend(_other_hops(request, arrived))
-        arguments = step.arguments + b"".join(one.bound for one in arrived)
         try:
             message = operation.request_class.FromString(arguments)
         except DecodeError as error:
-            raise InvalidArgumentError(f"the arguments of {step.operation} do not parse: {error}") from error
+            raise InvalidArgumentError(f"the arguments of {path} do not parse: {error}") from error
         key = WorkKey(request.run_id, request.attempt, step.id)
-        self._work[key] = _Work(frame, now, len(arguments))
+        self._work[key] = _Work(frame, request, step, now, len(arguments))
         self._emit(CallDevice(key, operation, message, deadline))
 
     def _on_device_done(self, event: DeviceDone, now: float) -> None:
-        work = self._work.pop(event.key, None)
-        if work is None or self.ledger.is_over(event.key.run_id):
+        key, message, error, started_at, finished_at = event
+        work = self._work.pop(key, None)
+        if work is None or self.ledger.is_over(key.run_id):
             return  # the run ended while the device was busy
-        request = work.frame.request
-        step = request.steps[0]
-        if event.response is None:
-            self._fail(request, event.error or InternalError("the device gave neither a response nor an error"))
+        frame, request, step, received_at, request_bytes = work
+        if message is None:
+            self._fail(request, error or InternalError("the device gave neither a response nor an error"))
             return
-        response = event.response.SerializeToString()
+        response = message.SerializeToString()
         size = len(response)
         if size > MAX_MESSAGE_BYTES:
             self._fail(
@@ -196,31 +200,29 @@ class Engine:
             )
             return
         request.trail.add(
-            step=event.key.step,
+            step=key.step,
             node=self.identity.name,
-            attempt=event.key.attempt,
+            attempt=key.attempt,
             sent_at=request.sent_at,
-            received_at=work.received_at,
-            started_at=event.started_at,
-            finished_at=event.finished_at,
-            request_bytes=work.request_bytes,
+            received_at=received_at,
+            started_at=started_at,
+            finished_at=finished_at,
+            request_bytes=request_bytes,
             response_bytes=size,
             output=response if size <= SMALL_OUTPUT_BYTES else None,
         )
-        if step.output and size > SMALL_OUTPUT_BYTES:
-            self._complete(request, output=response)
-        elif step.output or not step.edges:
-            self._complete(request)
-        self._continue(work.frame, step, event.response, now)
-
-    def _continue(self, frame: fractos_pb2.Frame, step: fractos_pb2.Step, response: Message, now: float) -> None:
-        """Send the next steps on their way."""
-        request = frame.request
-        if len(step.edges) == 1:
+        edges = step.edges
+        if step.output or not edges:
+            self._complete(request, output=response if size > SMALL_OUTPUT_BYTES and step.output else None)
+        if len(edges) == 1:
             # Whatever follows depends on this one next step, so the frame can go on as it is.
             del request.steps[0]
-            self._go_on(frame, step.id, step.edges[0], response, now)
-            return
+            self._go_on(frame, request, key.step, edges[0], message, now)
+        elif edges:
+            self._branch(request, step, message, now)
+
+    def _branch(self, request: fractos_pb2.Request, step: fractos_pb2.Step, response: Message, now: float) -> None:
+        """Send each next step on its way with what depends on it."""
         for edge in step.edges:
             onward = fractos_pb2.Request(
                 run_id=request.run_id,
@@ -230,26 +232,38 @@ class Engine:
                 steps=continuation(request.steps, edge.to),
                 trail=request.trail,
             )
-            self._go_on(fractos_pb2.Frame(request=onward), step.id, edge, response, now)
+            frame = fractos_pb2.Frame(request=onward)
+            self._go_on(frame, frame.request, step.id, edge, response, now)
 
-    def _go_on(self, frame: fractos_pb2.Frame, sender: int, edge: fractos_pb2.Edge, response: Message, now: float) -> None:
-        request = frame.request
+    def _go_on(
+        self,
+        frame: fractos_pb2.Frame,
+        request: fractos_pb2.Request,
+        sender: int,
+        edge: fractos_pb2.Edge,
+        response: Message,
+        now: float,
+    ) -> None:
+        """Send a step on its way: the first of `request`, which is that of `frame`."""
+        step = request.steps[0]
+        bound = self._bind(step, edge, response)
         request.sender = sender
-        request.bound = self._bind(request.steps[0], edge, response) if edge.bindings else b""
+        request.bound = bound
         request.sent_at = now
-        if len(request.bound) > MAX_MESSAGE_BYTES:
-            text = f"the arguments from step {sender} have {len(request.bound)} bytes; the limit is {MAX_VALUE_BYTES} (64 MiB)"
+        if len(bound) > MAX_MESSAGE_BYTES:
+            text = f"the arguments from step {sender} have {len(bound)} bytes; the limit is {MAX_VALUE_BYTES} (64 MiB)"
             self._fail(request, ResourceExhaustedError(text))
             return
-        self._route(frame, now)
+        self._route(frame, step, now)
 
     def _bind(self, step: fractos_pb2.Step, edge: fractos_pb2.Edge, response: Message) -> bytes:
         """Copy outputs into fields of the next step's request message. Serialized messages merge when they are joined."""
-        operation = self._catalogue.get(step.operation)
+        bindings = edge.bindings
+        operation = self._catalogue.get(step.operation) if bindings else None
         if operation is None:
-            return b""  # the node it goes to refuses it
+            return b""  # the node it goes to refuses an operation that nobody knows
         target = operation.request_class()
-        for binding in edge.bindings:
+        for binding in bindings:
             value = getattr(response, binding.source)
             if isinstance(value, (bool, int, float, str, bytes)):
                 setattr(target, binding.target, value)
@@ -257,9 +271,9 @@ class Engine:
                 getattr(target, binding.target).MergeFrom(value)
         return target.SerializeToString()
 
-    def _route(self, frame: fractos_pb2.Frame, now: float, *, trusted_only: bool = False) -> None:
+    def _route(self, frame: fractos_pb2.Frame, step: fractos_pb2.Step, now: float, *, trusted_only: bool = False) -> None:
         try:
-            member = self.placement.choose(frame.request.steps[0], now, trusted_only=trusted_only)
+            member = self.placement.choose(step, now, trusted_only=trusted_only)
         except UnavailableError as error:
             self._fail(frame.request, error)
             return
@@ -331,7 +345,8 @@ class Engine:
         name = member.name if member else event.address
         for frame in event.unsent:
             if frame.HasField("request") and not self.ledger.is_over(frame.request.run_id):
-                self._route(frame, now, trusted_only=True)  # certainly not received, so it may take another way
+                # Certainly not received, so it may take another way.
+                self._route(frame, frame.request.steps[0], now, trusted_only=True)
         for frame in event.unknown:
             if frame.HasField("request"):
                 self._report_undelivered(frame.request, name)

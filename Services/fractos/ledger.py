@@ -7,8 +7,6 @@ refuses.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from protos import fractos_pb2
 from Services.fractos.errors import AlreadyExistsError, ResourceExhaustedError
 from Services.fractos.schedule import Schedule
@@ -16,10 +14,14 @@ from Services.fractos.schedule import Schedule
 CLOCK_BOUND_S = 5.0  # channels refuse a peer whose clock is further off than this
 
 
-@dataclass(slots=True)
 class _Run:
-    begun: set[int] = field(default_factory=set)
-    joins: dict[int, dict[int, fractos_pb2.Request]] = field(default_factory=dict)  # step → sender → Request
+    """What passed through of a run that is not over."""
+
+    __slots__ = ("begun", "joins")
+
+    def __init__(self) -> None:
+        self.begun: set[int] = set()
+        self.joins: dict[int, dict[int, fractos_pb2.Request]] = {}  # step → sender → Request
 
 
 class Ledger:
@@ -41,18 +43,18 @@ class Ledger:
         """
         run = self._run(request.run_id, request.deadline)
         step = request.steps[0]
-        if run is None or step.id in run.begun:
+        step_id = step.id
+        if run is None or step_id in run.begun:
             return None
+        arrived = [request]
         if step.needs > 1:
-            arrived = run.joins.setdefault(step.id, {})
-            arrived.setdefault(request.sender, request)
-            if len(arrived) < step.needs:
+            joined = run.joins.setdefault(step_id, {})
+            joined.setdefault(request.sender, request)
+            if len(joined) < step.needs:
                 return None
-            del run.joins[step.id]
-            run.begun.add(step.id)
-            return list(arrived.values())
-        run.begun.add(step.id)
-        return [request]
+            arrived = list(run.joins.pop(step_id).values())
+        run.begun.add(step_id)
+        return arrived
 
     def finish(self, run_id: bytes, deadline: float) -> None:
         """The run is over: keep nothing of it but its id."""
@@ -68,7 +70,7 @@ class Ledger:
 
     def is_over(self, run_id: bytes) -> bool:
         """Whether the run is known to have ended."""
-        return run_id in self._runs and self._runs[run_id] is None
+        return self._runs.get(run_id, self) is None
 
     def expire(self, now: float) -> None:
         """Forget the runs whose time is over."""

@@ -71,10 +71,10 @@ class Placement:
 
         With `trusted_only` a suspected node is no choice. Raises UnavailableError if there is none.
         """
-        node_type = step.operation.partition(".")[0]
-        member = self._by_name.get(step.node) if step.node else self.leader(node_type, now)
+        pinned = step.node
+        member = self._by_name.get(pinned) if pinned else self.leader(_type_of(step), now)
         if member is None or (trusted_only and self.is_suspected(member, now)):
-            raise UnavailableError(self._why_none(step.node, node_type))
+            raise UnavailableError(self._why_none(pinned, _type_of(step)))
         return member
 
     def of_type(self, node_type: str) -> list[Member]:
@@ -101,3 +101,7 @@ class Placement:
         listed = ", ".join(member.name for member in self.of_type(node_type)) or "none"
         wanted = f"node {node}" if node else f"node of type {node_type}"
         return f"no {wanted} can be reached (listed of that type: {listed}); see `python3 run_datacenter.py status`"
+
+
+def _type_of(step: fractos_pb2.Step) -> str:
+    return step.operation.partition(".")[0]
