@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from protos import application_pb2, fractos_pb2
@@ -56,7 +56,7 @@ class Run:
     deadline: float
     pending: set[int]  # steps whose Completion is awaited
     nodes: dict[str, None] = field(default_factory=dict)  # names of nodes that a part of it was sent or promised to
-    hops: dict[int, fractos_pb2.Hop] = field(default_factory=dict)
+    trail: Sequence[fractos_pb2.Hop] = ()  # of each step once; that of a chain in the order of its steps
     attempt: int = 1
     sent_again_at: float = 0.0  # when a Request that had got lost was sent another way
     ended_at: float = 0.0
@@ -153,9 +153,7 @@ class Runs:
         run = self._running.get(completion.run_id)
         if run is None or completion.attempt != run.attempt:
             return
-        for hop in completion.trail:
-            if hop.step not in run.hops or hop.HasField("output"):
-                run.hops[hop.step] = hop
+        run.trail = _merged(run.trail, completion.trail) if run.trail else completion.trail
         if completion.HasField("undelivered") and self._send_again(run, completion.undelivered, now):
             return
         if completion.HasField("failure"):
@@ -293,7 +291,7 @@ class Runs:
         del self._running[run.run_id]
         self._deadlines.discard(run.run_id, run.deadline)
         self._admission.release(run.plan.steps_by_type, run.plan.size_bytes)
-        trail = sorted(run.hops.values(), key=lambda hop: hop.finished_at)
+        trail = run.trail if run.plan.is_chain else sorted(run.trail, key=lambda hop: hop.finished_at)
         result = application_pb2.RunResult(run_id=run.run_id, trail=trail, failure=failure)
         run.result_bytes = result.ByteSize()
         if run.result_bytes > MAX_RESULT_BYTES:
@@ -304,7 +302,7 @@ class Runs:
             result.failure.definite &= not trail and len(run.plan.openings) == 1
         run.result, run.ended_at = result, now
         self._ledger.finish(run.run_id, run.deadline)
-        run.hops.clear()
+        run.trail = ()
         self._emit(RunEnded(result))
         self._keep(run)
         self._to_tell.append(run)
@@ -343,3 +341,12 @@ class Runs:
         assert run.result is not None
         names = dict.fromkeys(hop.node for hop in run.result.trail) | run.nodes
         return [member for name in names if (member := self._placement.named(name))]
+
+
+def _merged(known: Sequence[fractos_pb2.Hop], more: Iterable[fractos_pb2.Hop]) -> Sequence[fractos_pb2.Hop]:
+    """Both trails' hops, of each step the one that carries its output."""
+    hops = {hop.step: hop for hop in known}
+    for hop in more:
+        if hop.step not in hops or hop.HasField("output"):
+            hops[hop.step] = hop
+    return list(hops.values())
