@@ -1,10 +1,11 @@
 """How fast Requests travel: `python benchmarks/ring.py [--json]`.
 
-Starts a datacenter of its own (an application node and three math nodes) and a raw gRPC server, each in processes of their own,
-and measures from this process, round by round, one after the other, so that a slow moment of the machine hits all of them:
+Starts a datacenter of its own (an application node and three math nodes) and a raw gRPC client and server, each in processes of
+their own, and measures round by round, one after the other, so that a slow moment of the machine hits all of them:
 
-- the latency of one raw gRPC unary call: the unit that the others are divided by;
-- the latency per step of rings of 1, 3 and 8 steps, pinned over the three nodes in turn;
+- the latency of one raw gRPC unary call, gRPC as it comes: the unit that the others are divided by;
+- the same call with the switches of gRPC that the project sets;
+- the latency per step of rings of 1, 3 and 8 steps, pinned over the three nodes in turn, from this process;
 - three-step runs per second with 256 in flight.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -19,12 +21,11 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent import futures
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import grpc
+from raw_call import RawCall, raw_call
 
 from Services.fractos import Datacenter, TaskGraph, connect
 
@@ -50,34 +51,33 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--rounds", type=int, default=20, help="how many rounds to measure (default: %(default)s)")
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.serve:
-        serve_raw()
-        return 0
-    with raw_server() as raw_port, datacenter_folder() as folder, connect(folder) as datacenter:
-        figures = measure(raw_port, datacenter, options.rounds)
+    with (
+        raw_call() as plain,
+        raw_call(os.environ["GRPC_EXPERIMENTS"]) as tuned,
+        datacenter_folder() as folder,
+        connect(folder) as datacenter,
+    ):
+        figures = measure(plain, tuned, datacenter, options.rounds)
     print(json.dumps(figures, indent=2) if options.json else as_text(figures))
     return 0
 
 
-def measure(raw_port: int, datacenter: Datacenter, rounds: int) -> dict[str, dict[str, float]]:
+def measure(plain: RawCall, tuned: RawCall, datacenter: Datacenter, rounds: int) -> dict[str, dict[str, float]]:
     """Return median, lowest and highest of the rounds for each figure."""
     rings = {length: ring(length) for length in LENGTHS}
     samples: dict[str, list[float]] = {}
-    with grpc.insecure_channel(f"127.0.0.1:{raw_port}") as channel:
-        echo = channel.unary_unary("/peer/Echo", bytes, bytes)
-        for number in range(-2, rounds):  # two rounds to warm up
-            raw_ms = median_ms(lambda: echo(b"x" * 64), 150)
-            found = {"raw unary call, ms": raw_ms}
-            for length, graph in rings.items():
-                per_step_ms = median_ms(partial(datacenter.run, graph), 40) / length
-                found[f"ring of {length}, ms per step"] = per_step_ms
-                found[f"ring of {length}, per step / raw call"] = per_step_ms / raw_ms
-            found["three-step runs per second"] = throughput(datacenter, rings[3], 1500)
-            if number >= 0:
-                for name, value in found.items():
-                    samples.setdefault(name, []).append(value)
+    for number in range(-2, rounds):  # two rounds to warm up
+        raw_ms = plain.median_ms(150)
+        found = {"raw unary call, ms": raw_ms, "the same with our switches, ms": tuned.median_ms(150)}
+        for length, graph in rings.items():
+            per_step_ms = median_ms(partial(datacenter.run, graph), 40) / length
+            found[f"ring of {length}, ms per step"] = per_step_ms
+            found[f"ring of {length}, per step / raw call"] = per_step_ms / raw_ms
+        found["three-step runs per second"] = throughput(datacenter, rings[3], 1500)
+        if number >= 0:
+            for name, value in found.items():
+                samples.setdefault(name, []).append(value)
     return {
         name: {"median": statistics.median(values), "lowest": min(values), "highest": max(values)}
         for name, values in samples.items()
@@ -113,32 +113,6 @@ def throughput(datacenter: Datacenter, graph: TaskGraph, runs: int) -> float:
     for run in flying:
         run.result()
     return runs / (time.perf_counter() - start)
-
-
-def _first_bytes(request: bytes, context: grpc.ServicerContext) -> bytes:
-    return request[:8]
-
-
-def serve_raw() -> None:
-    """Answer unary calls with their first 8 bytes until stdin closes."""
-    handler = grpc.unary_unary_rpc_method_handler(_first_bytes, bytes, bytes)
-    server = grpc.server(futures.ThreadPoolExecutor(10))
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("peer", {"Echo": handler}),))
-    print(server.add_insecure_port("127.0.0.1:0"), flush=True)
-    server.start()
-    sys.stdin.read()
-    server.stop(None)
-
-
-@contextmanager
-def raw_server() -> Iterator[int]:
-    """A raw gRPC server in a process of its own; gives its port."""
-    with subprocess.Popen(
-        [sys.executable, __file__, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        yield int(process.stdout.readline())
-        process.communicate()
 
 
 @contextmanager
