@@ -220,4 +220,7 @@ def _parse(arguments: Sequence[str] | None) -> Options:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    # Threads of TensorFlow that a stopped training leaves crash now and then when the interpreter is taken down beneath them.
+    os._exit(code)
