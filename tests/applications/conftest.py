@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,25 +30,78 @@ def configure(root: Path, *, zookeeper: bool, replicas: int = 1) -> Datacenter:
     return Datacenter(root)
 
 
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that `--setup` has filled: sample pictures, examples, a trained network."""
-    root = tmp_path_factory.mktemp("trained")
-    datacenter = configure(root, zookeeper=False)
-    command = [sys.executable, str(CODE_ROOT / "run_datacenter.py"), "--path", str(root), "--setup"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=SETUP_TIMEOUT_S, check=False)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return datacenter.root
+class SetUp:
+    """`--setup` in a folder of its own: sample pictures, examples, a trained network. Takes a minute."""
+
+    def __init__(self) -> None:
+        """Begin, at the lowest priority: while the network is trained, other tests run, most of which wait."""
+        self.root = Path(tempfile.mkdtemp(prefix="trained-"))
+        configure(self.root, zookeeper=False)
+        command = [
+            "nice",
+            "-n",
+            "19",
+            sys.executable,
+            str(CODE_ROOT / "run_datacenter.py"),
+            "--path",
+            str(self.root),
+            "--setup",
+        ]
+        with (self.root / "output").open("w") as output:
+            self._launcher = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+
+    def finish(self) -> Path:
+        """Wait for the end and return the folder."""
+        code = self._launcher.wait(SETUP_TIMEOUT_S)
+        assert code == 0, (self.root / "output").read_text()
+        return self.root
+
+    def clear(self) -> None:
+        """Leave nothing behind, also if it was not needed to the end."""
+        self._launcher.terminate()
+        self._launcher.wait()
+        shutil.rmtree(self.root)
+
+
+SET_UP = pytest.StashKey[SetUp]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have the tests that need the trained network run after all others."""
+    items.sort(key=needs_training)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Begin to train once it is known that the network will be needed."""
+    if any(map(needs_training, session.items)) and not session.config.option.collectonly:
+        session.config.stash[SET_UP] = SetUp()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Clear up after an interruption, too."""
+    if SET_UP in config.stash:
+        config.stash[SET_UP].clear()
+
+
+def needs_training(item: pytest.Item) -> bool:
+    """Whether a test uses the trained network, itself or through its fixtures."""
+    return isinstance(item, pytest.Function) and "prepared" in item.fixturenames
 
 
 @pytest.fixture(scope="session")
-def make_datacenter(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Datacenter]:
+def prepared(request: pytest.FixtureRequest) -> Path:
+    """A folder that `--setup` has filled."""
+    return request.config.stash[SET_UP].finish()
+
+
+@pytest.fixture(scope="session")
+def make_datacenter(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Datacenter]:
     """Make a folder for a datacenter of its own, with the trained network and the examples."""
 
     def make(*, zookeeper: bool, replicas: int = 1) -> Datacenter:
         root = tmp_path_factory.mktemp("datacenter")
         for folder in (CNN, Path("Services/storage")):
-            shutil.copytree(trained / folder, root / folder)
+            shutil.copytree(prepared / folder, root / folder)
         return configure(root, zookeeper=zookeeper, replicas=replicas)
 
     return make
