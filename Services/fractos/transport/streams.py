@@ -21,7 +21,8 @@ class Work:
     """A coroutine that runs up to its first wait at once, and on from each wait as soon as that is over.
 
     What a task does, but for the turn of the event loop that each task begins with, and the one that it ends with: a tenth of
-    a hop. (`eager_task_factory` saves the first of them, from Python 3.12 on.)
+    a hop. (`eager_task_factory` saves the first of them, from Python 3.12 on.) The coroutine may wait for futures only, as
+    gRPC's do; what it raises goes to whoever made it go on.
     """
 
     def __init__(self, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -50,6 +51,9 @@ class Work:
             waits_for = self._coroutine.send(None)
         except StopIteration:
             self._end()
+        except BaseException:
+            self._end()
+            raise
         else:
             waits_for._asyncio_future_blocking = False  # as a task does, to say that it saw to the wait
             waits_for.add_done_callback(self._go_on)
