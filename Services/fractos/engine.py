@@ -169,11 +169,11 @@ class Engine:
             raise ResourceExhaustedError(
                 f"{self.identity.name} has {self._limits.calls} calls waiting, which is its limit", retry_after_s=0.1
             )
-        arguments = step.arguments
-        for one in arrived:
-            arguments += one.bound
         if len(arrived) > 1:
             request.trail.extend(_other_hops(request, arrived))
+            arguments = b"".join((step.arguments, *(one.bound for one in arrived)))
+        else:
+            arguments = step.arguments + request.bound
         try:
             message = operation.request_class.FromString(arguments)
         except DecodeError as error:
