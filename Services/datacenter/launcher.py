@@ -183,17 +183,23 @@ def _by_hand(configuration: Configuration, record: DirectoryRecord | None) -> li
 
 
 async def _until_ready(configuration: Configuration, processes: Processes, show: Callable[[Observation], None]) -> Observation:
-    """Wait until every server and every node of the plan is ready, or one is dead or late."""
+    """Wait until every server and every node of the plan is ready, or one is dead or late.
+
+    One that others had started and that ends meanwhile, as after a `down` that was killed, is started again.
+    """
     deadline = time.monotonic() + configuration.start_timeout_s
     async with Observer(configuration, read_directory_record(configuration), processes) as observer:
         while True:
             observation = await observer.observe(LOOK_EVERY_S)
             show(observation)
             # A node that was started by hand may only seem dead, while the directory has not been read.
-            if dead := _of_plan(configuration, processes.entries.keys() & set(observation.dead)):
-                code = processes.exit_code(dead[0])
-                how = "ended" if code is None else f"ended with exit code {code}"
-                raise UnavailableError(_failure(configuration, dead[0], f"{how} instead of becoming ready"))
+            dead = _of_plan(configuration, processes.entries.keys() & set(observation.dead))
+            for name in dead:
+                if (code := processes.exit_code(name)) is not None:
+                    how = f"ended with exit code {code} instead of becoming ready"
+                    raise UnavailableError(_failure(configuration, name, how))
+            if gone := [name for name in dead if not processes.started_here(name)]:
+                _spawn(configuration, processes, gone)
             late = _of_plan(configuration, observation.unready)
             if not late:
                 return observation

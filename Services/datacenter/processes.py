@@ -140,10 +140,14 @@ class Processes:
         """The names of all that was started, recorded or not, and lives."""
         return sorted(set(self._find(set(self._launches)).values()))
 
+    def started_here(self, name: str) -> bool:
+        """Whether it is this launcher that has started a process of that name last."""
+        child = self._children.get(name)
+        return child is not None and child.pid == self._entries[name].pid
+
     def exit_code(self, name: str) -> int | None:
         """How a process that this one started ended; negative: the number of the signal; None if that is not known."""
-        child = self._children.get(name)
-        return child.poll() if child and child.pid == self._entries[name].pid else None
+        return self._children[name].poll() if self.started_here(name) else None
 
     def stop(self, launches: Iterable[str] | None = None) -> list[str]:
         """Stop what was started, in all launches or in some, and return the names of what lived.

@@ -81,6 +81,21 @@ def test_up_after_a_killed_up_ends_what_that_could_not_record_and_starts_the_res
     assert {path.name for path in (datacenter.root / ".mockdc").iterdir()} == {"launcher.lock"}
 
 
+def test_up_after_a_killed_down_starts_again_what_is_still_stopping(datacenter: Datacenter) -> None:
+    datacenter.run("up")
+    stopping = datacenter.pids()["math-0"]
+    os.kill(stopping, signal.SIGSTOP)  # so that it still lives when `up` begins
+    os.kill(stopping, signal.SIGTERM)
+    with datacenter.start("up") as launcher:
+        assert launcher.stdout
+        assert "storage-0 is ready" in "".join(launcher.stdout.readline() for _ in range(len(NODES) - 1))
+        os.kill(stopping, signal.SIGCONT)
+        output, _ = launcher.communicate(timeout=PATIENCE_S)
+    assert launcher.returncode == 0, output
+    assert {name: node["state"] for name, node in datacenter.status().items()} == dict.fromkeys(NODES, "ready")
+    assert datacenter.pids()["math-0"] != stopping
+
+
 def test_without_its_environment_it_says_what_to_type(tmp_path: Path) -> None:
     """A project whose .venv was deleted, started by a Python that has none of the packages."""
     for part in ("Services", "protos", "run_datacenter.py", "data_center_setup.cfg", "requirements.txt"):
