@@ -139,22 +139,22 @@ class Failure(_message.Message):
     def __init__(self, status: _Optional[str] = ..., message: _Optional[str] = ..., step: _Optional[int] = ..., operation: _Optional[str] = ..., node: _Optional[str] = ..., attempt: _Optional[int] = ..., causes: _Optional[_Iterable[str]] = ..., log_file: _Optional[str] = ..., definite: _Optional[bool] = ..., retry_after_s: _Optional[float] = ..., field: _Optional[str] = ...) -> None: ...
 
 class Completion(_message.Message):
-    __slots__ = ("run_id", "attempt", "step", "trail", "failure", "undelivered", "deadline")
+    __slots__ = ("run_id", "attempt", "step", "trail", "failure", "lost", "deadline")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     STEP_FIELD_NUMBER: _ClassVar[int]
     TRAIL_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
-    UNDELIVERED_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_FIELD_NUMBER: _ClassVar[int]
     run_id: bytes
     attempt: int
     step: int
     trail: _containers.RepeatedCompositeFieldContainer[Hop]
     failure: Failure
-    undelivered: Request
+    lost: bool
     deadline: float
-    def __init__(self, run_id: _Optional[bytes] = ..., attempt: _Optional[int] = ..., step: _Optional[int] = ..., trail: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., undelivered: _Optional[_Union[Request, _Mapping]] = ..., deadline: _Optional[float] = ...) -> None: ...
+    def __init__(self, run_id: _Optional[bytes] = ..., attempt: _Optional[int] = ..., step: _Optional[int] = ..., trail: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., lost: _Optional[bool] = ..., deadline: _Optional[float] = ...) -> None: ...
 
 class Finished(_message.Message):
     __slots__ = ("runs",)

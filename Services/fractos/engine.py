@@ -47,8 +47,8 @@ from Services.fractos.events import (
     Wake,
     WorkKey,
 )
-from Services.fractos.ledger import CLOCK_BOUND_S, Ledger
-from Services.fractos.operations import Catalogue
+from Services.fractos.ledger import CLOCK_BOUND_S, BegunStep, Ledger
+from Services.fractos.operations import Catalogue, Operation
 from Services.fractos.placement import Identity, Placement
 from Services.fractos.plan import MAX_MESSAGE_BYTES, MAX_VALUE_BYTES, continuation
 from Services.fractos.runs import Runs
@@ -71,6 +71,7 @@ class _Work(NamedTuple):
     frame: fractos_pb2.Frame  # holds the Request
     request: fractos_pb2.Request
     step: fractos_pb2.Step
+    operation: Operation
     received_at: float
     request_bytes: int
 
@@ -179,27 +180,44 @@ class Engine:
         except DecodeError as error:
             raise InvalidArgumentError(f"the arguments of {path} do not parse: {error}") from error
         key = WorkKey(request.run_id, request.attempt, step.id)
-        self._work[key] = _Work(frame, request, step, now, len(arguments))
+        known = self.ledger.begin(*key, arguments)
+        if known is not None:
+            self._begin_again(known, frame, step, now)
+            return
+        self._work[key] = _Work(frame, request, step, operation, now, len(arguments))
         self._emit(CallDevice(key, operation, message, deadline))
+
+    def _begin_again(self, known: BegunStep, frame: fractos_pb2.Frame, step: fractos_pb2.Step, now: float) -> None:
+        """Have this attempt go on with what an earlier one made of a step."""
+        request = frame.request
+        if known.error is not None:
+            self._fail(request, known.error)
+        elif known.hop is None:
+            key = WorkKey(request.run_id, known.began_in, step.id)
+            self._work[key] = self._work[key]._replace(frame=frame, request=request, step=step)
+        else:
+            assert known.response is not None
+            request.trail.append(known.hop)
+            self._pass_on(frame, request, step, known.response, now)
 
     def _on_device_done(self, event: DeviceDone, now: float) -> None:
         key, message, error, started_at, finished_at = event
         work = self._work.pop(key, None)
         if work is None or self.ledger.is_over(key.run_id):
             return  # the run ended while the device was busy
-        frame, request, step, received_at, request_bytes = work
+        frame, request, step, operation, received_at, request_bytes = work
+        if message is not None and message.ByteSize() > MAX_MESSAGE_BYTES:
+            size = message.ByteSize()
+            text = f"{step.operation} returned {size} bytes; the limit is {MAX_VALUE_BYTES} (64 MiB)"
+            message, error = None, ResourceExhaustedError(text)
         if message is None:
-            self._fail(request, error or InternalError("the device gave neither a response nor an error"))
+            error = error or InternalError("the device gave neither a response nor an error")
+            self.ledger.fail(key.run_id, key.step, error)
+            self._fail(request, error)
             return
         response = message.SerializeToString()
         size = len(response)
-        if size > MAX_MESSAGE_BYTES:
-            self._fail(
-                request,
-                ResourceExhaustedError(f"{step.operation} returned {size} bytes; the limit is {MAX_VALUE_BYTES} (64 MiB)"),
-            )
-            return
-        request.trail.add(
+        hop = request.trail.add(
             step=key.step,
             node=self.identity.name,
             attempt=key.attempt,
@@ -211,19 +229,25 @@ class Engine:
             response_bytes=size,
             output=response if size <= SMALL_OUTPUT_BYTES else None,
         )
+        self.ledger.end(key.run_id, key.step, hop, message, repeatable=operation.repeatable)
+        self._pass_on(frame, request, step, message, now)
+
+    # -- what follows a step ----------------------------------------------------------------------------------------------
+
+    def _pass_on(
+        self, frame: fractos_pb2.Frame, request: fractos_pb2.Request, step: fractos_pb2.Step, response: Message, now: float
+    ) -> None:
+        """Report a step that is done, if it is to be reported, and send the next ones on their way."""
         edges = step.edges
         if step.output or not edges:
-            self._complete(request, output=response if size > SMALL_OUTPUT_BYTES and step.output else None)
+            large = step.output and request.trail[-1].response_bytes > SMALL_OUTPUT_BYTES
+            self._complete(request, output=response.SerializeToString() if large else None)
         if len(edges) == 1:
             # Whatever follows depends on this one next step, so the frame can go on as it is.
             del request.steps[0]
-            self._go_on(frame, request, key.step, edges[0], message, now)
-        elif edges:
-            self._branch(request, step, message, now)
-
-    def _branch(self, request: fractos_pb2.Request, step: fractos_pb2.Step, response: Message, now: float) -> None:
-        """Send each next step on its way with what depends on it."""
-        for edge in step.edges:
+            self._go_on(frame, request, step.id, edges[0], response, now)
+            return
+        for edge in edges:
             onward = fractos_pb2.Request(
                 run_id=request.run_id,
                 attempt=request.attempt,
@@ -232,8 +256,8 @@ class Engine:
                 steps=continuation(request.steps, edge.to),
                 trail=request.trail,
             )
-            frame = fractos_pb2.Frame(request=onward)
-            self._go_on(frame, frame.request, step.id, edge, response, now)
+            branch = fractos_pb2.Frame(request=onward)
+            self._go_on(branch, branch.request, step.id, edge, response, now)
 
     def _go_on(
         self,
@@ -275,7 +299,7 @@ class Engine:
         try:
             member = self.placement.choose(step, now, trusted_only=trusted_only)
         except UnavailableError as error:
-            self._fail(frame.request, error)
+            self._complete(frame.request, failure=self._failure(frame.request, error), lost=True)
             return
         if member.address == self.identity.address:
             self._on_request(frame, now)
@@ -306,9 +330,9 @@ class Engine:
         *,
         output: bytes | None = None,
         failure: fractos_pb2.Failure | None = None,
-        undelivered: fractos_pb2.Request | None = None,
+        lost: bool = False,
     ) -> None:
-        """Send a Completion to the run's home."""
+        """Send a Completion to the run's home. `lost`: the step did not reach its node, or may not have."""
         frame = fractos_pb2.Frame()
         completion = frame.completion  # filled in place: to put a message into another copies it
         completion.run_id = request.run_id
@@ -318,8 +342,7 @@ class Engine:
         completion.deadline = request.deadline
         if failure is not None:
             completion.failure.CopyFrom(failure)
-        if undelivered is not None:
-            completion.undelivered.CopyFrom(undelivered)
+        completion.lost = lost
         if output is not None:
             completion.trail[-1].output = output
         if request.home == self.identity.address and self.runs is not None:
@@ -349,7 +372,7 @@ class Engine:
                 self._route(frame, frame.request.steps[0], now, trusted_only=True)
         for frame in event.unknown:
             if frame.HasField("request"):
-                self._report_undelivered(frame.request, name)
+                self._report_lost(frame.request, name)
         for frame in (*event.unknown, *event.unsent):
             # A Completion may come twice, since the home takes the first; a Finished that is lost only costs memory.
             if frame.HasField("completion"):
@@ -357,11 +380,11 @@ class Engine:
         if self.runs is not None and member is not None:
             self.runs.on_link_lost(member, now, opened=event.opened)
 
-    def _report_undelivered(self, request: fractos_pb2.Request, name: str) -> None:
-        """Have the home decide on a Request that its node may or may not have taken: it alone knows whether the run is over."""
+    def _report_lost(self, request: fractos_pb2.Request, name: str) -> None:
+        """Tell the home of a Request that its node may or may not have taken."""
         lost = f"the channel to {name} broke before it acknowledged {request.steps[0].operation}"
         error = UnavailableError(f"{lost}: nobody knows whether it was done", definite=False)
-        self._complete(request, failure=self._failure(request, error), undelivered=request)
+        self._complete(request, failure=self._failure(request, error), lost=True)
 
     def _on_members_changed(self, event: MembersChanged, now: float) -> None:
         for member in self.placement.update(event.members):

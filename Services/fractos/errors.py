@@ -12,6 +12,7 @@
     ├── ResourceExhaustedError   RESOURCE_EXHAUSTED   a limit is reached; may work later if retry_after_s is set
     ├── DeadlineExceededError    DEADLINE_EXCEEDED    not done in time
     ├── RunCancelledError        CANCELLED            someone asked to stop
+    ├── AbortedError             ABORTED              inputs changed between two attempts of a run; run it again
     ├── UnavailableError         UNAVAILABLE          a node cannot be reached; may work later
     ├── DataLossError            DATA_LOSS            data is there but damaged
     ├── UnimplementedError       UNIMPLEMENTED        this node has no such operation
@@ -167,6 +168,17 @@ class RunCancelledError(FractosError):
     """Someone asked to stop."""
 
     status = "CANCELLED"
+
+
+class AbortedError(FractosError):
+    """A run was repeated because a node had died, and what one of its steps reads had changed meanwhile."""
+
+    status = "ABORTED"
+
+    @property
+    def retryable(self) -> bool:
+        """Run anew, it sees one state only."""
+        return True
 
 
 class UnavailableError(FractosError):

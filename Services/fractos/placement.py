@@ -81,10 +81,6 @@ class Placement:
         """All nodes of a type, the leader by sequence first."""
         return self._by_type.get(node_type, [])
 
-    def is_or_was_leader(self, member: Member) -> bool:
-        """Whether no node of its type that is listed now comes before it."""
-        return all(member.sequence <= other.sequence for other in self.of_type(member.node_type))
-
     def named(self, name: str) -> Member | None:
         """The node of that name."""
         return self._by_name.get(name)

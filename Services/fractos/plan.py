@@ -29,7 +29,9 @@ class Plan:
     name: str
     steps: tuple[fractos_pb2.Step, ...]
     openings: tuple[bytes, ...]  # a serialized Request for each step that waits for nothing; the run's own fields are missing
-    joins: frozenset[int]  # steps that wait for more than one other, and so need a node at submission
+    placed: tuple[fractos_pb2.Step, ...]  # steps that get their node at submission: all branches have to meet there, or it may
+    # not be done again elsewhere
+    unrepeatable: frozenset[int]  # steps that may not be done twice
     ends: frozenset[int]  # steps that send a Completion: the last ones, and those whose output was asked for
     steps_by_type: Counter[str]
     pinned: frozenset[str]  # nodes that steps name
@@ -37,7 +39,6 @@ class Plan:
     one_per_place: tuple[fractos_pb2.Step, ...]  # one step for each node or type that the graph needs
     size_bytes: int
     is_chain: bool  # no step has more than one edge, so a run is in one place at a time
-    repeatable: bool  # every operation may be done twice
 
 
 def check_size(serialized: bytes) -> None:
@@ -82,17 +83,19 @@ def make_plan(serialized: bytes, catalogue: Catalogue) -> Plan:
         raise GraphError(f"not a serialized mockdc.fractos.v1.Graph: {error}") from error
     if not 0 < len(graph.steps) <= MAX_STEPS:
         raise GraphError(f"graph {graph.name!r} has {len(graph.steps)} steps; it needs 1 to {MAX_STEPS}")
-    _check(graph.steps, catalogue)
+    operations = _check(graph.steps, catalogue)
     needs = Counter(edge.to for step in graph.steps for edge in step.edges)
     for step in graph.steps:
         step.needs = needs[step.id]
     _check_copies(graph.steps)
+    unrepeatable = frozenset(step.id for step in graph.steps if not operations[step.id].repeatable)
     openings = tuple(_opening(graph.steps, step.id) for step in graph.steps if step.needs == 0)
     return Plan(
         name=graph.name,
         steps=tuple(graph.steps),
         openings=openings,
-        joins=frozenset(step.id for step in graph.steps if step.needs > 1),
+        placed=tuple(step for step in graph.steps if step.needs > 1 or step.id in unrepeatable),
+        unrepeatable=unrepeatable,
         ends=frozenset(step.id for step in graph.steps if step.output or not step.edges),
         steps_by_type=Counter(node_type(step) for step in graph.steps),
         pinned=frozenset(step.node for step in graph.steps if step.node),
@@ -100,7 +103,6 @@ def make_plan(serialized: bytes, catalogue: Catalogue) -> Plan:
         one_per_place=tuple({step.node or node_type(step): step for step in graph.steps}.values()),
         size_bytes=len(serialized) + sum(map(len, openings)),
         is_chain=len(openings) == 1 and all(len(step.edges) <= 1 for step in graph.steps),
-        repeatable=all(operation.repeatable for step in graph.steps if (operation := catalogue.get(step.operation))),
     )
 
 
@@ -128,7 +130,8 @@ def _opening(steps: Iterable[fractos_pb2.Step], source: int) -> bytes:
     return fractos_pb2.Request(steps=continuation(steps, source), sender=source).SerializeToString()
 
 
-def _check(steps: Sequence[fractos_pb2.Step], catalogue: Catalogue) -> None:
+def _check(steps: Sequence[fractos_pb2.Step], catalogue: Catalogue) -> dict[int, Operation]:
+    """Return the operation of each step. Raises GraphError."""
     operations: dict[int, Operation] = {}
     previous = -1
     for step in steps:
@@ -146,6 +149,7 @@ def _check(steps: Sequence[fractos_pb2.Step], catalogue: Catalogue) -> None:
         _check_edges(step, operations, bound)
     for step in steps:
         _check_arguments(step, operations[step.id], bound[step.id])
+    return operations
 
 
 def _check_edges(step: fractos_pb2.Step, operations: dict[int, Operation], bound: dict[int, list[str]]) -> None:

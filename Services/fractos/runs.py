@@ -35,7 +35,11 @@ from Services.fractos.schedule import Schedule
 
 DEFAULT_TIMEOUT_S = 30.0
 TOPOLOGIES = ("ring",)
-GRACE_S = 2.0  # how long a run may take to show that it was not at the node that died
+MAX_ATTEMPTS = 16
+REPEAT_S = 0.02  # how long the third attempt waits, doubled with each one after it; the second is sent at once
+MAX_REPEAT_S = 1.0
+RETRY_S = 0.1  # how often a node that has to answer again is looked for
+GRACE_S = 2.0  # how long a node that may hold what may not be repeated has to answer again
 FLUSH_S = 0.2  # how long `finished` waits for company
 FLUSH_RUNS = 256
 PLANS_KEPT = 256  # graphs that were checked lately
@@ -55,10 +59,10 @@ class Run:
     submitted_at: float
     deadline: float
     pending: set[int]  # steps whose Completion is awaited
-    nodes: dict[str, None] = field(default_factory=dict)  # names of nodes that a part of it was sent or promised to
+    placed: dict[int, Member] = field(default_factory=dict)  # the nodes of those steps that have got one
     trail: Sequence[fractos_pb2.Hop] = ()  # of each step once; that of a chain in the order of its steps
     attempt: int = 1
-    sent_again_at: float = 0.0  # when a Request that had got lost was sent another way
+    troubled_at: float = 0.0  # when a part of this attempt may have got lost; 0: never
     ended_at: float = 0.0
     result: application_pb2.RunResult | None = None
     result_bytes: int = 0
@@ -96,7 +100,7 @@ class Runs:
         self._ended: OrderedDict[bytes, Run] = OrderedDict()
         self._ended_bytes = 0
         self._deadlines: Schedule[bytes] = Schedule(tick_s=0.02)
-        self._doubts: Schedule[tuple[bytes, Member]] = Schedule(tick_s=0.02)  # (run, the node that seems dead)
+        self._repeats: Schedule[bytes] = Schedule(tick_s=0.02)
         self._reopenings: Schedule[Member] = Schedule(tick_s=0.1)
         self._to_tell: list[Run] = []  # ended runs that the nodes have not been told of
         self._flush_at = math.inf
@@ -128,7 +132,7 @@ class Runs:
     @property
     def next_due(self) -> float:
         """When `on_timer_due` has something to do."""
-        return min(self._deadlines.next_due, self._doubts.next_due, self._reopenings.next_due, self._flush_at)
+        return min(self._deadlines.next_due, self._repeats.next_due, self._reopenings.next_due, self._flush_at)
 
     # -- events -----------------------------------------------------------------------------------------------------------
 
@@ -154,7 +158,8 @@ class Runs:
         if run is None or completion.attempt != run.attempt:
             return
         run.trail = _merged(run.trail, completion.trail) if run.trail else completion.trail
-        if completion.HasField("undelivered") and self._send_again(run, completion.undelivered, now):
+        if completion.lost and run.attempt < MAX_ATTEMPTS:
+            self._repeat_soon(run, now)
             return
         if completion.HasField("failure"):
             self._end(run, now, completion.failure)
@@ -170,16 +175,16 @@ class Runs:
             self._end_with(run, now, RunCancelledError("the run was cancelled", definite=False))
 
     def on_link_lost(self, member: Member, now: float, *, opened: bool) -> None:
-        """Try the channel again; have the runs that may have been at the node fail unless it answers within the grace."""
+        """Try the channel again; repeat the runs that may have been at the node."""
         if self._placement.is_listed(member):
             if opened:
                 self._emit(KeepLink(member.address))
             else:
                 self._reopenings.add(member, now + REOPEN_S)
-        led = self._placement.is_or_was_leader(member)
-        for run in self._running.values() if opened else ():
-            if member.name in run.nodes or (led and member.node_type in run.plan.unpinned_types):
-                self._doubts.add((run.run_id, member), now + GRACE_S)
+        for run in list(self._running.values()) if opened else ():
+            plan = run.plan
+            if member.node_type in plan.unpinned_types or member.name in plan.pinned or member in run.placed.values():
+                self._repeat_soon(run, now)
 
     def on_timer_due(self, now: float) -> None:
         """End the runs whose deadline has passed; tell the nodes which runs have ended."""
@@ -188,11 +193,10 @@ class Runs:
             if run is not None:
                 limit = run.deadline - run.submitted_at
                 self._end_with(run, now, DeadlineExceededError(f"the run did not end within {limit:g} s", definite=False))
-        for run_id, member in self._doubts.pop_due(now):
+        for run_id in self._repeats.pop_due(now):
             run = self._running.get(run_id)
-            if run is not None and self._placement.is_suspected(member, now) and not self._is_elsewhere(run, now):
-                text = f"{member.name} died while it may have held a step of this run: nobody knows what was done"
-                self._end_with(run, now, UnavailableError(text, definite=False))
+            if run is not None and run.troubled_at:
+                self._repeat(run, now)
         for member in self._reopenings.pop_due(now):
             if self._placement.is_listed(member):
                 self._emit(KeepLink(member.address))
@@ -233,8 +237,8 @@ class Runs:
         plan = run.plan
         for step in plan.one_per_place:
             self._placement.choose(step, now)
-        joins = {step.id: self._placement.choose(step, now).name for step in plan.steps if step.id in plan.joins}
-        run.nodes |= dict.fromkeys((*plan.pinned, *joins.values()))
+        for step in plan.placed:
+            run.placed[step.id] = self._place(run, step, now)
         requests = []
         for opening in plan.openings:
             frame = fractos_pb2.Frame()
@@ -245,34 +249,57 @@ class Runs:
             request.deadline = run.deadline
             request.home = self._identity.address
             request.sent_at = now
-            for step in request.steps if joins else ():
-                if step.id in joins:
-                    step.node = joins[step.id]
+            for step in request.steps if run.placed else ():
+                if step.id in run.placed:
+                    step.node = run.placed[step.id].name
             requests.append(SendFrame(self._placement.choose(request.steps[0], now).address, frame))
         return requests
 
-    def _send_again(self, run: Run, request: fractos_pb2.Request, now: float) -> bool:
-        """Send a Request whose fate is unknown another way, if the run may be repeated and there is one.
+    def _place(self, run: Run, step: fractos_pb2.Step, now: float) -> Member:
+        """The node for a step that gets one at submission: in a later attempt the same, as long as it answers."""
+        before = run.placed.get(step.id)
+        if before is not None and self._placement.is_listed(before) and not self._placement.is_suspected(before, now):
+            return before
+        if before is not None and step.id in run.plan.unrepeatable:
+            text = f"{before.name} died while it may have done {step.operation}, which may not be repeated: nobody knows"
+            raise UnavailableError(text, definite=False)
+        return self._placement.choose(step, now)
 
-        If the lost Request was taken after all, the next nodes' ledgers drop the second copy.
+    def _repeat_soon(self, run: Run, now: float) -> None:
+        """Send a run again of which a part may have got lost: at once, unless that has been done before."""
+        if run.troubled_at:
+            return  # it is due already
+        run.troubled_at = now
+        if run.attempt == 1:
+            self._repeat(run, now)
+        else:
+            self._repeats.add(run.run_id, now + min(REPEAT_S * 2 ** (run.attempt - 2), MAX_REPEAT_S))
+
+    def _repeat(self, run: Run, now: float) -> None:
+        """Begin the next attempt. Nodes that have done a step answer again; what has got lost is done again.
+
+        Waits for the one node that a step may be done by, within the grace.
         """
-        if not run.plan.repeatable:
-            return False
+        if run.attempt >= MAX_ATTEMPTS:
+            text = f"nodes of this run died or could not be reached in {MAX_ATTEMPTS} attempts: nobody knows what was done"
+            self._end_with(run, now, UnavailableError(text, definite=False))
+            return
+        run.attempt += 1
         try:
-            member = self._placement.choose(request.steps[0], now, trusted_only=True)
-        except UnavailableError:
-            return False
-        run.nodes[member.name] = None
-        run.sent_again_at = now
-        self._emit(SendFrame(member.address, fractos_pb2.Frame(request=request)))
-        return True
-
-    def _is_elsewhere(self, run: Run, now: float) -> bool:
-        """Whether a run that was doubted `GRACE_S` ago is certainly not at the dead node.
-
-        A chain is in one place only, and the Request that the death had lost was sent another way from here.
-        """
-        return run.plan.is_chain and run.sent_again_at > now - 2 * GRACE_S
+            requests = self._first_requests(run, now)
+        except UnavailableError as error:
+            run.attempt -= 1
+            if now < run.troubled_at + GRACE_S:
+                self._repeats.add(run.run_id, now + RETRY_S)
+            else:
+                self._end_with(run, now, error)
+            return
+        run.troubled_at = 0.0
+        run.pending = set(run.plan.ends)
+        run.trail = ()
+        self._emit(Log(logging.INFO, f"run {run.run_id.hex()} ({run.plan.name}): attempt {run.attempt}"))
+        for first in requests:
+            self._emit(first)
 
     def _without_outputs(self, result: application_pb2.RunResult, size_bytes: int) -> application_pb2.RunResult:
         """The failure of a run whose outputs are too large together."""
@@ -326,7 +353,7 @@ class Runs:
         for run in self._to_tell:
             assert run.result is not None
             stopped = run.result.HasField("failure")
-            for member in self._may_hold(run, stopped):
+            for member in self._may_hold(run):
                 batch = batches.setdefault(member.address, fractos_pb2.Finished())
                 batch.runs.add(run_id=run.run_id, deadline=run.deadline, drop=stopped)
         for address, finished in batches.items():
@@ -334,12 +361,12 @@ class Runs:
         self._to_tell.clear()
         self._flush_at = math.inf
 
-    def _may_hold(self, run: Run, stopped: bool) -> list[Member]:
+    def _may_hold(self, run: Run) -> list[Member]:
         """The nodes that may hold a part of a run that has ended."""
-        if stopped:
-            return [member for kind in run.plan.steps_by_type for member in self._placement.of_type(kind)]
         assert run.result is not None
-        names = dict.fromkeys(hop.node for hop in run.result.trail) | run.nodes
+        if run.attempt > 1 or run.result.HasField("failure"):
+            return [member for kind in run.plan.steps_by_type for member in self._placement.of_type(kind)]
+        names = dict.fromkeys(hop.node for hop in run.result.trail)
         return [member for name in names if (member := self._placement.named(name))]
 
 

@@ -29,7 +29,7 @@ def diamond() -> TaskGraph:
 
 
 def random_graph(rng: random.Random, math_nodes: int) -> tuple[TaskGraph, list[int]]:
-    """Up to 12 steps of shifts and sums with fan-out, joins, `after` and pins, and the value of each."""
+    """Up to 12 steps of shifts and sums with fan-out, joins, `after` and, on `math_nodes`, pins; and the value of each."""
     graph = TaskGraph("random")
     steps: list[Step] = []
     values: list[int] = []
@@ -42,7 +42,7 @@ def random_graph(rng: random.Random, math_nodes: int) -> tuple[TaskGraph, list[i
         return number, number
 
     for _ in range(rng.randint(1, 12)):
-        node = graph.node(f"math-{rng.randrange(math_nodes)}") if rng.random() < 0.3 else graph.math
+        node = graph.node(f"math-{rng.randrange(math_nodes)}") if math_nodes and rng.random() < 0.3 else graph.math
         after = rng.sample(steps, min(len(steps), rng.choice((0, 0, 1, 2))))
         (a, a_value), (b, b_value), bits = operand(), operand(), rng.randrange(4)
         if rng.random() < 0.5:

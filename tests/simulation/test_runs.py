@@ -79,7 +79,7 @@ def test_random_graphs_answer_right_and_once(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_every_run_is_answered_once_although_a_leader_crashes(seed: int) -> None:
+def test_every_run_succeeds_once_although_a_leader_crashes(seed: int) -> None:
     world = World(seed, application=1, math=3, storage=1)
     run_ids = []
     for index in range(60):
@@ -90,14 +90,10 @@ def test_every_run_is_answered_once_although_a_leader_crashes(seed: int) -> None
         run_ids.append(world.submit(graph))
         world.run(0.001)
     world.run(40.0)
-    for run_id in run_ids:
-        failure = world.result(run_id).failure
-        assert failure.status in ("", "UNAVAILABLE"), failure.message
-        assert not failure.definite
-    # Those submitted after the crash find the standby at once, long before the directory drops the dead node.
-    assert all(integer(world.result(run_id), 3) == 16 for run_id in run_ids[20:])
-    # What was on its way to the dead node may be done by another one too; no node does a step twice.
-    assert len(world.executed) == len(set(world.executed))
+    assert all(integer(world.result(run_id), 3) == 16 for run_id in run_ids)
+    # What the dead node did may be done again by another one; no node does a step twice, whatever the attempt.
+    done = [(name, key.run_id, key.step) for name, key in world.executed]
+    assert len(done) == len(set(done))
     assert len(world.files.writes) == len(set(world.files.writes))
     assert_nothing_left(world)
 
@@ -122,17 +118,18 @@ def test_what_may_not_be_repeated_is_done_once_or_reported(seed: int) -> None:
     assert_nothing_left(world)
 
 
-def test_a_run_in_the_hands_of_a_node_that_crashes_fails_soon() -> None:
+def test_a_run_in_the_hands_of_a_node_that_crashes_is_repeated_at_once() -> None:
     world = World(1, application=1, math=2)
     world.device_s = 100.0
     run_id = world.submit(chain(1))
     world.run(1.0)
     assert not world.results[run_id]
     world.crash("math-0")
-    world.run(2.5)
-    failure = world.result(run_id).failure
-    assert (failure.status, failure.definite) == ("UNAVAILABLE", False)
-    assert "math-0 died" in failure.message
+    world.device_s = 0.001
+    world.run(0.05)
+    (hop,) = world.result(run_id).trail
+    assert (hop.node, hop.attempt) == ("math-1", 2)
+    assert_nothing_left(world)
 
 
 def test_a_standby_may_crash_without_any_run_noticing() -> None:
@@ -148,7 +145,7 @@ def test_a_run_pinned_to_a_dead_node_fails_and_says_which() -> None:
     world.crash("math-1")
     world.run(0.5)
     run_id = world.submit(chain(2, ("math-0", "math-1")))
-    world.run(1.0)
+    world.run(5.0)
     assert world.result(run_id).failure.status == "UNAVAILABLE"
     assert "math-1" in world.result(run_id).failure.message
 
@@ -261,10 +258,9 @@ def test_streams_that_break_between_living_nodes_cost_no_run(seed: int) -> None:
         if index % 10 == 5:
             world.cut(*world.random.choice(links))
     world.run(5.0)
-    pinned_elsewhere = [run_id for run_id in run_ids if world.result(run_id).HasField("failure")]
-    # A pinned step cannot take another way; every other run goes on, and Completions are sent again.
-    assert all(world.result(run_id).failure.status == "UNAVAILABLE" for run_id in pinned_elsewhere)
-    assert all(integer(world.result(run_id), 2) == 8 for run_id in run_ids if run_id not in pinned_elsewhere)
+    assert all(integer(world.result(run_id), 2) == 8 for run_id in run_ids)
+    done = [(name, key.run_id, key.step) for name, key in world.executed]
+    assert len(done) == len(set(done)) == 3 * len(run_ids)  # a repeated run is answered by those who have done its steps
     assert_nothing_left(world)
 
 
@@ -276,8 +272,9 @@ def test_a_node_that_dies_after_its_channel_had_broken_once_is_noticed() -> None
     run_id = world.submit(chain(1))
     world.run(0.5)
     world.crash("math-0")
-    world.run(2.5)
-    assert world.result(run_id).failure.status == "UNAVAILABLE"
+    world.device_s = 0.001
+    world.run(0.05)
+    assert integer(world.result(run_id), 0) == 2
 
 
 @pytest.mark.parametrize("seed", SEEDS)

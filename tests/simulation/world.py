@@ -110,6 +110,7 @@ class World:
         self._limits = limits
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._sequence = 0
+        self._members = 0  # that there ever were
         self._links: dict[tuple[str, str], Link] = {}
         for node_type, count in counts.items():
             for index in range(count):
@@ -138,6 +139,12 @@ class World:
                 self._lose(sender, name, link)
         self._announce(DIRECTORY_S)
 
+    def restart(self, name: str) -> None:
+        """Start a node that crashed anew: it knows nothing of before and is the last in line."""
+        node_type, _, index = name.rpartition("-")
+        self._add(node_type, int(index))
+        self._announce(0.0)
+
     def cut(self, sender: str, receiver: str) -> None:
         """Break a stream between two nodes that live on; what is on its way is lost."""
         link = self._links.get((sender, receiver))
@@ -161,9 +168,12 @@ class World:
 
     def _add(self, node_type: str, index: int) -> None:
         name = f"{node_type}-{index}"
+        self._members += 1
         identity = Identity(node_type, name, name)  # a simulated node's address is its name
         engine = Engine(identity, self._catalogue, limits=self._limits, with_runs=node_type == "application")
-        self.nodes[name] = SimulatedNode(engine, Member(node_type, name, f"id of {name}", index, name, 0, "", self.now))
+        self.nodes[name] = SimulatedNode(
+            engine, Member(node_type, name, f"id {self._members}", self._members, name, 0, "", self.now)
+        )
 
     def _announce(self, delay: float) -> None:
         """Have every node learn who is alive, each a little later than the other."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from protos import fractos_pb2, math_pb2
 from Services.fractos.directory.interface import Member
 from Services.fractos.engine import AGAIN_S, SMALL_OUTPUT_BYTES, Engine
+from Services.fractos.errors import OutOfRangeError
 from Services.fractos.events import (
     CallDevice,
     DeviceDone,
@@ -153,7 +154,7 @@ def test_an_unsent_request_takes_another_way_unless_its_run_is_over() -> None:
 def test_a_request_whose_fate_is_unknown_is_reported_to_its_home() -> None:
     (report,) = sent(engine("storage-0").handle(LinkLost("at math-0", True, [arriving(one_step()).frame], []), NOW))
     assert report.address == "at application-0"
-    assert report.frame.completion.undelivered == arriving(one_step()).frame.request
+    assert report.frame.completion.lost
     assert report.frame.completion.failure.status == "UNAVAILABLE"
     assert not report.frame.completion.failure.definite
 
@@ -168,6 +169,44 @@ def test_completions_are_sent_again_until_the_deadline_but_finished_is_not() -> 
         assert sent(node.handle(TimerDue(), NOW + 2 * AGAIN_S)) == []
     node.handle(LinkLost("at application-0", True, [completion], []), DEADLINE)
     assert sent(node.handle(TimerDue(), DEADLINE + AGAIN_S)) == []
+
+
+def again(attempt: int) -> FrameReceived:
+    """The first Request of a later attempt."""
+    event = arriving(one_step())
+    event.frame.request.attempt = attempt
+    return event
+
+
+def test_a_step_that_is_done_answers_a_later_attempt_without_the_device() -> None:
+    node = engine()
+    asked = call(node.handle(arriving(one_step()), NOW))
+    response = math_pb2.PowerResponse(value=to_big_integer(8))
+    (first,) = sent(node.handle(DeviceDone(asked.key, response, None, NOW, NOW), NOW))
+    (answer,) = node.handle(again(2), NOW)
+    assert isinstance(answer, SendFrame)
+    assert answer.frame.completion.attempt == 2
+    assert answer.frame.completion.trail == first.frame.completion.trail
+    assert node.handle(again(2), NOW) == []
+    assert node.handle(arriving(one_step()), NOW) == []  # the attempt that is past
+
+
+def test_a_step_that_is_at_the_device_answers_the_latest_attempt() -> None:
+    node = engine()
+    asked = call(node.handle(arriving(one_step()), NOW))
+    assert node.handle(again(2), NOW) == []
+    response = math_pb2.PowerResponse(value=to_big_integer(8))
+    (answer,) = sent(node.handle(DeviceDone(asked.key, response, None, NOW, NOW), NOW))
+    assert answer.frame.completion.attempt == 2
+    assert [hop.attempt for hop in answer.frame.completion.trail] == [1]
+
+
+def test_a_step_that_failed_fails_in_a_later_attempt_too() -> None:
+    node = engine()
+    asked = call(node.handle(arriving(one_step()), NOW))
+    node.handle(DeviceDone(asked.key, None, OutOfRangeError("too large"), NOW, NOW), NOW)
+    (answer,) = sent(node.handle(again(2), NOW))
+    assert (answer.frame.completion.attempt, answer.frame.completion.failure.status) == (2, "OUT_OF_RANGE")
 
 
 def test_a_failure_after_other_steps_is_not_definite() -> None:
@@ -185,3 +224,4 @@ def test_a_pinned_request_that_could_not_be_sent_fails() -> None:
     (answer,) = sent(engine("storage-0").handle(LinkLost("at math-0", False, [], [arriving(graph).frame]), NOW))
     assert answer.frame.completion.failure.status == "UNAVAILABLE"
     assert "math-0" in answer.frame.completion.failure.message
+    assert answer.frame.completion.lost

@@ -8,19 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protos import fractos_pb2
+from protos import fractos_pb2, math_pb2
 from Services.fractos.admission import Admission
 from Services.fractos.directory.interface import Member
-from Services.fractos.errors import ResourceExhaustedError, UnavailableError
-from Services.fractos.ledger import CLOCK_BOUND_S, Ledger
+from Services.fractos.errors import AbortedError, ResourceExhaustedError, UnavailableError
+from Services.fractos.ledger import CLOCK_BOUND_S, KEPT_BYTES, Ledger
 from Services.fractos.placement import SUSPICION_S, Placement
 from Services.fractos.schedule import Schedule
 
 
 def request(
-    step: int = 0, *, needs: int = 0, sender: int = 0, run: bytes = b"run", deadline: float = 100.0
+    step: int = 0, *, needs: int = 0, sender: int = 0, run: bytes = b"run", deadline: float = 100.0, attempt: int = 1
 ) -> fractos_pb2.Request:
-    return fractos_pb2.Request(run_id=run, attempt=1, deadline=deadline, sender=sender, steps=[{"id": step, "needs": needs}])
+    return fractos_pb2.Request(
+        run_id=run, attempt=attempt, deadline=deadline, sender=sender, steps=[{"id": step, "needs": needs}]
+    )
 
 
 def member(name: str, sequence: int, address: str = "") -> Member:
@@ -36,18 +38,66 @@ class TestLedger:
         ledger = Ledger(10)
         first = request()
         assert ledger.admit(first) == [first]
+        assert ledger.begin(b"run", 1, 0, b"") is None
         assert ledger.admit(request()) is None
         assert ledger.admit(request(1)) is not None
 
     def test_a_join_waits_for_every_sender_and_counts_each_once(self) -> None:
         ledger = Ledger(10)
-        assert ledger.admit(request(5, needs=2, sender=1)) is None
-        assert ledger.admit(request(5, needs=2, sender=1)) is None
-        arrived = ledger.admit(request(5, needs=2, sender=2))
+        assert ledger.admit(request(5, needs=2, sender=2)) is None
+        assert ledger.admit(request(5, needs=2, sender=2)) is None
+        arrived = ledger.admit(request(5, needs=2, sender=1))
         assert arrived is not None
-        assert {one.sender for one in arrived} == {1, 2}
+        assert [one.sender for one in arrived] == [1, 2]  # whatever the order in which they came
+        assert ledger.begin(b"run", 1, 5, b"") is None
         assert ledger.admit(request(5, needs=2, sender=1)) is None
         assert ledger.admit(request(5, needs=2, sender=2)) is None
+
+    def test_a_join_collects_for_one_attempt_only(self) -> None:
+        ledger = Ledger(10)
+        assert ledger.admit(request(5, needs=2, sender=1)) is None
+        assert ledger.admit(request(5, needs=2, sender=2, attempt=2)) is None
+        assert ledger.admit(request(5, needs=2, sender=1)) is None  # of an attempt that is past
+        assert ledger.admit(request(5, needs=2, sender=1, attempt=2)) is not None
+
+    def test_a_later_attempt_gets_what_an_earlier_one_was_answered(self) -> None:
+        ledger = Ledger(10)
+        inputs = bytes(range(100))
+        ledger.admit(request())
+        ledger.begin(b"run", 1, 0, inputs)
+        ledger.admit(request(attempt=2))
+        begun = ledger.begin(b"run", 2, 0, inputs)
+        assert begun is not None
+        assert (begun.began_in, begun.hop) == (1, None)  # the device is still at work
+        response = math_pb2.PowerResponse()
+        ledger.end(b"run", 0, fractos_pb2.Hop(node="math-0", response_bytes=7), response, repeatable=True)
+        assert ledger.kept_bytes == 7
+        assert ledger.admit(request(attempt=3)) is not None
+        done = ledger.begin(b"run", 3, 0, inputs)
+        assert done is not None
+        assert done.hop is not None
+        assert (done.hop.node, done.response) == ("math-0", response)
+        ledger.finish(b"run", 100.0)
+        assert ledger.kept_bytes == 0
+
+    def test_other_inputs_than_before_are_refused(self) -> None:
+        ledger = Ledger(10)
+        for attempt, inputs in ((1, b"read before"), (2, b"read after")):
+            ledger.admit(request(attempt=attempt))
+            if attempt == 1:
+                ledger.begin(b"run", 1, 0, inputs)
+        with pytest.raises(AbortedError, match="not those of attempt 1"):
+            ledger.begin(b"run", 2, 0, b"read after")
+
+    @pytest.mark.parametrize("repeatable", [True, False])
+    def test_a_large_answer_is_kept_only_if_it_may_not_be_made_again(self, repeatable: bool) -> None:
+        ledger = Ledger(10)
+        ledger.admit(request())
+        ledger.begin(b"run", 1, 0, b"")
+        hop = fractos_pb2.Hop(response_bytes=KEPT_BYTES + 1)
+        ledger.end(b"run", 0, hop, math_pb2.PowerResponse(), repeatable=repeatable)
+        ledger.admit(request(attempt=2))
+        assert (ledger.begin(b"run", 2, 0, b"") is None) == repeatable
 
     def test_what_arrives_after_the_end_does_nothing_even_if_nothing_came_before(self) -> None:
         ledger = Ledger(10)

@@ -30,7 +30,8 @@ def diamond() -> TaskGraph:
 def test_a_plan_knows_openings_joins_and_ends() -> None:
     made = plan(diamond())
     assert [fractos_pb2.Request.FromString(opening).steps[0].id for opening in made.openings] == [0]
-    assert made.joins == {3}
+    assert [step.id for step in made.placed] == [3]
+    assert made.unrepeatable == frozenset()
     assert made.ends == {2, 3, 4}
     assert made.steps_by_type == {"math": 4, "storage": 1}
     assert made.pinned == {"math-1"}
