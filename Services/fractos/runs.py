@@ -63,6 +63,7 @@ class Run:
     trail: Sequence[fractos_pb2.Hop] = ()  # of each step once; that of a chain in the order of its steps
     attempt: int = 1
     troubled_at: float = 0.0  # when a part of this attempt may have got lost; 0: never
+    trouble: str = ""  # what went wrong first
     ended_at: float = 0.0
     result: application_pb2.RunResult | None = None
     result_bytes: int = 0
@@ -159,7 +160,7 @@ class Runs:
             return
         run.trail = _merged(run.trail, completion.trail) if run.trail else completion.trail
         if completion.lost and run.attempt < MAX_ATTEMPTS:
-            self._repeat_soon(run, now)
+            self._repeat_soon(run, completion.failure.message, now)
             return
         if completion.HasField("failure"):
             self._end(run, now, completion.failure)
@@ -184,7 +185,7 @@ class Runs:
         for run in list(self._running.values()) if opened else ():
             plan = run.plan
             if member.node_type in plan.unpinned_types or member.name in plan.pinned or member in run.placed.values():
-                self._repeat_soon(run, now)
+                self._repeat_soon(run, f"{member.name} died or lost its channel while it may have held a part of this run", now)
 
     def on_timer_due(self, now: float) -> None:
         """End the runs whose deadline has passed; tell the nodes which runs have ended."""
@@ -265,11 +266,11 @@ class Runs:
             raise UnavailableError(text, definite=False)
         return self._placement.choose(step, now)
 
-    def _repeat_soon(self, run: Run, now: float) -> None:
+    def _repeat_soon(self, run: Run, trouble: str, now: float) -> None:
         """Send a run again of which a part may have got lost: at once, unless that has been done before."""
         if run.troubled_at:
             return  # it is due already
-        run.troubled_at = now
+        run.troubled_at, run.trouble = now, run.trouble or trouble
         if run.attempt == 1:
             self._repeat(run, now)
         else:
@@ -281,8 +282,7 @@ class Runs:
         Waits for the one node that a step may be done by, within the grace.
         """
         if run.attempt >= MAX_ATTEMPTS:
-            text = f"nodes of this run died or could not be reached in {MAX_ATTEMPTS} attempts: nobody knows what was done"
-            self._end_with(run, now, UnavailableError(text, definite=False))
+            self._give_up(run, f"{MAX_ATTEMPTS} attempts failed: {run.trouble}", now)
             return
         run.attempt += 1
         try:
@@ -292,7 +292,7 @@ class Runs:
             if now < run.troubled_at + GRACE_S:
                 self._repeats.add(run.run_id, now + RETRY_S)
             else:
-                self._end_with(run, now, error)
+                self._give_up(run, f"{run.trouble}; {error.message}", now)
             return
         run.troubled_at = 0.0
         run.pending = set(run.plan.ends)
@@ -300,6 +300,9 @@ class Runs:
         self._emit(Log(logging.INFO, f"run {run.run_id.hex()} ({run.plan.name}): attempt {run.attempt}"))
         for first in requests:
             self._emit(first)
+
+    def _give_up(self, run: Run, why: str, now: float) -> None:
+        self._end_with(run, now, UnavailableError(why, definite=False))
 
     def _without_outputs(self, result: application_pb2.RunResult, size_bytes: int) -> application_pb2.RunResult:
         """The failure of a run whose outputs are too large together."""

@@ -294,7 +294,16 @@ class TestDeaths:
                 trail = datacenter.run(graph, timeout_s=5).trail
                 assert {hop.node for hop in trail} == used - {f"{node_type}-0"} | {f"{node_type}-1"}
 
-    def test_a_run_in_a_dying_node_fails_soon_and_says_that_nobody_knows(self, tmp_path: Path) -> None:
+    def test_a_run_in_a_dying_node_goes_on_at_the_standby(self, tmp_path: Path) -> None:
+        with running(tmp_path, "application-0", "math-0") as nodes, connect(nodes.root) as datacenter:
+            run = datacenter.submit(slow_graph(), timeout_s=60)
+            wait_until_begun(nodes, "math-0")
+            nodes.start("math-1")
+            nodes.kill("math-0")
+            run.result()
+            assert {(hop.node, hop.attempt) for hop in run.trail} == {("math-1", 2)}
+
+    def test_a_run_in_a_dying_node_fails_soon_if_there_is_no_other(self, tmp_path: Path) -> None:
         with running(tmp_path, "application-0", "math-0") as nodes, connect(nodes.root) as datacenter:
             run = datacenter.submit(slow_graph(), timeout_s=60)
             wait_until_begun(nodes, "math-0")
