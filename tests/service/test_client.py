@@ -303,6 +303,22 @@ class TestDeaths:
             run.result()
             assert {(hop.node, hop.attempt) for hop in run.trail} == {("math-1", 2)}
 
+    def test_a_run_in_a_stopped_node_goes_on_at_the_standby_and_the_woken_one_does_no_harm(self, tmp_path: Path) -> None:
+        with running(tmp_path, "application-0", "math-0") as nodes, connect(nodes.root) as datacenter:
+            run = datacenter.submit(slow_graph(), timeout_s=60)
+            wait_until_begun(nodes, "math-0")
+            nodes.start("math-1")
+            stopped = psutil.Process(nodes.processes["math-0"].pid)
+            stopped.suspend()
+            run.result()
+            assert {(hop.node, hop.attempt) for hop in run.trail} == {("math-1", 2)}
+            graph = TaskGraph("after")
+            step = graph.math.shift_left(value=3, bits=1)
+            assert datacenter.run(graph)[step].value == 6
+            stopped.resume()
+            pinned = graph.node("math-0").shift_left(value=step.value, bits=1)
+            assert datacenter.run(graph)[pinned].value == 12
+
     def test_a_run_in_a_dying_node_fails_soon_if_there_is_no_other(self, tmp_path: Path) -> None:
         with running(tmp_path, "application-0", "math-0") as nodes, connect(nodes.root) as datacenter:
             run = datacenter.submit(slow_graph(), timeout_s=60)

@@ -42,7 +42,12 @@ OPTIONS = [
 CONNECT_TIMEOUT_S = 2.0
 CLOSE_TIMEOUT_S = 1.0
 ACKNOWLEDGE_DELAY_S = 0.2  # an acknowledgement a frame would double the work of the event loops
+WATCH_S = 0.5  # how often a channel is looked after
+SILENCE_S = 2.5  # how long a peer may acknowledge nothing before it counts as dead, as if stopped or cut off
+SLOWEST_BYTES_PER_S = 1 << 20  # so much longer for what is on its way
 ACKNOWLEDGE_BYTES = 1 << 20  # large values are acknowledged at once, since their sender keeps them until then
+
+HEARTBEAT = b""  # a frame without a body: counted and acknowledged, and that is all
 
 Clock = Callable[[], float]
 Call: TypeAlias = "grpc.aio.StreamStreamCall[fractos_pb2.Frames, fractos_pb2.Acknowledgement]"
@@ -73,9 +78,9 @@ class GrpcTransport(Transport):
             link.outbox.flush()
 
     def keep(self, address: str) -> None:
-        """Open a channel if there is none."""
-        if address not in self._links:
-            self._open(address)
+        """Open a channel if there is none, and see that its peer goes on answering."""
+        link = self._links.get(address) or self._open(address)
+        link.kept = True
 
     async def close(self) -> None:
         """Send what is queued, within a second, then close every channel."""
@@ -91,7 +96,7 @@ class GrpcTransport(Transport):
         """Forget a link before its loss is told, since what follows may open the next one."""
         if self._links.get(link.address) is link:
             del self._links[link.address]
-        unknown, unsent = ([fractos_pb2.Frame.FromString(one) for one in frames] for frames in link.remains())
+        unknown, unsent = ([fractos_pb2.Frame.FromString(one) for one in frames if one] for frames in link.remains())
         self._deliver(LinkLost(link.address, link.opened, unknown, unsent))
 
 
@@ -104,6 +109,7 @@ class _Link:
         self.address = address
         self.outbox: Outbox[bytes] = Outbox(len)  # serialized frames
         self.opened = False
+        self.kept = False  # whether it is tried although there is nothing to send
         self._metadata = metadata
         self._deliver = deliver
         self._lost = lost
@@ -150,10 +156,28 @@ class _Link:
         self.opened = True
         self._deliver(LinkOpened(self.address))
         self.outbox.open(partial(self._write, call))
+        watcher = asyncio.create_task(self._watch(call))
         try:
             await self._read(call)
         finally:
+            watcher.cancel()
             self.outbox.cancel()
+
+    async def _watch(self, call: Call) -> None:
+        """End the stream when the peer has acknowledged nothing for too long; give it something to acknowledge.
+
+        Counts its own turns instead of looking at a clock: when the whole machine has been paused, nobody was silent.
+        """
+        acknowledged, silent_s = -1, 0.0
+        while silent_s < SILENCE_S + sum(map(len, self._unacknowledged)) / SLOWEST_BYTES_PER_S:
+            if self.kept and not self._unacknowledged:
+                self.outbox.put(HEARTBEAT)
+                self.outbox.flush()
+            await asyncio.sleep(WATCH_S)
+            silent = self._unacknowledged and self._acknowledged == acknowledged
+            acknowledged, silent_s = self._acknowledged, silent_s + WATCH_S if silent else 0.0
+        log.warning("%s has acknowledged nothing for %g s", self.address, silent_s)
+        call.cancel()
 
     async def _read(self, call: Call) -> None:
         while isinstance(acknowledgement := await call.read(), fractos_pb2.Acknowledgement):
@@ -186,7 +210,8 @@ class ChannelServicer(fractos_pb2_grpc.ChannelServicer):
         await acknowledger.write()
         try:
             while isinstance(frames := await context.read(), fractos_pb2.Frames):
-                self._deliver(*_received(frames))
+                if received := _received(frames):
+                    self._deliver(*received)
                 acknowledger.accepted(len(frames.frames), sum(map(len, frames.frames)))
             await acknowledger.finish()
         finally:
@@ -196,6 +221,8 @@ class ChannelServicer(fractos_pb2_grpc.ChannelServicer):
 def _received(frames: fractos_pb2.Frames) -> list[FrameReceived]:
     received = []
     for serialized in frames.frames:
+        if serialized == HEARTBEAT:
+            continue
         try:
             received.append(FrameReceived(fractos_pb2.Frame.FromString(serialized)))
         except DecodeError as error:
