@@ -182,12 +182,14 @@ class Engine:
         key = WorkKey(request.run_id, request.attempt, step.id)
         known = self.ledger.begin(*key, arguments)
         if known is not None:
-            self._begin_again(known, frame, step, now)
+            self._begin_again(known, frame, step, operation, now)
             return
         self._work[key] = _Work(frame, request, step, operation, now, len(arguments))
         self._emit(CallDevice(key, operation, message, deadline))
 
-    def _begin_again(self, known: BegunStep, frame: fractos_pb2.Frame, step: fractos_pb2.Step, now: float) -> None:
+    def _begin_again(
+        self, known: BegunStep, frame: fractos_pb2.Frame, step: fractos_pb2.Step, operation: Operation, now: float
+    ) -> None:
         """Have this attempt go on with what an earlier one made of a step."""
         request = frame.request
         if known.error is not None:
@@ -197,8 +199,8 @@ class Engine:
             self._work[key] = self._work[key]._replace(frame=frame, request=request, step=step)
         else:
             assert known.response is not None
-            request.trail.append(known.hop)
-            self._pass_on(frame, request, step, known.response, now)
+            request.trail.add().ParseFromString(known.hop)
+            self._pass_on(frame, request, step, operation.response_class.FromString(known.response), now)
 
     def _on_device_done(self, event: DeviceDone, now: float) -> None:
         key, message, error, started_at, finished_at = event
@@ -229,7 +231,7 @@ class Engine:
             response_bytes=size,
             output=response if size <= SMALL_OUTPUT_BYTES else None,
         )
-        self.ledger.end(key.run_id, key.step, hop, message, repeatable=operation.repeatable)
+        self.ledger.end(key.run_id, key.step, hop.SerializeToString(), response, repeatable=operation.repeatable)
         self._pass_on(frame, request, step, message, now)
 
     # -- what follows a step ----------------------------------------------------------------------------------------------

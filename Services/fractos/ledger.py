@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 
-from google.protobuf.message import Message
-
 from protos import fractos_pb2
 from Services.fractos.errors import AbortedError, AlreadyExistsError, ResourceExhaustedError
 from Services.fractos.schedule import Schedule
@@ -29,8 +27,8 @@ class BegunStep:
         self.attempt = attempt  # the latest that asked for it
         self.began_in = attempt  # the one whose Request the device got
         self.inputs = inputs
-        self.hop: fractos_pb2.Hop | None = None  # None: the device is at work
-        self.response: Message | None = None  # None although it is done: it failed, or the answer was too large to be kept
+        self.hop: bytes | None = None  # serialized; None: the device is at work
+        self.response: bytes | None = None  # serialized; None although it is done: it failed, or was too large to be kept
         self.error: BaseException | None = None
 
 
@@ -110,14 +108,16 @@ class Ledger:
             return None
         return known
 
-    def end(self, run_id: bytes, step_id: int, hop: fractos_pb2.Hop, response: Message, *, repeatable: bool) -> None:
-        """Keep what a step answered, for later attempts. A large answer is not kept if it may be made again."""
+    def end(self, run_id: bytes, step_id: int, hop: bytes, response: bytes, *, repeatable: bool) -> None:
+        """Keep what a step answered, for later attempts. A large answer is not kept if it may be made again.
+
+        As bytes, which keep no Request alive and cost the garbage collector nothing.
+        """
         run = self._runs[run_id]
         assert run is not None
         step = run.steps[step_id]
-        step.hop = fractos_pb2.Hop()
-        step.hop.CopyFrom(hop)  # a part of the Request would keep all of that alive
-        size = hop.response_bytes
+        step.hop = hop
+        size = len(response)
         if not repeatable or self._kept_bytes + size <= KEPT_BYTES:
             step.response = response
             run.kept_bytes += size
