@@ -11,6 +11,8 @@ except ModuleNotFoundError:
 
     runpy.run_path(str(Path(__file__).resolve().parent / "Services/fractos/bootstrap.py"))
     raise
+except KeyboardInterrupt:
+    sys.exit(130)
 
 if __name__ == "__main__":
     sys.exit(main(Path(__file__).resolve().parent))

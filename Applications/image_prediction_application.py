@@ -1,6 +1,6 @@
 """Says what is on pictures: storage reads each one, the CNN names its class, storage keeps the answer beside the picture.
 
-    python3 Applications/image_prediction_application.py [PICTURE…] [--client-id ID]
+    python3 Applications/image_prediction_application.py [PICTURE…] [--client-id ID] [--model NAME]
 
 The pictures travel storage → CNN → storage; this program sees the answers only.
 """
@@ -34,13 +34,19 @@ def main() -> int:
         help="a local file, which is uploaded first, or else a name in storage; by default every picture of the client",
     )
     parser.add_argument("--client-id", default="admin", help="whose folder in storage (default: %(default)s)")
+    parser.add_argument("--model", default="default", help="the network that is asked (default: %(default)s)")
     options = parser.parse_args()
+    client_id = options.client_id
     failed = 0
     try:
         with connect() as datacenter:
-            for name in options.pictures or stored_pictures(datacenter, options.client_id):
+            names = options.pictures or stored_pictures(datacenter, client_id)
+            if not names:
+                sys.exit(f"{client_id} has no pictures in storage; name a local one, which is uploaded first")
+            for name in names:
                 try:
-                    print(predict(datacenter, options.client_id, upload(datacenter, options.client_id, name)), flush=True)
+                    stored = upload(datacenter, client_id, name)
+                    print(predict(datacenter, client_id, stored, options.model), flush=True)
                 except (FractosError, OSError) as error:
                     print(f"{name}: {error}", file=sys.stderr)
                     failed += 1
@@ -49,11 +55,11 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def predict(datacenter: Datacenter, client_id: str, name: str) -> str:
+def predict(datacenter: Datacenter, client_id: str, name: str, model: str) -> str:
     """Run the graph for one picture and describe the outcome."""
     graph = TaskGraph("image prediction")
     picture = graph.storage.read_image(client_id=client_id, name=name, width=SIDE, height=SIDE)
-    answer = graph.cnn.predict(image=picture.image)
+    answer = graph.cnn.predict(image=picture.image, model=model)
     graph.storage.write_text(client_id=client_id, name=class_file(name), text=answer.label)
     result = datacenter.run(graph, timeout_s=30)
     return f"{name}: {result[answer].label} ({result[answer].probability:.1%})\n{path_of(result)}"

@@ -65,35 +65,35 @@ class MathServicer:
     """Missing associated documentation comment in .proto file."""
 
     def ShiftLeft(self, request, context):
-        """value * 2^bits
+        """value * 2^bits, of up to 262,144 bits.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Factorial(self, request, context):
-        """n! = 1 * 2 * ... * n
+        """n! = 1 * 2 * ... * n, of up to 1,048,576 bits.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Binomial(self, request, context):
-        """The number of ways to choose k of n things: n! / (k! (n-k)!), 0 where k > n.
+        """The number of ways to choose k of n things: n! / (k! (n-k)!), 0 where k > n; of up to 1,048,576 bits.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BinomialExpansion(self, request, context):
-        """(a+b)^n as the sum of binomial(n, k) a^(n-k) b^k over k = 0..n
+        """(a+b)^n as the sum of binomial(n, k) a^(n-k) b^k over k = 0..n, of up to 1,048,576 bits.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Power(self, request, context):
-        """base^exponent
+        """base^exponent, of up to 1,048,576 bits.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -60,14 +60,16 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("up", parents=[place, choice, start], help="start the datacenter", description=UP)
     commands.add_parser("down", parents=[place], help="stop it", description=DOWN)
-    status = commands.add_parser("status", parents=[place], help="what runs; exit code 1 if anything is not ready")
+    status = commands.add_parser(
+        "status", parents=[place], help="what runs; exit code 1 if anything is not ready", description=STATUS
+    )
     status.add_argument("--json", action="store_true", help="for programs")
-    log = commands.add_parser("logs", parents=[place], help="show the end of the logs")
+    log = commands.add_parser("logs", parents=[place], help="show the end of the logs", description=LOGS)
     log.add_argument("node", nargs="?", metavar="NODE", help="one node or ZooKeeper server (default: all nodes)")
     log.add_argument("-f", "--follow", action="store_true", help="go on with what is added, until Ctrl-C")
     commands.add_parser("check", parents=[place, choice], help="whether the datacenter could start here, and if not why")
-    commands.add_parser("demo", parents=[place, choice, start], help="start it, classify pictures, stop it")
-    train = commands.add_parser("train", parents=[place], help="train a model on pictures of two kinds")
+    commands.add_parser("demo", parents=[place, choice, start], help="start it, classify pictures, stop it", description=DEMO)
+    train = commands.add_parser("train", parents=[place], help="train a model on pictures of two kinds", description=TRAIN)
     train.add_argument(
         "--dataset",
         type=Path,
@@ -102,6 +104,10 @@ def parse(arguments: Sequence[str], folder: Path) -> argparse.Namespace:
 
 UP = "Sets up what is missing, starts the ZooKeeper servers and every node, and returns once all are ready."
 COMPLETION = 'For .bashrc or .zshrc: eval "$(python3 run_datacenter.py completion bash)", or zsh.'
+STATUS = "Shows every node and ZooKeeper server, and the trained models. Exit code 1 if anything is not ready."
+LOGS = "Shows the last lines of the logs of every node, or of one node or ZooKeeper server."
+DEMO = "Starts the datacenter, has the image prediction classify the example pictures, and stops what it has started."
+TRAIN = "Trains a model for `predict` on your own pictures. The one of that name, if there is one, serves until it is complete."
 DOWN = "Stops what `up` has started, and nothing else."
 
 

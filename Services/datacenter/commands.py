@@ -206,7 +206,16 @@ def _train(task: Task) -> int:
         raise InvalidArgumentError(
             f"--dataset {task.options.dataset}: no such folder or file; give one with a folder of pictures per class"
         )
-    training.train(task.configuration, dataset, task.options.model, task.screen, os.environ)
+    name = task.options.model
+    if before := [model for model in read_models(layout.models(task.configuration)) if model.model == name]:
+        task.screen.say(
+            f"model {name!r} ({', '.join(before[0].classes)}) serves until this one is complete, and is then replaced;"
+            " to keep both, interrupt this and give another --model NAME"
+        )
+    try:
+        training.train(task.configuration, dataset, name, task.screen, os.environ)
+    except KeyboardInterrupt:
+        return _fail("interrupted; the training was cancelled and the models are as they were", INTERRUPTED)
     return 0
 
 

@@ -54,7 +54,9 @@ def up(configuration: Configuration, screen: Screen) -> Launch:
     try:
         set_up(configuration, screen, processes.environment("set-up"))
         observation = _start(configuration, processes, screen)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            screen.say("stopping what was started ...")
         processes.stop({launch})
         raise
     return Launch(launch, observation)
@@ -195,9 +197,8 @@ async def _until_ready(configuration: Configuration, processes: Processes, show:
             # A node that was started by hand may only seem dead, while the directory has not been read.
             dead = _of_plan(configuration, processes.entries.keys() & set(observation.dead))
             for name in dead:
-                if (code := processes.exit_code(name)) is not None:
-                    how = f"ended with exit code {code} instead of becoming ready"
-                    raise UnavailableError(_failure(configuration, name, how))
+                if how := processes.how_it_ended(name):
+                    raise UnavailableError(_failure(configuration, name, f"ended {how} instead of becoming ready"))
             if gone := [name for name in dead if not processes.started_here(name)]:
                 _spawn(configuration, processes, gone)
             late = _of_plan(configuration, observation.unready)

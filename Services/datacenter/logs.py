@@ -48,7 +48,8 @@ def choose_logs(configuration: Configuration, name: str | None) -> dict[str, Pat
     known = [path.stem for path in configuration.logs_path.glob("*.log")]
     known += [server.name for server in ensemble.read_servers(configuration.root)]
     near = difflib.get_close_matches(name, known)
-    raise NotFoundError(f"there is no log of {name!r}; there are {', '.join(near or sorted(known)) or 'none yet'}")
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(sorted(known)) or 'none yet'}"
+    raise NotFoundError(f"there is no log of {name!r}; {hint}")
 
 
 def show_logs(logs: dict[str, Path], *, follow: bool, write: Callable[[str], None]) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -144,6 +145,13 @@ class Processes:
         """Whether it is this launcher that has started a process of that name last."""
         child = self._children.get(name)
         return child is not None and child.pid == self._entries[name].pid
+
+    def how_it_ended(self, name: str) -> str:
+        """How a process that this one started ended, in words; empty if that is not known."""
+        code = self.exit_code(name)
+        if code is None:
+            return ""
+        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
 
     def exit_code(self, name: str) -> int | None:
         """How a process that this one started ended; negative: the number of the signal; None if that is not known."""

@@ -7,6 +7,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TextIO
 
 from rich.console import Console
@@ -43,6 +44,10 @@ class Screen:
             text = "\n".join(_wrapped(line, self._console.width, hang) for line in text.splitlines())
         self._console.print(text, markup=False, soft_wrap=True)
 
+    def command(self, text: str) -> None:
+        """Print a command on a line of its own, whole, so that it can be copied."""
+        self._console.print(f"  {text}", markup=False, soft_wrap=True)
+
     def table(self, observation: Observation) -> None:
         """Print the table of nodes and servers."""
         self._console.print(_table(observation))
@@ -58,7 +63,8 @@ class Screen:
         began = time.monotonic()
         if self._console.is_terminal:
             with Live(console=self._console, transient=True, auto_refresh=False) as live:
-                yield lambda observation: live.update(_table(observation), refresh=True)
+                # Without the supervisor, which is started last.
+                yield lambda observation: live.update(_table(replace(observation, supervisor=None)), refresh=True)
         else:
             shown: dict[str, str] = {}
             yield lambda observation: self._tell(observation, shown, began)

@@ -83,9 +83,8 @@ class Supervisor:
             lived_s = time.time() - entry.started
             new_row = lived_s > STABLE_S or entry.restarts == 0  # 0: a launcher has started it
             failure = self._fail(entry, 1 if new_row else failure.row + 1)
-            code = self._processes.exit_code(entry.name)
-            how = "" if code is None else f" with exit code {code}"
-            log.warning("%s (process %d) has ended%s after %.0f s", entry.name, entry.pid, how, lived_s)
+            how = self._processes.how_it_ended(entry.name)
+            log.warning("%s (process %d) has ended after %.0f s %s", entry.name, entry.pid, lived_s, how)
         return failure
 
     def _fail(self, entry: ProcessEntry, row: int) -> Failure:

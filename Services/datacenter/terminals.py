@@ -78,10 +78,8 @@ def show(kind: Kind, configuration: Configuration, screen: Screen) -> None:
         screen.say("no terminals: no section of the configuration has verbose = True")
     elif kind == "tmux":
         socket = layout.terminal_socket(configuration.root)
-        screen.say(
-            f"the nodes' logs are shown in tmux: cd {configuration.root} && tmux -S {socket.relative_to(configuration.root)}"
-            " attach   (leave with Ctrl-b d; closing a window stops no node)"
-        )
+        screen.say("the nodes' logs are shown in tmux (leave it with Ctrl-b d; closing a window stops no node):")
+        screen.command(f"cd {configuration.root} && tmux -S {socket.relative_to(configuration.root)} attach")
 
 
 def close(root: Path) -> None:

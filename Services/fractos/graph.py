@@ -105,8 +105,11 @@ class _Call:
         self._operation = operation
         self._node = node
 
-    def __call__(self, *, after: Step | Iterable[Step] = (), **arguments: object) -> Step:
+    def __call__(self, *unnamed: object, after: Step | Iterable[Step] = (), **arguments: object) -> Step:
         """Add the step. An argument is a plain value or another step's output; `after` steps are done before it."""
+        if unnamed:
+            names = ", ".join(f"{name}=..." for name in self._operation.arguments())
+            raise GraphError(f"name the arguments of {self._operation.path}: {names}")
         return self._graph._add(self._operation, self._node, arguments, [after] if isinstance(after, Step) else list(after))
 
 

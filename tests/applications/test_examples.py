@@ -74,6 +74,18 @@ def test_another_client_has_other_files(run: Run, datacenter: Datacenter, tmp_pa
     assert not (storage(datacenter) / "dog.jpg").exists()
 
 
+def test_a_client_without_pictures_is_told_so(run: Run) -> None:
+    ended = run("image_prediction_application.py", "--client-id", "nobody")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == "nobody has no pictures in storage; name a local one, which is uploaded first\n"
+
+
+def test_another_model_is_asked_for_by_name(run: Run) -> None:
+    ended = run("image_prediction_application.py", "cat_image1.jpg", "--model", "birds")
+    assert ended.returncode == 1
+    assert "there is no model 'birds'" in ended.stderr
+
+
 def test_one_bad_picture_does_not_stop_the_others(run: Run, datacenter: Datacenter, tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"this is no picture")
     ended = run("image_prediction_application.py", "missing.jpg", "broken.jpg", "cat_image1.jpg")

@@ -63,10 +63,12 @@ def test_the_command_trains_on_the_zip_and_an_interrupted_one_leaves_the_previou
 
     with datacenter.start("train", "--dataset", str(archive), "--model", "pets") as launcher:
         assert launcher.stdout
+        assert "model 'pets' (Cat, Dog) serves until this one is complete" in launcher.stdout.readline()
         until(lambda: "epochs" in launcher.stdout.readline(), "a first epoch")  # type: ignore[union-attr]
         launcher.send_signal(signal.SIGINT)
-        launcher.communicate(timeout=60)
+        output, _ = launcher.communicate(timeout=60)
     assert launcher.returncode == 130
+    assert "the training was cancelled and the models are as they were" in output
     assert not datacenter.processes()
     assert files(datacenter.root) == before
     assert hashlib.sha256(archive.read_bytes()).hexdigest() == digest

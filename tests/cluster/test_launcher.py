@@ -300,7 +300,7 @@ def test_logs_are_shown_and_followed(datacenter: Datacenter) -> None:
         assert follower.stdout.readline() == "storage-0 | more to come\n"
         follower.send_signal(signal.SIGINT)
     assert follower.returncode == 0
-    assert "there are math-0, math-1" in datacenter.run("logs", "maths-0", expect=1)
+    assert "did you mean math-0 or math-1?" in datacenter.run("logs", "maths-0", expect=1)
 
 
 def test_mistakes_are_one_message_and_exit_code_2(datacenter: Datacenter) -> None:

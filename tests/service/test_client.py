@@ -43,11 +43,11 @@ def datacenter(nodes: Nodes) -> Iterator[Datacenter]:
         yield connected
 
 
-def slow_graph() -> TaskGraph:
-    """Seconds of work, step after step."""
+def slow_graph(steps: int = 100) -> TaskGraph:
+    """Some 30 ms of work for each step, one after the other."""
     graph = TaskGraph("slow")
     step = graph.math.binomial_expansion(a=3, b=4, n=9999)
-    for _ in range(100):
+    for _ in range(steps):
         step = graph.math.binomial_expansion(a=3, b=4, n=9999, after=step)
     return graph
 
@@ -296,18 +296,18 @@ class TestDeaths:
 
     def test_a_run_in_a_dying_node_goes_on_at_the_standby(self, tmp_path: Path) -> None:
         with running(tmp_path, "application-0", "math-0") as nodes, connect(nodes.root) as datacenter:
-            run = datacenter.submit(slow_graph(), timeout_s=60)
-            wait_until_begun(nodes, "math-0")
             nodes.start("math-1")
+            run = datacenter.submit(slow_graph(30), timeout_s=60)
+            wait_until_begun(nodes, "math-0")
             nodes.kill("math-0")
             run.result()
             assert {(hop.node, hop.attempt) for hop in run.trail} == {("math-1", 2)}
 
     def test_a_run_in_a_stopped_node_goes_on_at_the_standby_and_the_woken_one_does_no_harm(self, tmp_path: Path) -> None:
         with running(tmp_path, "application-0", "math-0") as nodes, connect(nodes.root) as datacenter:
-            run = datacenter.submit(slow_graph(), timeout_s=60)
-            wait_until_begun(nodes, "math-0")
             nodes.start("math-1")
+            run = datacenter.submit(slow_graph(30), timeout_s=60)
+            wait_until_begun(nodes, "math-0")
             stopped = psutil.Process(nodes.processes["math-0"].pid)
             stopped.suspend()
             run.result()

@@ -124,7 +124,7 @@ def test_an_unknown_log_names_those_that_are_near(configuration: Configuration) 
     with pytest.raises(NotFoundError, match="start the datacenter"):
         choose_logs(configuration, None)
     (configuration.logs_path / "math-0.log").touch()
-    with pytest.raises(NotFoundError, match="there are math-0"):
+    with pytest.raises(NotFoundError, match="did you mean math-0"):
         choose_logs(configuration, "math0")
 
 

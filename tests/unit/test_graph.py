@@ -63,6 +63,7 @@ WRONG: list[tuple[Callable[[TaskGraph], object], str]] = [
     (lambda g: g.storage.read_imge, "did you mean read_image"),
     (lambda g: g.math.factorial(m=3), "no argument 'm'"),
     (lambda g: g.math.factorial(), "lacks n"),
+    (lambda g: g.math.binomial(5, 2), r"name the arguments of math.binomial: n=..., k=..."),
     (lambda g: g.storage.read_image(client_id="a", name="b"), "lacks width, height"),
     (lambda g: g.math.factorial(n="3"), "takes an integer: got str"),
     (lambda g: g.math.factorial(n=True), "got bool"),

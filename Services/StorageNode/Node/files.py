@@ -15,6 +15,7 @@ from Services.StorageNode.Node import names
 from Services.StorageNode.Node.faults import check_is_file, translated
 from Services.StorageNode.Node.folders import OPEN, descended, make_root, opened, walk
 
+NAMED = 5  # of the files that are there, when another is asked for
 MAX_FILE_BYTES = 64 * 1024 * 1024  # what may travel as one value
 
 
@@ -95,7 +96,9 @@ class Files:
         if not present:
             return f"{client_id} has no files"
         near = difflib.get_close_matches(name, present)
-        return f"did you mean {' or '.join(near)}?" if near else f"list shows the files of {client_id}"
+        if near:
+            return f"did you mean {' or '.join(near)}?"
+        return f"{client_id} has {', '.join(present[:NAMED])}{' and more' if len(present) > NAMED else ''}"
 
 
 def _contents(descriptor: int, shown: str) -> bytes:
