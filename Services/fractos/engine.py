@@ -368,6 +368,9 @@ class Engine:
     def _on_link_lost(self, event: LinkLost, now: float) -> None:
         member = self.placement.suspect(event.address, now)
         name = member.name if member else event.address
+        if self.runs is not None and member is not None:
+            # First, so that what is reported below belongs to an attempt that is past already.
+            self.runs.on_link_lost(member, now, opened=event.opened)
         for frame in event.unsent:
             if frame.HasField("request") and not self.ledger.is_over(frame.request.run_id):
                 # Certainly not received, so it may take another way.
@@ -379,8 +382,6 @@ class Engine:
             # A Completion may come twice, since the home takes the first; a Finished that is lost only costs memory.
             if frame.HasField("completion"):
                 self._again.append((now + AGAIN_S, SendFrame(event.address, frame)))
-        if self.runs is not None and member is not None:
-            self.runs.on_link_lost(member, now, opened=event.opened)
 
     def _report_lost(self, request: fractos_pb2.Request, name: str) -> None:
         """Tell the home of a Request that its node may or may not have taken."""
