@@ -31,6 +31,7 @@ SAMPLES = "Services.ComputationalNodes.CNN.Node.samples"
 TRAINING_SET = ["--seed", "1"]
 # Another seed, so that the examples are not in the training set; one that draws them plain enough for any good model.
 EXAMPLES = ["--seed", "5", "--pictures", "4", "--flat"]
+PATIENCE_S = 10.0  # with the ZooKeeper servers of others
 EXAMPLE_NUMBER = "21\n"
 
 
@@ -54,7 +55,7 @@ def prepare_directory(configuration: Configuration) -> DirectoryRecord:
     """Set up the ZooKeeper servers if the datacenter has its own, and record which directory it uses."""
     if external := configuration.external_directory:
         record = external
-        asyncio.run(_prepare_there(record))
+        asyncio.run(_prepare_there(record, min(PATIENCE_S, configuration.start_timeout_s)))
     elif configuration.directory_kind == "zookeeper":
         installation = provide_installation(configuration)
         servers = ensemble.prepare_servers(configuration.root, configuration.zookeeper.servers, installation, SystemRandom())
@@ -79,11 +80,11 @@ def provide_installation(configuration: Configuration) -> Installation:
     return installation
 
 
-async def _prepare_there(record: DirectoryRecord) -> None:
+async def _prepare_there(record: DirectoryRecord, timeout_s: float) -> None:
     """Make the datacenter's place in ZooKeeper servers of others, or find out why not before anything else is done."""
     directory = open_directory(record)
     try:
-        await directory.start()
+        await directory.start(timeout_s)
         await directory.prepare()
     finally:
         await directory.close()

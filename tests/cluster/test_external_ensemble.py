@@ -73,9 +73,11 @@ def test_servers_of_which_none_answers_are_named_before_anything_is_started(data
     with socket.create_server(("127.0.0.1", 0)) as server:
         nobody = f"127.0.0.1:{server.getsockname()[1]}"
     use(datacenter, f"hosts = {nobody}/lab")
+    config = datacenter.root / "data_center_setup.cfg"
+    config.write_text(config.read_text().replace("start_timeout_s = 60", "start_timeout_s = 2"))
     assert f"FAILED  ZooKeeper      [ZooKeeper] hosts: {nobody} (does not answer); see" in datacenter.run("check", expect=1)
     output = datacenter.run("up", expect=1)
-    assert f"ZooKeeper at {nobody}/lab did not answer within 10 s; see that those servers run" in output
+    assert f"ZooKeeper at {nobody}/lab did not answer within 2 s; see that those servers run" in output
     assert not datacenter.processes()
 
 
