@@ -109,7 +109,11 @@ class Engine:
         """Take note of one event at Unix time `now`, in seconds, and return what is to be done, in this order."""
         self._now = now
         self._handlers[type(event)](event, now)
-        due = self._next_due()
+        due = self.ledger.expiry.next_due
+        if self._again:
+            due = min(due, self._again[0][0])
+        if self.runs is not None:
+            due = min(due, self.runs.next_due)
         if due < self._wake_at:
             self._wake_at = due
             self._emit(Wake(due))
@@ -122,12 +126,6 @@ class Engine:
 
     def _emit(self, effect: Effect) -> None:
         self._effects.append(effect)
-
-    def _next_due(self) -> float:
-        due = self.ledger.next_due
-        if self._again:
-            due = min(due, self._again[0][0])
-        return due if self.runs is None else min(due, self.runs.next_due)
 
     def _on_frame(self, event: FrameReceived, now: float) -> None:
         frame = event.frame
@@ -208,8 +206,9 @@ class Engine:
         if work is None or self.ledger.is_over(key.run_id):
             return  # the run ended while the device was busy
         frame, request, step, operation, received_at, request_bytes = work
-        if message is not None and message.ByteSize() > MAX_MESSAGE_BYTES:
-            size = message.ByteSize()
+        response = message.SerializeToString() if message is not None else b""
+        size = len(response)
+        if size > MAX_MESSAGE_BYTES:
             text = f"{step.operation} returned {size} bytes; the limit is {MAX_VALUE_BYTES} (64 MiB)"
             message, error = None, ResourceExhaustedError(text)
         if message is None:
@@ -217,8 +216,6 @@ class Engine:
             self.ledger.fail(key.run_id, key.step, error)
             self._fail(request, error)
             return
-        response = message.SerializeToString()
-        size = len(response)
         hop = request.trail.add(
             step=key.step,
             node=self.identity.name,

@@ -51,7 +51,7 @@ class Ledger:
         self._limit = limit
         self._runs: dict[bytes, _Run | None] = {}  # None: the run is over
         self._kept_bytes = 0
-        self._expiry: Schedule[bytes] = Schedule(tick_s=1.0)
+        self.expiry: Schedule[bytes] = Schedule(tick_s=1.0)  # when `expire` has something to do
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -132,7 +132,7 @@ class Ledger:
     def finish(self, run_id: bytes, deadline: float) -> None:
         """The run is over: keep nothing of it but its id."""
         if run_id not in self._runs:
-            self._expiry.add(run_id, deadline + CLOCK_BOUND_S)
+            self.expiry.add(run_id, deadline + CLOCK_BOUND_S)
         self._drop(self._runs.get(run_id))
         self._runs[run_id] = None
 
@@ -148,7 +148,7 @@ class Ledger:
 
     def expire(self, now: float) -> None:
         """Forget the runs whose time is over."""
-        for run_id in self._expiry.pop_due(now):
+        for run_id in self.expiry.pop_due(now):
             self._drop(self._runs.pop(run_id, None))
 
     @property
@@ -156,16 +156,11 @@ class Ledger:
         """How much the answers hold that are kept."""
         return self._kept_bytes
 
-    @property
-    def next_due(self) -> float:
-        """When `expire` has something to do."""
-        return self._expiry.next_due
-
     def _run(self, run_id: bytes, deadline: float) -> _Run | None:
         if run_id in self._runs:
             return self._runs[run_id]
         self._check_room()
-        self._expiry.add(run_id, deadline + CLOCK_BOUND_S)
+        self.expiry.add(run_id, deadline + CLOCK_BOUND_S)
         run = self._runs[run_id] = _Run()
         return run
 

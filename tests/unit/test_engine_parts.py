@@ -110,7 +110,7 @@ class TestLedger:
         assert len(ledger) == 1
         ledger.expire(100.0 + CLOCK_BOUND_S + 1.0)
         assert len(ledger) == 0
-        assert ledger.next_due == math.inf
+        assert ledger.expiry.next_due == math.inf
 
     def test_a_full_ledger_refuses_new_runs_only(self) -> None:
         ledger = Ledger(1)
