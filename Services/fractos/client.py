@@ -10,7 +10,6 @@ import asyncio
 import os
 import sys
 import threading
-import uuid
 from collections.abc import Coroutine
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
@@ -122,7 +121,7 @@ class Datacenter:
         check_timeout(timeout_s)
         serialized = graph.serialized()
         check_size(serialized)
-        run_id = uuid.uuid4().bytes
+        run_id = os.urandom(16)
         request = application_pb2.SubmitRequest(run_id=run_id, timeout_s=timeout_s, graph=serialized, topology=topology)
         session = self._live_session()
         return Run(graph, run_id, timeout_s, session, session.submit(request))

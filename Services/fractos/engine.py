@@ -197,7 +197,7 @@ class Engine:
             self._work[key] = self._work[key]._replace(frame=frame, request=request, step=step)
         else:
             assert known.response is not None
-            request.trail.add().ParseFromString(known.hop)
+            request.trail.add(**known.hop)
             self._pass_on(frame, request, step, operation.response_class.FromString(known.response), now)
 
     def _on_device_done(self, event: DeviceDone, now: float) -> None:
@@ -216,19 +216,20 @@ class Engine:
             self.ledger.fail(key.run_id, key.step, error)
             self._fail(request, error)
             return
-        hop = request.trail.add(
-            step=key.step,
-            node=self.identity.name,
-            attempt=key.attempt,
-            sent_at=request.sent_at,
-            received_at=received_at,
-            started_at=started_at,
-            finished_at=finished_at,
-            request_bytes=request_bytes,
-            response_bytes=size,
-            output=response if size <= SMALL_OUTPUT_BYTES else None,
-        )
-        self.ledger.end(key.run_id, key.step, hop.SerializeToString(), response, repeatable=operation.repeatable)
+        hop = {
+            "step": key.step,
+            "node": self.identity.name,
+            "attempt": key.attempt,
+            "sent_at": request.sent_at,
+            "received_at": received_at,
+            "started_at": started_at,
+            "finished_at": finished_at,
+            "request_bytes": request_bytes,
+            "response_bytes": size,
+            "output": response if size <= SMALL_OUTPUT_BYTES else None,
+        }
+        request.trail.add(**hop)
+        self.ledger.end(key.run_id, key.step, hop, response, repeatable=operation.repeatable)
         self._pass_on(frame, request, step, message, now)
 
     # -- what follows a step ----------------------------------------------------------------------------------------------

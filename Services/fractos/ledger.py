@@ -8,6 +8,7 @@ accepts a Request of the run anyway. It never forgets early: a full ledger refus
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 from protos import fractos_pb2
 from Services.fractos.errors import AbortedError, AlreadyExistsError, ResourceExhaustedError
@@ -27,7 +28,7 @@ class BegunStep:
         self.attempt = attempt  # the latest that asked for it
         self.began_in = attempt  # the one whose Request the device got
         self.inputs = inputs
-        self.hop: bytes | None = None  # serialized; None: the device is at work
+        self.hop: dict[str, Any] | None = None  # the fields of its Hop; None: the device is at work
         self.response: bytes | None = None  # serialized; None although it is done: it failed, or was too large to be kept
         self.error: BaseException | None = None
 
@@ -108,10 +109,10 @@ class Ledger:
             return None
         return known
 
-    def end(self, run_id: bytes, step_id: int, hop: bytes, response: bytes, *, repeatable: bool) -> None:
+    def end(self, run_id: bytes, step_id: int, hop: dict[str, Any], response: bytes, *, repeatable: bool) -> None:
         """Keep what a step answered, for later attempts. A large answer is not kept if it may be made again.
 
-        As bytes, which keep no Request alive and cost the garbage collector nothing.
+        As plain values, which keep no Request alive and cost the garbage collector nothing.
         """
         run = self._runs[run_id]
         assert run is not None

@@ -69,12 +69,12 @@ class TestLedger:
         begun = ledger.begin(b"run", 2, 0, inputs)
         assert begun is not None
         assert (begun.began_in, begun.hop) == (1, None)  # the device is still at work
-        ledger.end(b"run", 0, b"the hop", b"the end", repeatable=True)
+        ledger.end(b"run", 0, {"node": "math-0"}, b"the end", repeatable=True)
         assert ledger.kept_bytes == 7
         assert ledger.admit(request(attempt=3)) is not None
         done = ledger.begin(b"run", 3, 0, inputs)
         assert done is not None
-        assert (done.hop, done.response) == (b"the hop", b"the end")
+        assert (done.hop, done.response) == ({"node": "math-0"}, b"the end")
         ledger.finish(b"run", 100.0)
         assert ledger.kept_bytes == 0
 
@@ -92,7 +92,7 @@ class TestLedger:
         ledger = Ledger(10)
         ledger.admit(request())
         ledger.begin(b"run", 1, 0, b"")
-        ledger.end(b"run", 0, b"the hop", bytes(KEPT_BYTES + 1), repeatable=repeatable)
+        ledger.end(b"run", 0, {"node": "math-0"}, bytes(KEPT_BYTES + 1), repeatable=repeatable)
         ledger.admit(request(attempt=2))
         assert (ledger.begin(b"run", 2, 0, b"") is None) == repeatable
 
