@@ -85,12 +85,17 @@ class Events:
         self._stream = stream
         self._last_batch = 0.0
         self._stopped_by = ""
+        self.in_tensorflow = False  # whose code an exception of a signal handler must not leave halfway: it crashes then
 
     def stop(self, number: int, _: FrameType | None) -> None:
-        """End the training, as the handler of a signal. Another signal does not disturb the clean-up after a first one."""
+        """End the training, as the handler of a signal: at once, or at the next event while TensorFlow is at work.
+
+        Another signal does not disturb the clean-up after a first one.
+        """
         if not self._stopped_by:
             self._stopped_by = signal.Signals(number).name
-            self.check()
+            if not self.in_tensorflow:
+                self.check()
 
     def check(self) -> None:
         """Raise RunCancelledError after a signal."""
@@ -130,6 +135,7 @@ def train(options: Options, events: Events) -> Model:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         from Services.ComputationalNodes.CNN.Node import figures, network  # noqa: PLC0415
 
+        events.in_tensorflow = True
         trained, epochs = network.train(
             pictures,
             split,
