@@ -146,15 +146,16 @@ class ZooKeeperSession:
             self._loop.call_soon_threadsafe(function, *arguments)
 
     def _on_state(self, state: str) -> None:
-        if state == KazooState.CONNECTED:
-            logger.info("connected to ZooKeeper at %s", self._hosts)
-            self._on_connected()
-            return
-        logger.warning("ZooKeeper at %s: %s; going on with the members last known", self._hosts, state.lower())
-        # kazoo fails its pending calls too, but one that is made just while a session expires it may forget.
+        # kazoo fails its pending calls too, but one that is made just while a session expires it may forget. What was asked
+        # before a connection is asked anew with it, so nothing is left waiting for an answer of the one before.
         for future in list(self._calls):
             if not future.done():
                 future.set_exception(ConnectionLoss())
+        if state == KazooState.CONNECTED:
+            logger.info("connected to ZooKeeper at %s", self._hosts)
+            self._on_connected()
+        else:
+            logger.warning("ZooKeeper at %s: %s; going on with the members last known", self._hosts, state.lower())
 
 
 def _settle(future: asyncio.Future[Any], done: Any) -> None:
