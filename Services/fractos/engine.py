@@ -198,7 +198,8 @@ class Engine:
         else:
             assert known.response is not None
             request.trail.add(**known.hop)
-            self._pass_on(frame, request, step, operation.response_class.FromString(known.response), now)
+            message = operation.response_class.FromString(known.response)
+            self._pass_on(frame, request, step, message, known.response, now)
 
     def _on_device_done(self, event: DeviceDone, now: float) -> None:
         key, message, error, started_at, finished_at = event
@@ -230,18 +231,27 @@ class Engine:
         }
         request.trail.add(**hop)
         self.ledger.end(key.run_id, key.step, hop, response, repeatable=operation.repeatable)
-        self._pass_on(frame, request, step, message, now)
+        self._pass_on(frame, request, step, message, response, now)
 
     # -- what follows a step ----------------------------------------------------------------------------------------------
 
     def _pass_on(
-        self, frame: fractos_pb2.Frame, request: fractos_pb2.Request, step: fractos_pb2.Step, response: Message, now: float
+        self,
+        frame: fractos_pb2.Frame,
+        request: fractos_pb2.Request,
+        step: fractos_pb2.Step,
+        response: Message,
+        serialized: bytes,
+        now: float,
     ) -> None:
-        """Report a step that is done, if it is to be reported, and send the next ones on their way."""
+        """Report a step that is done, if it is to be reported, and send the next ones on their way.
+
+        `serialized` is the response: a large one is not serialized twice.
+        """
         edges = step.edges
         if step.output or not edges:
-            large = step.output and request.trail[-1].response_bytes > SMALL_OUTPUT_BYTES
-            self._complete(request, output=response.SerializeToString() if large else None)
+            large = step.output and len(serialized) > SMALL_OUTPUT_BYTES
+            self._complete(request, output=serialized if large else None)
         if len(edges) == 1:
             # Whatever follows depends on this one next step, so the frame can go on as it is.
             del request.steps[0]
