@@ -85,7 +85,8 @@ def read(root: Path) -> list[Proto]:
     names = sorted(str(path.relative_to(root)) for path in (root / "protos").glob("*.proto"))
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "descriptors"
-        arguments = ["protoc", f"-I{root}", "--include_source_info", f"--descriptor_set_out={output}", *names]
+        known = Path(protoc.__file__).parent / "_proto"  # Google's own
+        arguments = ["protoc", f"-I{root}", f"-I{known}", "--include_source_info", f"--descriptor_set_out={output}", *names]
         if protoc.main(arguments) != 0:
             raise ValueError(f"the protos in {root} cannot be compiled")
         return [Proto(file) for file in FileDescriptorSet.FromString(output.read_bytes()).file]

@@ -1,3 +1,4 @@
+from google.protobuf import descriptor_pb2 as _descriptor_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -5,6 +6,8 @@ from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+REMEMBERED_FIELD_NUMBER: _ClassVar[int]
+remembered: _descriptor.FieldDescriptor
 
 class BigInteger(_message.Message):
     __slots__ = ("negative", "magnitude")
@@ -25,7 +28,7 @@ class Tensor(_message.Message):
     def __init__(self, dtype: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class Step(_message.Message):
-    __slots__ = ("id", "operation", "arguments", "node", "needs", "edges", "output")
+    __slots__ = ("id", "operation", "arguments", "node", "needs", "edges", "output", "epoch")
     ID_FIELD_NUMBER: _ClassVar[int]
     OPERATION_FIELD_NUMBER: _ClassVar[int]
     ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +36,7 @@ class Step(_message.Message):
     NEEDS_FIELD_NUMBER: _ClassVar[int]
     EDGES_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
     id: int
     operation: str
     arguments: bytes
@@ -40,7 +44,8 @@ class Step(_message.Message):
     needs: int
     edges: _containers.RepeatedCompositeFieldContainer[Edge]
     output: bool
-    def __init__(self, id: _Optional[int] = ..., operation: _Optional[str] = ..., arguments: _Optional[bytes] = ..., node: _Optional[str] = ..., needs: _Optional[int] = ..., edges: _Optional[_Iterable[_Union[Edge, _Mapping]]] = ..., output: _Optional[bool] = ...) -> None: ...
+    epoch: int
+    def __init__(self, id: _Optional[int] = ..., operation: _Optional[str] = ..., arguments: _Optional[bytes] = ..., node: _Optional[str] = ..., needs: _Optional[int] = ..., edges: _Optional[_Iterable[_Union[Edge, _Mapping]]] = ..., output: _Optional[bool] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class Edge(_message.Message):
     __slots__ = ("to", "bindings")
@@ -139,7 +144,7 @@ class Failure(_message.Message):
     def __init__(self, status: _Optional[str] = ..., message: _Optional[str] = ..., step: _Optional[int] = ..., operation: _Optional[str] = ..., node: _Optional[str] = ..., attempt: _Optional[int] = ..., causes: _Optional[_Iterable[str]] = ..., log_file: _Optional[str] = ..., definite: _Optional[bool] = ..., retry_after_s: _Optional[float] = ..., field: _Optional[str] = ...) -> None: ...
 
 class Completion(_message.Message):
-    __slots__ = ("run_id", "attempt", "step", "trail", "failure", "lost", "deadline")
+    __slots__ = ("run_id", "attempt", "step", "trail", "failure", "lost", "deadline", "owner")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     STEP_FIELD_NUMBER: _ClassVar[int]
@@ -147,6 +152,7 @@ class Completion(_message.Message):
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     LOST_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
     run_id: bytes
     attempt: int
     step: int
@@ -154,7 +160,16 @@ class Completion(_message.Message):
     failure: Failure
     lost: bool
     deadline: float
-    def __init__(self, run_id: _Optional[bytes] = ..., attempt: _Optional[int] = ..., step: _Optional[int] = ..., trail: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., lost: _Optional[bool] = ..., deadline: _Optional[float] = ...) -> None: ...
+    owner: Owner
+    def __init__(self, run_id: _Optional[bytes] = ..., attempt: _Optional[int] = ..., step: _Optional[int] = ..., trail: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., lost: _Optional[bool] = ..., deadline: _Optional[float] = ..., owner: _Optional[_Union[Owner, _Mapping]] = ...) -> None: ...
+
+class Owner(_message.Message):
+    __slots__ = ("address", "epoch")
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    address: str
+    epoch: int
+    def __init__(self, address: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class Finished(_message.Message):
     __slots__ = ("runs",)
@@ -189,7 +204,9 @@ class Frames(_message.Message):
     def __init__(self, frames: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Acknowledgement(_message.Message):
-    __slots__ = ("accepted",)
+    __slots__ = ("accepted", "epoch")
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
     accepted: int
-    def __init__(self, accepted: _Optional[int] = ...) -> None: ...
+    epoch: int
+    def __init__(self, accepted: _Optional[int] = ..., epoch: _Optional[int] = ...) -> None: ...

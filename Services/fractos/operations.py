@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
-from typing import cast
+from typing import Any, cast
 
 from google.protobuf import message_factory
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
@@ -20,6 +20,7 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import Message
 
 import protos
+from protos import fractos_pb2
 
 NOT_DEVICES = {"fractos", "application"}
 
@@ -35,11 +36,12 @@ class Operation:
     request_class: type[Message]
     response_class: type[Message]
     idempotency: int  # a MethodOptions.IdempotencyLevel
+    remembered: bool = False  # the device keeps which step of which run it did it for: its method gets the step's key as well
 
     @property
     def repeatable(self) -> bool:
-        """Whether doing it twice with the same arguments is as good as once."""
-        return self.idempotency != MethodOptions.IDEMPOTENCY_UNKNOWN
+        """Whether asking twice, for the same step, is as good as once."""
+        return self.remembered or self.idempotency != MethodOptions.IDEMPOTENCY_UNKNOWN
 
     def arguments(self) -> dict[str, FieldDescriptor]:
         """The fields of the request by name."""
@@ -99,10 +101,15 @@ class Catalogue:
             request_class=message_factory.GetMessageClass(method.input_type),
             response_class=message_factory.GetMessageClass(method.output_type),
             idempotency=method.GetOptions().idempotency_level,
+            remembered=_is_remembered(method.GetOptions()),
         )
         other = self._operations.setdefault(operation.path, operation)
         if other is not operation:
             raise ValueError(f"{other.rpc} and {operation.rpc} are both {operation.path} in Python; rename one of them")
+
+
+def _is_remembered(options: Any) -> bool:
+    return bool(options.Extensions[fractos_pb2.remembered])
 
 
 def _fields(message_class: type[Message]) -> list[FieldDescriptor]:
