@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 import grpc
 
 from protos import application_pb2, application_pb2_grpc
 from Services.fractos.controller import Controller
-from Services.fractos.errors import Context, FractosError, failure_of
+from Services.fractos.errors import Context, FractosError, NotFoundError, failure_of
 from Services.fractos.events import Accepted, CancelAsked, Refused, RunEnded, Submitted
-from Services.fractos.runs import Run, Runs
+from Services.fractos.journal import Journal
+from Services.fractos.run import Run
+from Services.fractos.runs import Runs
 from Services.fractos.transport.streams import Outbox
 from Services.fractos.transport.unary import translated_errors
 
@@ -28,24 +32,31 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
     def __init__(self) -> None:
         self._controller: Controller
         self._runs: Runs
+        self._journal: Journal
+        self._tickets = itertools.count(1)
+        self._submitting: dict[int, _Submission] = {}  # by ticket, until they are accepted or refused
         self._waiting: dict[bytes, list[Reply]] = {}
-        self._refusal: FractosError | None = None
         self._to_flush: set[_Session] = set()
 
-    def attach(self, controller: Controller, server: grpc.aio.Server) -> None:
+    def attach(self, controller: Controller, server: grpc.aio.Server, journal: Journal) -> None:
         """Offer the service on `server` through this Controller, whose engine has runs."""
         assert controller.engine.runs is not None
         application_pb2_grpc.add_ApplicationServicer_to_server(self, server)
         self._controller = controller
         self._runs = controller.engine.runs
+        self._journal = journal
 
     def answer(self, effect: Accepted | Refused | RunEnded) -> None:
         """Take an answer of the engine; it leaves at the next `flush`."""
         if isinstance(effect, RunEnded):
-            for reply in self._waiting.pop(effect.result.run_id, ()):
-                reply(effect.result)
-        elif isinstance(effect, Refused):
-            self._refusal = effect.error
+            for waiting in self._waiting.pop(effect.result.run_id, ()):
+                waiting(effect.result)
+        elif isinstance(effect, Accepted):
+            reply = self._submitting.pop(effect.ticket).accepted()
+            if reply is not None:
+                self._waiting.setdefault(effect.run_id, []).append(reply)
+        else:
+            self._submitting.pop(effect.ticket).refused(effect.error)
 
     def flush(self) -> None:
         """Begin to send the answers that were taken."""
@@ -57,9 +68,12 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         request: application_pb2.SubmitRequest,
         context: grpc.aio.ServicerContext[application_pb2.SubmitRequest, application_pb2.SubmitResponse],
     ) -> application_pb2.SubmitResponse:
-        """Start a run."""
+        """Start a run; it is in the journal when this returns."""
         async with translated_errors(context, self._controller):
-            self._submit(request)
+            await self._controller.own()
+            submission = _UnarySubmission()
+            self._submit(request, submission)
+            await submission.settled
         return application_pb2.SubmitResponse()
 
     async def Watch(
@@ -69,11 +83,12 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
     ) -> AsyncIterator[application_pb2.WatchResponse]:
         """Stream a run's state until it has ended."""
         async with translated_errors(context, self._controller):
-            run = self._runs.find(request.run_id)
-            if run.result is None:
+            await self._controller.own()
+            run = self._find(request.run_id)
+            if not run.ended_at:
                 # Whoever waits has to be known before the first await: the run may end during it.
                 async with self._end_of(run) as ended:
-                    yield application_pb2.WatchResponse(state=run.state)
+                    yield application_pb2.WatchResponse(state=application_pb2.RUNNING)
                     await ended.wait()
             yield application_pb2.WatchResponse(state=run.state, result=run.result)
 
@@ -84,8 +99,8 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
     ) -> application_pb2.CancelResponse:
         """End a run."""
         async with translated_errors(context, self._controller):
-            run = self._runs.find(request.run_id)
-            running = run.result is None
+            await self._controller.own()
+            running = self._find(request.run_id).result is None
             self._controller.feed(CancelAsked(request.run_id))
         return application_pb2.CancelResponse(cancelled=running)
 
@@ -95,7 +110,9 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         context: grpc.aio.ServicerContext[application_pb2.ListRunsRequest, application_pb2.ListRunsResponse],
     ) -> application_pb2.ListRunsResponse:
         """Describe the runs in flight and those that ended lately."""
-        runs = self._runs.newest(request.limit or DEFAULT_LIST_LIMIT)
+        async with translated_errors(context, self._controller):
+            await self._controller.own()
+            runs = self._runs.newest(request.limit or DEFAULT_LIST_LIMIT)
         return application_pb2.ListRunsResponse(runs=[_info(run) for run in runs])
 
     async def Session(
@@ -105,8 +122,10 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
     ) -> None:
         """Serve one client's submissions. Ends when the client has closed its half and all of its runs are answered.
 
-        The runs of a client that disappears go on without it.
+        The runs of a client that disappears go on without it. A standby takes over first, or refuses.
         """
+        async with translated_errors(context, self._controller):
+            await self._controller.own()
         await context.write(application_pb2.SessionResponses())  # tells the client that it is served
         session = _Session(context, self._to_flush.add)
         try:
@@ -114,31 +133,32 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
                 with self._controller.together():
                     for request in batch.requests:
                         if request.HasField("submit"):
-                            self._submit_in_session(request.submit, session)
+                            self._submit(request.submit, _SessionSubmission(request.submit.run_id, session, self._here()))
                         else:
                             self._controller.feed(CancelAsked(request.cancel.run_id))
             await session.drain()
         finally:
             session.cancel()
 
-    def _submit(self, request: application_pb2.SubmitRequest) -> None:
-        """Have the engine take a run, at once. Raises its refusal."""
-        self._refusal = None
-        self._controller.feed(Submitted(request))
-        if self._refusal is not None:
-            raise self._refusal
+    def _submit(self, request: application_pb2.SubmitRequest, submission: _Submission) -> None:
+        """Hand a run to the engine. The submission is told whether it is accepted."""
+        ticket = next(self._tickets)
+        self._submitting[ticket] = submission
+        self._controller.feed(Submitted(request, ticket))
 
-    def _submit_in_session(self, request: application_pb2.SubmitRequest, session: _Session) -> None:
-        session.unanswered += 1
+    def _find(self, run_id: bytes) -> Run:
+        """A run that is running or ended lately, or one that the journal still has. Raises NotFoundError."""
         try:
-            self._submit(request)
-        except FractosError as error:
-            identity = self._controller.engine.identity
-            failure = failure_of(error, Context(node=identity.name, log_file=identity.log))
-            session.reply(application_pb2.RunResult(run_id=request.run_id, failure=failure))
-        else:
-            # No answer can have come yet: that takes at least a Completion, which is an event of its own.
-            self._waiting.setdefault(request.run_id, []).append(session.reply)
+            return self._runs.find(run_id)
+        except NotFoundError:
+            record = self._journal.find(run_id)
+            if record is None or record.result is None:
+                raise
+            return self._runs.of_record(record)
+
+    def _here(self) -> Context:
+        identity = self._controller.engine.identity
+        return Context(node=identity.name, log_file=identity.log)
 
     @asynccontextmanager
     async def _end_of(self, run: Run) -> AsyncIterator[asyncio.Event]:
@@ -154,6 +174,50 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
             yield ended
         finally:
             replies.remove(reply)
+
+
+class _Submission(Protocol):
+    """Whoever handed a run to the engine."""
+
+    def accepted(self) -> Reply | None:
+        """The run is in the journal. Returns who is to be told how it ends, if anybody is."""
+
+    def refused(self, error: FractosError) -> None:
+        """The run is not accepted."""
+
+
+class _UnarySubmission:
+    """A call of Submit."""
+
+    def __init__(self) -> None:
+        self.settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def accepted(self) -> None:
+        if not self.settled.done():
+            self.settled.set_result(None)
+
+    def refused(self, error: FractosError) -> None:
+        if not self.settled.done():
+            self.settled.set_exception(error)
+
+
+class _SessionSubmission:
+    """A submission in a session, which answers it once: when the run has ended, or is refused."""
+
+    __slots__ = ("_here", "_run_id", "_session")
+
+    def __init__(self, run_id: bytes, session: _Session, here: Context) -> None:
+        session.unanswered += 1
+        self._run_id = run_id
+        self._session = session
+        self._here = here
+
+    def accepted(self) -> Reply:
+        return self._session.reply
+
+    def refused(self, error: FractosError) -> None:
+        failure = failure_of(error, self._here)
+        self._session.reply(application_pb2.RunResult(run_id=self._run_id, failure=failure))
 
 
 class _Session:

@@ -9,6 +9,7 @@ some ten microseconds.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from google.protobuf.message import Message
@@ -67,6 +68,15 @@ class Adaptor:
 
     def start(self) -> None:
         """Make the device ready: load, warm up. Runs in a thread before the node is listed. Does nothing by default."""
+
+    @property
+    def state_folder(self) -> Path | None:
+        """The folder of the lock that makes this node the owner of what the device works on; None: it has no durable state."""
+        return None
+
+    def recover(self) -> None:
+        """Make the durable state whole, whatever its last owner left undone. Called in a thread each time this node becomes
+        its owner, before it serves. Does nothing by default."""
 
     def stop(self) -> None:
         """Release what `start` took. Runs once, after the last call. Does nothing by default."""

@@ -39,6 +39,10 @@ class Admission:
                 f" the limit is {self._graph_bytes}. Submit again later",
                 retry_after_s=0.1,
             )
+        self.reserve_anyway(steps, size_bytes)
+
+    def reserve_anyway(self, steps: Mapping[str, int], size_bytes: int) -> None:
+        """Reserve room for a run that was accepted before, whether there is enough or not."""
         self._steps.update(steps)
         self._bytes += size_bytes
 

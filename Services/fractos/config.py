@@ -66,6 +66,7 @@ class Configuration:
     grpc_ip: str
     service_config_path: Path
     start_timeout_s: float
+    journal_sync: str  # "normal" or "full"
     controllers: tuple[ControllerSettings, ...]
     zookeeper: ZooKeeperSettings
 
@@ -92,6 +93,11 @@ class Configuration:
     def logs_path(self) -> Path:
         """Where the log of every node is: `<name>.log`."""
         return self.root / "logs"
+
+    @property
+    def journal_path(self) -> Path:
+        """The folder of the application nodes' journal of runs."""
+        return self.service_config_path / "journal"
 
     def controller(self, node_type: str) -> ControllerSettings | None:
         """The settings of a type of node, if the datacenter has any."""
@@ -126,7 +132,7 @@ def load(root: Path) -> Configuration:
 
 def interpret(sections: Sections, root: Path) -> Configuration:
     """Make the configuration of the datacenter in folder `root` of what its file says; raises as `load` does."""
-    center = sections.section("DataCenter", {"name", "grpc_ip", "service_config_paths", "start_timeout_s"})
+    center = sections.section("DataCenter", {"name", "grpc_ip", "service_config_paths", "start_timeout_s", "journal_sync"})
     names = sections.section("Controllers", {"controller_names"}).names("controller_names", r"[a-z][a-z0-9_]*_controller")
     ensemble = sections.section("ZooKeeper", KEYS, required=False)
     configuration = Configuration(
@@ -135,6 +141,7 @@ def interpret(sections: Sections, root: Path) -> Configuration:
         grpc_ip=center.ipv4("grpc_ip", "127.0.0.1"),
         service_config_path=center.folder("service_config_paths", root, "Services/config"),
         start_timeout_s=center.number("start_timeout_s", 120, 1, 3600),
+        journal_sync=center.text("journal_sync", "normal", "normal|full", "normal or full"),
         controllers=tuple(_controller(sections, name, root) for name in names),
         zookeeper=read_zookeeper_settings(ensemble, root),
     )

@@ -17,8 +17,15 @@ from typing import Any, Protocol
 from google.protobuf.message import Message
 
 from Services.fractos.adaptor import Adaptor
+from Services.fractos.custody import Custody
 from Services.fractos.engine import Engine
-from Services.fractos.errors import DeadlineExceededError, FractosError, ResourceExhaustedError, UnimplementedError
+from Services.fractos.errors import (
+    DeadlineExceededError,
+    FractosError,
+    ResourceExhaustedError,
+    UnavailableError,
+    UnimplementedError,
+)
 from Services.fractos.events import (
     Accepted,
     CallDevice,
@@ -28,14 +35,21 @@ from Services.fractos.events import (
     Event,
     KeepLink,
     Log,
+    NotOwned,
+    Owned,
+    OwnedElsewhere,
+    Record,
     Refused,
     RunEnded,
     SendFrame,
+    TakeOwnership,
     TimerDue,
     Wake,
     WorkKey,
 )
+from Services.fractos.journal import Journal
 from Services.fractos.operations import Operation
+from Services.fractos.recorder import Recorder
 from Services.fractos.transport.interface import Transport
 
 log = logging.getLogger(__name__)
@@ -64,8 +78,13 @@ class Controller:
         *,
         clock: Callable[[], float] = time.time,
         clients: Clients | None = None,
+        custody: Custody | None = None,
+        journal: Journal | None = None,
     ) -> None:
-        """`clients` gets the effects that are for clients; only an application node has any."""
+        """`clients` gets the effects that are for clients, and `journal` the records: only an application node has them.
+
+        `custody` is how the node becomes the owner of its durable state, if it has any.
+        """
         self.engine = engine
         self._adaptor = adaptor
         self._transport = transport
@@ -75,6 +94,10 @@ class Controller:
         self._calls: dict[WorkKey, Future[DeviceDone]] = {}
         self._events: deque[Event] = deque()
         self._clients = clients
+        self._custody = custody
+        self._taking: asyncio.Task[Owned | OwnedElsewhere | NotOwned] | None = None
+        self._recorder = Recorder(journal, self.feed, clock) if journal is not None else None
+        self._clearing: asyncio.Task[None] | None = None
         self._direct_calls = 0
         self._feeding = False
         self._together = False
@@ -84,9 +107,12 @@ class Controller:
             CallDevice: self._call_device,
             DropCalls: self._drop_calls,
             KeepLink: lambda effect: transport.keep(effect.address),
+            TakeOwnership: self._begin_to_take_over,
             Wake: self._wake,
             Log: lambda effect: log.log(effect.level, "%s", effect.text),
         }
+        if self._recorder is not None:
+            self._perform[Record] = self._recorder.take
         if clients is not None:
             self._perform |= dict.fromkeys((Accepted, Refused, RunEnded), clients.answer)
 
@@ -95,12 +121,7 @@ class Controller:
         self._events.extend(events)
         if self._feeding:  # an effect of an earlier event caused this one: it has its turn after that
             return
-        self._feeding = True
-        try:
-            while self._events:
-                self._handle(self._events.popleft())
-        finally:
-            self._feeding = False
+        self._handle_all()
         if not self._together:
             self._flush()
 
@@ -118,6 +139,7 @@ class Controller:
         """Run one operation outside any run: the node's own unary service. Raises what the Adaptor raises."""
         if self._adaptor is None:
             raise UnimplementedError(f"{self.engine.identity.name} has no device")
+        await self.own()
         if self._adaptor.is_inline(operation):
             return self._adaptor.call(operation, request)
         if self._direct_calls >= DIRECT_CALLS:
@@ -128,16 +150,43 @@ class Controller:
         finally:
             self._direct_calls -= 1
 
+    async def own(self) -> None:
+        """Become the owner of the durable state, if the node has any. Raises UnavailableError if another node is the owner."""
+        if self._custody is None or self.engine.tenure.epoch:
+            return
+        outcome = await asyncio.shield(self._take_ownership())
+        if isinstance(outcome, NotOwned):
+            raise outcome.error
+        if isinstance(outcome, OwnedElsewhere):
+            raise UnavailableError(f"{self.engine.identity.name} is a standby: ask {outcome.node} at {outcome.address}")
+
+    def _handle_all(self) -> None:
+        self._feeding = True
+        try:
+            while self._events:
+                self._handle(self._events.popleft())
+        finally:
+            self._feeding = False
+
     def _flush(self) -> None:
+        """Record first, since what is sent may rely on it."""
+        while self._recorder is not None and (recorded := self._recorder.commit()) is not None:
+            self._events.append(recorded)
+            self._handle_all()
         self._transport.flush()
         if self._clients is not None:
             self._clients.flush()
 
     async def close(self) -> None:
         """Stop the device's threads; calls that have begun end first."""
-        if self._timer is not None:
-            self._timer.cancel()
+        for pending in (self._timer, self._clearing, self._taking):
+            if pending is not None:
+                pending.cancel()
         await self._loop.run_in_executor(None, lambda: self._threads.shutdown(cancel_futures=True))
+        if self._recorder is not None:
+            self._recorder.close()
+        if self._custody is not None:
+            self._custody.close()
 
     def _handle(self, event: Event) -> None:
         effects: list[Effect] = []
@@ -151,6 +200,24 @@ class Controller:
                 self._perform[type(effect)](effect)
             except Exception:
                 log.exception("could not perform %s", type(effect).__name__)
+
+    def _begin_to_take_over(self, effect: TakeOwnership) -> None:
+        self._take_ownership()
+
+    def _take_ownership(self) -> asyncio.Task[Owned | OwnedElsewhere | NotOwned]:
+        """Begin to take over; all who ask meanwhile share one attempt."""
+        if self._taking is None:
+            self._taking = self._loop.create_task(self._take_over())
+        return self._taking
+
+    async def _take_over(self) -> Owned | OwnedElsewhere | NotOwned:
+        assert self._custody is not None  # the engine of a node without durable state does not ask
+        outcome = await self._custody.take()
+        self._taking = None
+        if isinstance(outcome, Owned) and self._recorder is not None:
+            self._clearing = self._loop.create_task(self._recorder.clear())
+        self.feed(outcome)
+        return outcome
 
     def _call_device(self, effect: CallDevice) -> None:
         assert self._adaptor is not None  # the engine of a node without a device refuses every step

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError, Message
 
 from protos import fractos_pb2
 from Services.fractos.errors import (
-    Context,
     DeadlineExceededError,
     FractosError,
     InternalError,
@@ -26,7 +23,6 @@ from Services.fractos.errors import (
     ResourceExhaustedError,
     UnavailableError,
     UnimplementedError,
-    failure_of,
 )
 from Services.fractos.events import (
     CallDevice,
@@ -41,6 +37,12 @@ from Services.fractos.events import (
     LinkOpened,
     Log,
     MembersChanged,
+    NotOwned,
+    Owned,
+    OwnedElsewhere,
+    PeerEpoch,
+    Recorded,
+    Refused,
     SendFrame,
     Submitted,
     TimerDue,
@@ -48,21 +50,15 @@ from Services.fractos.events import (
     WorkKey,
 )
 from Services.fractos.ledger import CLOCK_BOUND_S, BegunStep, Ledger
+from Services.fractos.limits import Limits
 from Services.fractos.operations import Catalogue, Operation
 from Services.fractos.placement import Identity, Placement
 from Services.fractos.plan import MAX_MESSAGE_BYTES, MAX_VALUE_BYTES, continuation
+from Services.fractos.reports import Reports
 from Services.fractos.runs import Runs
+from Services.fractos.tenure import Tenure
 
-AGAIN_S = 0.2  # how long a Completion waits before it is sent again
 SMALL_OUTPUT_BYTES = 4096  # responses up to this size come home with the trail, unasked
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much one node holds."""
-
-    runs_remembered: int = 500_000
-    calls: int = 20_000  # device calls waiting or running
 
 
 class _Work(NamedTuple):
@@ -77,10 +73,19 @@ class _Work(NamedTuple):
 
 
 class Engine:
-    """One node's engine. `runs` is what makes it the engine of an application node."""
+    """One node's engine. `runs` is what makes it the engine of an application node.
+
+    One with runs or with a `durable` device serves only once it is the owner of the journal, or of what the device works on.
+    """
 
     def __init__(
-        self, identity: Identity, catalogue: Catalogue, *, limits: Limits | None = None, with_runs: bool = False
+        self,
+        identity: Identity,
+        catalogue: Catalogue,
+        *,
+        limits: Limits | None = None,
+        with_runs: bool = False,
+        durable: bool = False,
     ) -> None:
         self.identity = identity
         self._catalogue = catalogue
@@ -91,27 +96,32 @@ class Engine:
         self._now = 0.0  # of the event being handled
         self.placement = Placement()
         self.ledger = Ledger(self._limits.runs_remembered)
-        self.runs = Runs(identity, catalogue, self.placement, self.ledger, self._emit) if with_runs else None
-        self._again: deque[tuple[float, SendFrame]] = deque()  # Completions to send again, by when
+        self.tenure = Tenure(identity.name, self._limits.held, self._emit)
+        self._durable = durable
+        self.runs = Runs(identity, catalogue, self.placement, self.ledger, self._limits, self._emit) if with_runs else None
+        self._reports = Reports(identity, self._emit, self._take_completion if with_runs else None)
         self._handlers: dict[type, Callable[[Any, float], None]] = {
             FrameReceived: self._on_frame,
             DeviceDone: self._on_device_done,
             LinkOpened: self._on_link_opened,
             LinkLost: self._on_link_lost,
             MembersChanged: self._on_members_changed,
+            PeerEpoch: self._on_peer_epoch,
+            Owned: self._on_owned,
+            OwnedElsewhere: self._on_owned_elsewhere,
+            NotOwned: self._on_not_owned,
             TimerDue: self._on_timer_due,
         }
         if self.runs is not None:
-            self._handlers[Submitted] = self.runs.on_submitted
+            self._handlers[Submitted] = self._on_submitted
+            self._handlers[Recorded] = self.runs.on_recorded
             self._handlers[CancelAsked] = self.runs.on_cancel_asked
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Take note of one event at Unix time `now`, in seconds, and return what is to be done, in this order."""
         self._now = now
         self._handlers[type(event)](event, now)
-        due = self.ledger.expiry.next_due
-        if self._again:
-            due = min(due, self._again[0][0])
+        due = min(self.ledger.expiry.next_due, self._reports.next_due)
         if self.runs is not None:
             due = min(due, self.runs.next_due)
         if due < self._wake_at:
@@ -123,6 +133,10 @@ class Engine:
     def waiting(self) -> int:
         """How many steps are at the device."""
         return len(self._work)
+
+    def _take_completion(self, completion: fractos_pb2.Completion) -> None:
+        assert self.runs is not None
+        self.runs.on_completion(completion, self._now)
 
     def _emit(self, effect: Effect) -> None:
         self._effects.append(effect)
@@ -147,11 +161,24 @@ class Engine:
             self._emit(Log(logging.WARNING, f"refused a step of run {request.run_id.hex()}: its deadline is long over"))
             return
         try:
+            if self._durable and not self._may_serve(frame):
+                return
             arrived = self.ledger.admit(request)
             if arrived is not None:
                 self._begin(frame, arrived, now)
         except FractosError as error:
-            self._fail(request, error)
+            self._reports.fail(request, error)
+
+    def _may_serve(self, frame: fractos_pb2.Frame) -> bool:
+        """Whether a Request was sent to this node as the owner that it is. If it is a standby the Request waits."""
+        epoch = self.tenure.epoch
+        if not epoch:
+            self.tenure.hold(frame)
+        elif frame.request.steps[0].epoch != epoch:
+            self._reports.redirect(frame.request, self.identity.address, epoch)
+        else:
+            return True
+        return False
 
     def _begin(self, frame: fractos_pb2.Frame, arrived: list[fractos_pb2.Request], now: float) -> None:
         """Hand a step to the device. `arrived` are the Requests it was waiting for, that of `frame` among them."""
@@ -191,7 +218,7 @@ class Engine:
         """Have this attempt go on with what an earlier one made of a step."""
         request = frame.request
         if known.error is not None:
-            self._fail(request, known.error)
+            self._reports.fail(request, known.error)
         elif known.hop is None:
             key = WorkKey(request.run_id, known.began_in, step.id)
             self._work[key] = self._work[key]._replace(frame=frame, request=request, step=step)
@@ -215,7 +242,7 @@ class Engine:
         if message is None:
             error = error or InternalError("the device gave neither a response nor an error")
             self.ledger.fail(key.run_id, key.step, error)
-            self._fail(request, error)
+            self._reports.fail(request, error)
             return
         hop = {
             "step": key.step,
@@ -251,7 +278,7 @@ class Engine:
         edges = step.edges
         if step.output or not edges:
             large = step.output and len(serialized) > SMALL_OUTPUT_BYTES
-            self._complete(request, output=serialized if large else None)
+            self._reports.complete(request, output=serialized if large else None)
         if len(edges) == 1:
             # Whatever follows depends on this one next step, so the frame can go on as it is.
             del request.steps[0]
@@ -286,7 +313,7 @@ class Engine:
         request.sent_at = now
         if len(bound) > MAX_MESSAGE_BYTES:
             text = f"the arguments from step {sender} have {len(bound)} bytes; the limit is {MAX_VALUE_BYTES} (64 MiB)"
-            self._fail(request, ResourceExhaustedError(text))
+            self._reports.fail(request, ResourceExhaustedError(text))
             return
         self._route(frame, step, now)
 
@@ -309,56 +336,12 @@ class Engine:
         try:
             member = self.placement.choose(step, now, trusted_only=trusted_only)
         except UnavailableError as error:
-            self._complete(frame.request, failure=self._failure(frame.request, error), lost=True)
+            self._reports.lose(frame.request, error)
             return
         if member.address == self.identity.address:
             self._on_request(frame, now)
         else:
             self._emit(SendFrame(member.address, frame))
-
-    def _fail(self, request: fractos_pb2.Request, error: BaseException) -> None:
-        step = request.steps[0]
-        self._emit(Log(logging.INFO, f"run {request.run_id.hex()} step {step.id} ({step.operation}) failed: {error}"))
-        self._complete(request, failure=self._failure(request, error))
-
-    def _failure(self, request: fractos_pb2.Request, error: BaseException) -> fractos_pb2.Failure:
-        step = request.steps[0]
-        context = Context(
-            step=step.id,
-            operation=step.operation,
-            node=self.identity.name,
-            attempt=request.attempt,
-            log_file=self.identity.log,
-        )
-        failure = failure_of(error, context)
-        failure.definite &= not request.trail  # what earlier steps did has happened
-        return failure
-
-    def _complete(
-        self,
-        request: fractos_pb2.Request,
-        *,
-        output: bytes | None = None,
-        failure: fractos_pb2.Failure | None = None,
-        lost: bool = False,
-    ) -> None:
-        """Send a Completion to the run's home. `lost`: the step did not reach its node, or may not have."""
-        frame = fractos_pb2.Frame()
-        completion = frame.completion  # filled in place: to put a message into another copies it
-        completion.run_id = request.run_id
-        completion.attempt = request.attempt
-        completion.step = request.steps[0].id
-        completion.trail.extend(request.trail)
-        completion.deadline = request.deadline
-        if failure is not None:
-            completion.failure.CopyFrom(failure)
-        completion.lost = lost
-        if output is not None:
-            completion.trail[-1].output = output
-        if request.home == self.identity.address and self.runs is not None:
-            self.runs.on_completion(completion, self._now)
-        else:
-            self._emit(SendFrame(request.home, frame))
 
     # -- everything else --------------------------------------------------------------------------------------------------
 
@@ -385,30 +368,61 @@ class Engine:
                 self._route(frame, frame.request.steps[0], now, trusted_only=True)
         for frame in event.unknown:
             if frame.HasField("request"):
-                self._report_lost(frame.request, name)
+                self._reports.lose_unknown(frame.request, name)
         for frame in (*event.unknown, *event.unsent):
-            # A Completion may come twice, since the home takes the first; a Finished that is lost only costs memory.
+            # A Finished that is lost only costs memory.
             if frame.HasField("completion"):
-                self._again.append((now + AGAIN_S, SendFrame(event.address, frame)))
+                self._reports.send_again(SendFrame(event.address, frame), now)
 
-    def _report_lost(self, request: fractos_pb2.Request, name: str) -> None:
-        """Tell the home of a Request that its node may or may not have taken."""
-        lost = f"the channel to {name} broke before it acknowledged {request.steps[0].operation}"
-        error = UnavailableError(f"{lost}: nobody knows whether it was done", definite=False)
-        self._complete(request, failure=self._failure(request, error), lost=True)
+    # -- ownership --------------------------------------------------------------------------------------------------------
+
+    def _on_owned(self, event: Owned, now: float) -> None:
+        held = self.tenure.settle(event.epoch)
+        self._emit(Log(logging.INFO, f"{self.identity.name} is the owner in epoch {event.epoch}"))
+        if self.runs is not None:
+            self.runs.on_owned(event, now)
+        for frame in held:
+            self._on_request(frame, now)
+
+    def _on_owned_elsewhere(self, event: OwnedElsewhere, now: float) -> None:
+        self._emit(Log(logging.INFO, f"{self.identity.name} stands by for {event.node}, the owner in epoch {event.epoch}"))
+        for frame in self.tenure.settle():
+            self._reports.redirect(frame.request, event.address, event.epoch)
+
+    def _on_not_owned(self, event: NotOwned, now: float) -> None:
+        self._emit(Log(logging.WARNING, f"{self.identity.name} cannot serve: {event.error}"))
+        for frame in self.tenure.settle():
+            if event.error.retryable:
+                self._reports.lose(frame.request, event.error)
+            else:
+                self._reports.fail(frame.request, event.error)
+
+    def _on_submitted(self, event: Submitted, now: float) -> None:
+        assert self.runs is not None
+        if self.tenure.epoch:
+            self.runs.on_submitted(event, now)
+            return
+        self.tenure.ask()
+        error = UnavailableError(f"{self.identity.name} is a standby: another application node owns the journal of runs")
+        self._emit(Refused(event.request.run_id, event.ticket, error))
+
+    def _on_peer_epoch(self, event: PeerEpoch, now: float) -> None:
+        self.placement.learn(event.address, event.epoch)
+
+    # -- the directory and time -------------------------------------------------------------------------------------------
 
     def _on_members_changed(self, event: MembersChanged, now: float) -> None:
         for member in self.placement.update(event.members):
             if self.runs is not None and member.node_type in self._catalogue.node_types:
                 self._emit(KeepLink(member.address))
+        leader = next(iter(self.placement.of_type(self.identity.node_type)), None)
+        if (self._durable or self.runs is not None) and leader is not None and leader.address == self.identity.address:
+            self.tenure.ask()
 
     def _on_timer_due(self, event: TimerDue, now: float) -> None:
         self._wake_at = math.inf
         self.ledger.expire(now)
-        while self._again and self._again[0][0] <= now:
-            _, effect = self._again.popleft()
-            if now <= effect.frame.completion.deadline:
-                self._emit(effect)
+        self._reports.resend(now)
         if self.runs is not None:
             self.runs.on_timer_due(now)
 

@@ -14,6 +14,7 @@ from protos import application_pb2, fractos_pb2
 from Services.fractos.directory.interface import Member
 from Services.fractos.errors import FractosError
 from Services.fractos.operations import Operation
+from Services.fractos.records import Entry, RunRecord
 
 
 class WorkKey(NamedTuple):
@@ -64,10 +65,54 @@ class MembersChanged(NamedTuple):
     members: tuple[Member, ...]
 
 
+class PeerEpoch(NamedTuple):
+    """The node at this address owns what its steps work on, since that epoch."""
+
+    address: str
+    epoch: int
+
+
+class Owned(NamedTuple):
+    """This node owns its durable state, has made it whole, and may serve: the answer to TakeOwnership.
+
+    An application node also gets what it finds in the journal: the runs that have not ended, and those stopped lately.
+    """
+
+    epoch: int
+    unfinished: tuple[RunRecord, ...] = ()
+    stopped: tuple[RunRecord, ...] = ()
+
+
+class OwnedElsewhere(NamedTuple):
+    """Another node owns the durable state, and lives: the answer to TakeOwnership."""
+
+    node: str
+    address: str
+    epoch: int
+
+
+class NotOwned(NamedTuple):
+    """The durable state could not be taken over: the answer to TakeOwnership."""
+
+    error: FractosError
+
+
 class Submitted(NamedTuple):
-    """A client wants a run."""
+    """A client wants a run. The ticket, which is the sender's, comes back with the answer."""
 
     request: application_pb2.SubmitRequest
+    ticket: int
+
+
+class Recorded(NamedTuple):
+    """What the journal made of entries: all of them are in it, or, with an error, none.
+
+    `known` are runs of RunRecords that the journal had already, as it has them; those entries changed nothing.
+    """
+
+    entries: list[Entry]
+    known: dict[bytes, RunRecord]
+    error: FractosError | None
 
 
 class CancelAsked(NamedTuple):
@@ -108,21 +153,33 @@ class KeepLink(NamedTuple):
     address: str
 
 
+class TakeOwnership(NamedTuple):
+    """Take over what this node works on, unless its owner lives. Answer with Owned, OwnedElsewhere or NotOwned."""
+
+
+class Record(NamedTuple):
+    """Write an entry into the journal; answer with Recorded. Entries are written in the order of these effects."""
+
+    entry: Entry
+
+
 class Accepted(NamedTuple):
-    """The run that was just submitted will be answered."""
+    """The run that was submitted with this ticket is recorded: it will be answered."""
 
     run_id: bytes
+    ticket: int
 
 
 class Refused(NamedTuple):
-    """The run that was just submitted is not accepted."""
+    """What was submitted with this ticket is not accepted, and leaves nothing behind."""
 
     run_id: bytes
+    ticket: int
     error: FractosError
 
 
 class RunEnded(NamedTuple):
-    """Tell the client how its run ended."""
+    """Tell whoever waits for a run how it ended: that is recorded."""
 
     result: application_pb2.RunResult
 
@@ -140,5 +197,21 @@ class Log(NamedTuple):
     text: str
 
 
-Event: TypeAlias = FrameReceived | DeviceDone | LinkOpened | LinkLost | MembersChanged | Submitted | CancelAsked | TimerDue
-Effect: TypeAlias = SendFrame | CallDevice | DropCalls | KeepLink | Accepted | Refused | RunEnded | Wake | Log
+Event: TypeAlias = (
+    FrameReceived
+    | DeviceDone
+    | LinkOpened
+    | LinkLost
+    | MembersChanged
+    | PeerEpoch
+    | Owned
+    | OwnedElsewhere
+    | NotOwned
+    | Submitted
+    | Recorded
+    | CancelAsked
+    | TimerDue
+)
+Effect: TypeAlias = (
+    SendFrame | CallDevice | DropCalls | KeepLink | TakeOwnership | Record | Accepted | Refused | RunEnded | Wake | Log
+)

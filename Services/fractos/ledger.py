@@ -11,7 +11,7 @@ import hashlib
 from typing import Any
 
 from protos import fractos_pb2
-from Services.fractos.errors import AbortedError, AlreadyExistsError, ResourceExhaustedError
+from Services.fractos.errors import AbortedError, ResourceExhaustedError
 from Services.fractos.schedule import Schedule
 
 CLOCK_BOUND_S = 5.0  # channels refuse a peer whose clock is further off than this
@@ -137,12 +137,6 @@ class Ledger:
         self._drop(self._runs.get(run_id))
         self._runs[run_id] = None
 
-    def check_new(self, run_id: bytes) -> None:
-        """Raise AlreadyExistsError if the run is known, ResourceExhaustedError if there is no room for it."""
-        if run_id in self._runs:
-            raise AlreadyExistsError(f"run {run_id.hex()} was submitted before", field="run_id")
-        self._check_room()
-
     def is_over(self, run_id: bytes) -> bool:
         """Whether the run is known to have ended."""
         return self._runs.get(run_id, self) is None
@@ -160,7 +154,7 @@ class Ledger:
     def _run(self, run_id: bytes, deadline: float) -> _Run | None:
         if run_id in self._runs:
             return self._runs[run_id]
-        self._check_room()
+        self.check_room()
         self.expiry.add(run_id, deadline + CLOCK_BOUND_S)
         run = self._runs[run_id] = _Run()
         return run
@@ -169,7 +163,8 @@ class Ledger:
         if run is not None:
             self._kept_bytes -= run.kept_bytes
 
-    def _check_room(self) -> None:
+    def check_room(self) -> None:
+        """Raise ResourceExhaustedError if there is no room for another run."""
         if len(self._runs) >= self._limit:
             raise ResourceExhaustedError(
                 f"this node remembers {self._limit} runs, which is its limit; use shorter timeouts or submit more slowly",

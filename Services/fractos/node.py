@@ -30,14 +30,17 @@ from protos import application_pb2, fractos_pb2, fractos_pb2_grpc
 from Services.fractos.adaptor import Adaptor
 from Services.fractos.config import Configuration, find_root, load
 from Services.fractos.controller import Clients, Controller
+from Services.fractos.custody import Custody
 from Services.fractos.directory import open_directory
 from Services.fractos.directory.interface import Directory, DirectoryRecord, Member
 from Services.fractos.engine import Engine
 from Services.fractos.errors import ConfigurationError, FractosError
-from Services.fractos.events import Event, MembersChanged
+from Services.fractos.events import Event, MembersChanged, Owned
 from Services.fractos.formation import join_or_form
+from Services.fractos.journal import Journal
 from Services.fractos.operations import Catalogue
 from Services.fractos.output import FORMAT, LOG_BYTES, log_to_output
+from Services.fractos.ownership import Ownership
 from Services.fractos.placement import Identity
 from Services.fractos.transport.grpc_channel import OPTIONS, ChannelServicer, GrpcTransport
 from Services.fractos.transport.unary import unary_service
@@ -57,8 +60,8 @@ class CreateAdaptor(Protocol):
 class ClientService(Clients, Protocol):
     """What an application node offers to clients."""
 
-    def attach(self, controller: Controller, server: grpc.aio.Server) -> None:
-        """Add the service to a server that has not started, and use this Controller."""
+    def attach(self, controller: Controller, server: grpc.aio.Server, journal: Journal) -> None:
+        """Add the service to a server that has not started, and use this Controller and, to read in, the journal."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,7 @@ class _Node:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, told_to_stop)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, _yield)
         if self._options.log is not None:
             _log_to(self._options, self._options.log)
         server = grpc.aio.server(options=[*OPTIONS, ("grpc.so_reuseport", 0)])
@@ -195,10 +199,14 @@ class _Node:
             controller.feed(*events)
 
         datacenter = self._configuration.name
-        engine = Engine(identity, self._catalogue, with_runs=self._clients is not None)
+        journal = self._journal()
+        custody = self._custody(identity, journal)
+        engine = Engine(
+            identity, self._catalogue, with_runs=journal is not None, durable=custody is not None and journal is None
+        )
         transport = GrpcTransport(datacenter, identity.name, deliver, time.time)
-        controller = Controller(engine, self._adaptor, transport, clients=self._clients)
-        channels = ChannelServicer(datacenter, controller.feed, time.time)
+        controller = Controller(engine, self._adaptor, transport, clients=self._clients, custody=custody, journal=journal)
+        channels = ChannelServicer(datacenter, controller.feed, time.time, lambda: engine.tenure.epoch)
         fractos_pb2_grpc.add_ChannelServicer_to_server(channels, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         operations = self._catalogue.of_type(self._node_type)
@@ -207,10 +215,33 @@ class _Node:
             server.add_generic_rpc_handlers((unary_service(operations, controller, time.time),))
             services.append(operations[0].rpc.split("/")[1])
         if self._clients is not None:
-            self._clients.attach(controller, server)
+            assert journal is not None
+            self._clients.attach(controller, server, journal)
             services.append(application_pb2.DESCRIPTOR.services_by_name["Application"].full_name)
         reflection.enable_server_reflection(services, server)
         return controller, transport
+
+    def _journal(self) -> Journal | None:
+        if self._clients is None:
+            return None
+        return Journal(self._configuration.journal_path, full_sync=self._configuration.journal_sync == "full")
+
+    def _custody(self, identity: Identity, journal: Journal | None) -> Custody | None:
+        """How this node becomes the owner of what it works on, if that is something durable."""
+        adaptor = self._adaptor
+        folder = self._configuration.journal_path if journal is not None else adaptor.state_folder if adaptor else None
+        if folder is None:
+            return None
+
+        def recover(epoch: int) -> Owned:
+            if journal is not None:
+                journal.open()
+                return Owned(epoch, journal.unfinished(), journal.stopped(time.time()))
+            assert adaptor is not None
+            adaptor.recover()
+            return Owned(epoch)
+
+        return Custody(Ownership(folder, self._configuration.name, identity.address, identity.name), recover)
 
     async def _stop(
         self, server: grpc.aio.Server, directory: Directory, controller: Controller, transport: GrpcTransport
@@ -225,6 +256,12 @@ class _Node:
         await transport.close()
         await server.stop(0.2)
         await controller.close()
+
+
+def _yield() -> None:
+    """Make way for the node that takes over what this one owns. Whatever is half done is made whole by the new owner."""
+    log.warning("another node takes over, since this one did not answer in time")
+    os._exit(1)
 
 
 async def _first_of(task: asyncio.Task[tuple[Controller, GrpcTransport]], stop: asyncio.Event) -> None:

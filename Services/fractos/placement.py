@@ -6,7 +6,9 @@ A preference, never what safety rests on: two nodes may well disagree about who 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from protos import fractos_pb2
 from Services.fractos.directory.interface import Member
@@ -26,6 +28,13 @@ class Identity:
     log: str = ""
 
 
+class Owner(NamedTuple):
+    """The node that owns what the nodes of its type work on."""
+
+    member: Member
+    epoch: int
+
+
 class Placement:
     """One node's view of the others."""
 
@@ -35,6 +44,8 @@ class Placement:
         self._by_address: dict[str, Member] = {}
         self._departed: OrderedDict[str, Member] = OrderedDict()  # by address; the directory may be quicker than a channel
         self._suspected: dict[str, float] = {}  # address → until when
+        self._epochs: dict[str, int] = {}  # address → since which epoch the node there is an owner
+        self._owners: dict[str, list[Owner]] = {}  # those that are listed by type, the latest first
 
     def update(self, members: tuple[Member, ...]) -> list[Member]:
         """Take over the directory's list and return the members that are new."""
@@ -50,6 +61,8 @@ class Placement:
             self._departed.popitem(last=False)
         known = self._by_address.keys() | self._departed.keys()
         self._suspected = {address: until for address, until in self._suspected.items() if address in known}
+        self._epochs = {address: epoch for address, epoch in self._epochs.items() if address in known}
+        self._find_owners()
         return [member for address, member in self._by_address.items() if before.get(address) != member]
 
     def suspect(self, address: str, now: float) -> Member | None:
@@ -61,8 +74,27 @@ class Placement:
         """The node answers: no longer avoid it."""
         self._suspected.pop(address, None)
 
+    def learn(self, address: str, epoch: int) -> bool:
+        """Take note that a node owns what its steps work on. Returns whether that is news."""
+        news = self._epochs.get(address, 0) < epoch
+        if news:
+            self._epochs[address] = epoch
+            self._find_owners()
+        return news
+
+    def owner(self, node_type: str, now: float) -> Owner | None:
+        """The latest owner of a type that is listed and not suspected; None for a type without, and if it is not known."""
+        return next((one for one in self._owners.get(node_type, ()) if not self.is_suspected(one.member, now)), None)
+
+    def owners(self, node_types: Iterable[str], now: float) -> dict[str, Owner]:
+        """The owners that are known of some types."""
+        return {one: owner for one in node_types if (owner := self.owner(one, now))} if self._owners else {}
+
     def leader(self, node_type: str, now: float) -> Member | None:
-        """The node that unpinned steps of a type go to."""
+        """The node that unpinned steps of a type go to: its owner, or else the first that is not suspected."""
+        owner = self.owner(node_type, now)
+        if owner is not None:
+            return owner.member
         members = self._by_type.get(node_type, [])
         return next((member for member in members if not self.is_suspected(member, now)), members[0] if members else None)
 
@@ -92,6 +124,12 @@ class Placement:
     def is_listed(self, member: Member) -> bool:
         """Whether the directory lists the node."""
         return self._by_address.get(member.address) == member
+
+    def _find_owners(self) -> None:
+        self._owners = {}
+        for address, epoch in sorted(self._epochs.items(), key=lambda item: -item[1]):
+            if member := self._by_address.get(address):
+                self._owners.setdefault(member.node_type, []).append(Owner(member, epoch))
 
     def _why_none(self, node: str, node_type: str) -> str:
         listed = ", ".join(member.name for member in self.of_type(node_type)) or "none"

@@ -5,6 +5,7 @@ A client is not trusted: all that `graph.py` refuses while a graph is built is r
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ class Plan:
     """A graph that can be run. Shared by all runs of the same graph, so nobody may change its messages."""
 
     name: str
+    digest: bytes  # of the serialized graph
     steps: tuple[fractos_pb2.Step, ...]
     openings: tuple[bytes, ...]  # a serialized Request for each step that waits for nothing; the run's own fields are missing
     placed: tuple[fractos_pb2.Step, ...]  # steps that get their node at submission: all branches have to meet there, or it may
@@ -45,6 +47,11 @@ def check_size(serialized: bytes) -> None:
     """Raise ResourceExhaustedError if a serialized graph is too large to travel."""
     if len(serialized) > MAX_MESSAGE_BYTES:
         raise ResourceExhaustedError(f"the graph has {len(serialized)} bytes; the limit is {MAX_VALUE_BYTES} (64 MiB)")
+
+
+def digest_of(serialized: bytes) -> bytes:
+    """What tells one graph from another."""
+    return hashlib.blake2b(serialized, digest_size=16).digest()
 
 
 def check_timeout(timeout_s: float) -> None:
@@ -92,6 +99,7 @@ def make_plan(serialized: bytes, catalogue: Catalogue) -> Plan:
     openings = tuple(_opening(graph.steps, step.id) for step in graph.steps if step.needs == 0)
     return Plan(
         name=graph.name,
+        digest=digest_of(serialized),
         steps=tuple(graph.steps),
         openings=openings,
         placed=tuple(step for step in graph.steps if step.needs > 1 or step.id in unrepeatable),

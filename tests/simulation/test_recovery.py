@@ -91,6 +91,7 @@ def test_a_run_whose_input_changed_between_two_attempts_says_so() -> None:
     world = World(1, application=1, math=1, storage=2)
     world.submit(write(1))
     world.run(1.0)
+    world.device_s = 0.05
     graph = TaskGraph("reads and goes on")
     read = graph.storage.read_integer(client_id="admin", name="x")
     doubled = graph.math.shift_left(value=read.value, bits=1)

@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 from protos import application_pb2, cnn_pb2, fractos_pb2, math_pb2, storage_pb2
 from Services.ComputationalNodes.MathCompute.Math_Adaptor.math_adaptor import MathAdaptor
 from Services.fractos.directory.interface import Member
-from Services.fractos.engine import Engine, Limits
+from Services.fractos.engine import Engine
 from Services.fractos.errors import FractosError, NotFoundError
 from Services.fractos.events import (
     Accepted,
@@ -35,15 +35,22 @@ from Services.fractos.events import (
     LinkOpened,
     Log,
     MembersChanged,
+    Owned,
+    OwnedElsewhere,
+    PeerEpoch,
+    Record,
+    Recorded,
     Refused,
     RunEnded,
     SendFrame,
     Submitted,
+    TakeOwnership,
     TimerDue,
     Wake,
     WorkKey,
 )
 from Services.fractos.graph import TaskGraph, default_catalogue
+from Services.fractos.limits import Limits
 from Services.fractos.placement import Identity
 
 START = 1_700_000_000.0  # Unix time at which every simulation begins
@@ -111,6 +118,7 @@ class World:
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._sequence = 0
         self._members = 0  # that there ever were
+        self._owners: dict[str, tuple[str, int]] = {}  # by type: who, since which epoch
         self._links: dict[tuple[str, str], Link] = {}
         for node_type, count in counts.items():
             for index in range(count):
@@ -124,7 +132,7 @@ class World:
         """Submit a graph and return its run's id."""
         run_id = self.random.randbytes(16)
         request = application_pb2.SubmitRequest(run_id=run_id, timeout_s=timeout_s, graph=graph.serialized())
-        self._feed(to, Submitted(request))
+        self._feed(to, Submitted(request, ticket=0))
         return run_id
 
     def cancel(self, run_id: bytes, to: str = "application-0") -> None:
@@ -170,7 +178,13 @@ class World:
         name = f"{node_type}-{index}"
         self._members += 1
         identity = Identity(node_type, name, name)  # a simulated node's address is its name
-        engine = Engine(identity, self._catalogue, limits=self._limits, with_runs=node_type == "application")
+        engine = Engine(
+            identity,
+            self._catalogue,
+            limits=self._limits,
+            with_runs=node_type == "application",
+            durable=node_type == "storage",
+        )
         self.nodes[name] = SimulatedNode(
             engine, Member(node_type, name, f"id {self._members}", self._members, name, 0, "", self.now)
         )
@@ -207,17 +221,35 @@ class World:
                 self._after(max(0.0, at - self.now), partial(self._wake, node, node.wake))
             case RunEnded(result):
                 self.results[result.run_id].append(application_pb2.RunResult.FromString(result.SerializeToString()))
-            case Refused(run_id, error):
+            case Refused(run_id, _, error):
                 self.refusals[run_id] = error
+            case Record(entry):
+                self._after(0.0, lambda: self._feed(name, Recorded([entry], {}, None)))
+            case TakeOwnership():
+                self._after(0.001, lambda: self._take(node))
             case KeepLink(address):
                 self._keep(name, address)
             case Accepted() | Log():
                 pass
 
+    def _take(self, node: SimulatedNode) -> None:
+        kind, name = node.member.node_type, node.member.name
+        owner, epoch = self._owners.get(kind, ("", 0))
+        if owner in self.nodes and owner != name:
+            self._feed(name, OwnedElsewhere(owner, owner, epoch))
+            return
+        self._owners[kind] = (name, epoch + 1)
+        self._feed(name, Owned(epoch + 1))
+        for sender, receiver in self._links:
+            if receiver == name:
+                self._after(NOTICE_S, partial(self._feed, sender, PeerEpoch(name, epoch + 1)))
+
     def _keep(self, sender: str, receiver: str) -> None:
         if receiver in self.nodes:
             self._links.setdefault((sender, receiver), Link())
             self._after(NOTICE_S, lambda: self._feed(sender, LinkOpened(receiver)))
+            epoch = self.nodes[receiver].engine.tenure.epoch
+            self._after(NOTICE_S, lambda: self._feed(sender, PeerEpoch(receiver, epoch)))
         else:
             self._after(NOTICE_S, lambda: self._feed(sender, LinkLost(receiver, False, [], [])))
 

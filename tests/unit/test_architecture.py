@@ -14,7 +14,10 @@ SOURCES = sorted(
     for path in (ROOT / folder).rglob("*.py")
     if "storage" not in path.relative_to(ROOT).parts
 )
-PURE = ("engine", "runs", "ledger", "placement", "admission", "schedule", "plan", "graph", "events", "operations", "values")
+PURE = (
+    "admission", "attempts", "engine", "events", "farewell", "graph", "ledger", "limits", "operations", "placement", "plan",
+    "records", "reports", "run", "runs", "schedule", "tenure", "values",
+)  # fmt: skip
 IMPURE = {
     "asyncio", "concurrent", "grpc", "kazoo", "multiprocessing", "os", "pathlib", "psutil", "random", "selectors", "signal",
     "socket", "subprocess", "tempfile", "threading", "time", "uuid",

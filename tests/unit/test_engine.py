@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from protos import fractos_pb2, math_pb2
 from Services.fractos.directory.interface import Member
-from Services.fractos.engine import AGAIN_S, SMALL_OUTPUT_BYTES, Engine
+from Services.fractos.engine import SMALL_OUTPUT_BYTES, Engine
 from Services.fractos.errors import OutOfRangeError
 from Services.fractos.events import (
     CallDevice,
@@ -21,6 +21,7 @@ from Services.fractos.graph import TaskGraph, default_catalogue
 from Services.fractos.ledger import CLOCK_BOUND_S
 from Services.fractos.placement import Identity
 from Services.fractos.plan import MAX_VALUE_BYTES, make_plan
+from Services.fractos.reports import AGAIN_S
 from Services.fractos.values import to_big_integer
 
 NOW = 1000.0

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 from protos import fractos_pb2, fractos_pb2_grpc
 from Services.fractos.errors import FailedPreconditionError
-from Services.fractos.events import FrameReceived, LinkLost, LinkOpened
+from Services.fractos.events import FrameReceived, LinkLost, LinkOpened, PeerEpoch
 from Services.fractos.plan import MAX_MESSAGE_BYTES
 from Services.fractos.transport import handshake
 from Services.fractos.transport.interface import Deliver, Transport
@@ -115,6 +115,7 @@ class _Link:
         self._lost = lost
         self._unacknowledged: deque[bytes] = deque()
         self._acknowledged = 0
+        self._epoch = 0
         self._closing = False
         self._task = asyncio.create_task(self._live(), name=f"link to {address}")
 
@@ -151,10 +152,12 @@ class _Link:
 
     async def _exchange(self, call: Call) -> None:
         """Write and read until the stream breaks. The first acknowledgement answers the handshake; nothing is sent before."""
-        if await asyncio.wait_for(call.read(), CONNECT_TIMEOUT_S) is grpc.aio.EOF:
+        first = await asyncio.wait_for(call.read(), CONNECT_TIMEOUT_S)
+        if not isinstance(first, fractos_pb2.Acknowledgement):
             return
         self.opened = True
         self._deliver(LinkOpened(self.address))
+        self._learn(first.epoch)
         self.outbox.open(partial(self._write, call))
         watcher = asyncio.create_task(self._watch(call))
         try:
@@ -184,6 +187,13 @@ class _Link:
             while self._acknowledged < acknowledgement.accepted:
                 self._unacknowledged.popleft()
                 self._acknowledged += 1
+            self._learn(acknowledgement.epoch)
+
+    def _learn(self, epoch: int) -> None:
+        """Tell that the peer has become an owner, or was one when the stream was opened."""
+        if epoch > self._epoch:
+            self._epoch = epoch
+            self._deliver(PeerEpoch(self.address, epoch))
 
     async def _write(self, call: Call, batch: list[bytes]) -> None:
         self._unacknowledged.extend(batch)
@@ -193,10 +203,12 @@ class _Link:
 class ChannelServicer(fractos_pb2_grpc.ChannelServicer):
     """The receiving side: checks who opens a channel, delivers its frames, acknowledges them."""
 
-    def __init__(self, datacenter: str, deliver: Deliver, clock: Clock) -> None:
+    def __init__(self, datacenter: str, deliver: Deliver, clock: Clock, epoch: Callable[[], int]) -> None:
+        """`epoch` returns that of this node, as in `Acknowledgement`."""
         self._datacenter = datacenter
         self._deliver = deliver
         self._clock = clock
+        self._epoch = epoch
 
     async def Connect(self, request_iterator: object, context: ServerContext) -> None:
         """Serve one channel until its sender closes it."""
@@ -206,7 +218,7 @@ class ChannelServicer(fractos_pb2_grpc.ChannelServicer):
             log.warning("refused a channel from %s: %s", context.peer(), error)
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, error.message)
         log.info("channel from %s opened", sender)
-        acknowledger = _Acknowledger(context)
+        acknowledger = _Acknowledger(context, self._epoch)
         await acknowledger.write()
         try:
             while isinstance(frames := await context.read(), fractos_pb2.Frames):
@@ -233,8 +245,9 @@ def _received(frames: fractos_pb2.Frames) -> list[FrameReceived]:
 class _Acknowledger:
     """Counts the frames of one channel and tells the sender now and then."""
 
-    def __init__(self, context: ServerContext) -> None:
+    def __init__(self, context: ServerContext, epoch: Callable[[], int]) -> None:
         self._context = context
+        self._epoch = epoch
         self._loop = asyncio.get_running_loop()
         self._accepted = 0
         self._told = -1
@@ -266,7 +279,7 @@ class _Acknowledger:
         with suppress(*BROKEN):  # whoever reads the stream learns why
             while self._told < self._accepted:  # again for frames that came during the write
                 self._told = self._accepted
-                await self._context.write(fractos_pb2.Acknowledgement(accepted=self._told))
+                await self._context.write(fractos_pb2.Acknowledgement(accepted=self._told, epoch=self._epoch()))
 
     def _begin(self) -> None:
         if self._timer is not None:

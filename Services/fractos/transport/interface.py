@@ -6,13 +6,13 @@ from abc import ABC, abstractmethod
 from typing import Protocol
 
 from protos import fractos_pb2
-from Services.fractos.events import FrameReceived, LinkLost, LinkOpened
+from Services.fractos.events import FrameReceived, LinkLost, LinkOpened, PeerEpoch
 
 
 class Deliver(Protocol):
     """Takes what arrives at a node and what becomes of its channels: `Controller.feed`."""
 
-    def __call__(self, *events: FrameReceived | LinkOpened | LinkLost) -> None:
+    def __call__(self, *events: FrameReceived | LinkOpened | LinkLost | PeerEpoch) -> None:
         """Events that came together are delivered together."""
 
 

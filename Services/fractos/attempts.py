@@ -1,0 +1,159 @@
+"""How an application node sends a run on its way, and once more when a part of it may have got lost. Pure.
+
+A later attempt is the same graph again: nodes that did a step answer it from their ledger, what has got lost is done again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from protos import fractos_pb2
+from Services.fractos.errors import FailedPreconditionError, FractosError, UnavailableError
+from Services.fractos.events import Effect, Log, Record, SendFrame
+from Services.fractos.placement import Identity, Owner, Placement
+from Services.fractos.plan import node_type
+from Services.fractos.records import AttemptRecord, Place
+from Services.fractos.run import Run
+from Services.fractos.schedule import Schedule
+
+MAX_ATTEMPTS = 16
+REPEAT_S = 0.02  # how long the third attempt waits, doubled with each one after it; the second is sent at once
+MAX_REPEAT_S = 1.0
+RETRY_S = 0.1  # how often a node that has to answer again is looked for
+GRACE_S = 5.0  # how long a node may take to answer again, or to be started anew
+
+GiveUp = Callable[[Run, FractosError, float], None]
+
+
+class Attempts:
+    """Places, sends and repeats runs. `give_up` ends one that cannot be sent again."""
+
+    def __init__(self, identity: Identity, placement: Placement, emit: Callable[[Effect], None], give_up: GiveUp) -> None:
+        self._identity = identity
+        self._placement = placement
+        self._emit = emit
+        self._give_up = give_up
+        self._due: Schedule[bytes] = Schedule(tick_s=0.02)
+
+    @property
+    def next_due(self) -> float:
+        """When `pop_due` has something to return."""
+        return self._due.next_due
+
+    def pop_due(self, now: float) -> list[bytes]:
+        """The runs that `repeat` is to be called for."""
+        return self._due.pop_due(now)
+
+    def place(self, run: Run, now: float) -> None:
+        """See that every step has a node to go to, and choose those that all of the run has to agree on.
+
+        Raises UnavailableError if there is none, FailedPreconditionError for a step that is pinned to a standby.
+        """
+        plan = run.plan
+        for step in plan.one_per_place:
+            member = self._placement.choose(step, now)
+            owner = self._placement.owner(member.node_type, now)
+            if step.node and owner is not None and owner.member != member:
+                raise FailedPreconditionError(
+                    f"{step.node} is a standby: {owner.member.name} owns what {step.operation} works on;"
+                    " leave the step unpinned, or pin it to the owner",
+                    field="node",
+                )
+        for step in plan.placed:
+            run.placed[step.id] = self._place(run, step, now)
+
+    def send(self, run: Run, now: float) -> None:
+        """Send the Requests that start the run's present attempt."""
+        run.troubled_at = 0.0
+        run.pending = set(run.plan.ends)
+        run.trail = ()
+        try:
+            frames = self._frames(run, now)
+        except UnavailableError as error:  # a node has died since it was chosen
+            self.repeat_soon(run, error.message, now)
+            return
+        for frame in frames:
+            self._emit(frame)
+
+    def repeat_soon(self, run: Run, trouble: str, now: float, *, at_once: bool = False) -> None:
+        """Have a run repeated of which a part may have got lost: at once, unless that has been done before."""
+        if run.troubled_at:
+            return  # it is due already
+        run.troubled_at, run.trouble = now, run.trouble or trouble
+        repeated = run.attempt - run.first_attempt
+        if at_once or not repeated:
+            self.repeat(run, now)
+        else:
+            self._due.add(run.run_id, now + min(REPEAT_S * 2 ** (repeated - 1), MAX_REPEAT_S))
+
+    def resume(self, run: Run, now: float) -> None:
+        """Have a run go on that an earlier owner of the journal left."""
+        run.troubled_at, run.trouble = now, "the application node that started the run died"
+        self.repeat(run, now)
+
+    def repeat(self, run: Run, now: float) -> None:
+        """Begin the next attempt; it is sent when that is recorded.
+
+        Waits for nodes that have to answer, within the grace.
+        """
+        if run.attempt - run.first_attempt >= MAX_ATTEMPTS:
+            self._give_up(run, UnavailableError(f"{MAX_ATTEMPTS} attempts failed: {run.trouble}", definite=False), now)
+            return
+        try:
+            self.place(run, now)
+        except UnavailableError as error:
+            if now < run.troubled_at + GRACE_S:
+                self._due.add(run.run_id, now + RETRY_S)
+            else:
+                self._give_up(run, UnavailableError(f"{run.trouble}; {error.message}", definite=False), now)
+            return
+        except FailedPreconditionError as error:
+            self._give_up(run, error, now)
+            return
+        run.attempt += 1
+        self._emit(Log(logging.INFO, f"run {run.run_id.hex()} ({run.plan.name}): attempt {run.attempt}, since {run.trouble}"))
+        self._emit(Record(AttemptRecord(run.run_id, run.attempt, dict(run.placed))))
+
+    def _frames(self, run: Run, now: float) -> list[SendFrame]:
+        owners = self._placement.owners(run.plan.steps_by_type, now)
+        frames = []
+        for opening in run.plan.openings:
+            frame = fractos_pb2.Frame()
+            request = frame.request
+            request.ParseFromString(opening)
+            request.run_id = run.run_id
+            request.attempt = run.attempt
+            request.deadline = run.deadline
+            request.home = self._identity.address
+            request.sent_at = now
+            for step in request.steps if run.placed or owners else ():
+                _direct(step, run.placed.get(step.id), owners.get(node_type(step)))
+            frames.append(SendFrame(self._placement.choose(request.steps[0], now).address, frame))
+        return frames
+
+    def _place(self, run: Run, step: fractos_pb2.Step, now: float) -> Place:
+        """The process for a step that gets one at submission: in a later attempt the same, as long as it answers."""
+        before = run.placed.get(step.id)
+        if before is not None:
+            member = self._placement.named(before.node)
+            lives = member is not None and member.id == before.id and not self._placement.is_suspected(member, now)
+            if step.id in run.plan.unrepeatable:
+                if lives:
+                    return before
+                text = f"{before.node} died while it may have done {step.operation}, which may not be repeated: nobody knows"
+                raise UnavailableError(text, definite=False)
+            owner = self._placement.owner(node_type(step), now)
+            if lives and (owner is None or owner.member == member):
+                return before
+        chosen = self._placement.choose(step, now)
+        return Place(chosen.name, chosen.id)
+
+
+def _direct(step: fractos_pb2.Step, place: Place | None, owner: Owner | None) -> None:
+    """Say in a step which node it is for, where all of its run has to agree on that."""
+    if place is not None:
+        step.node = place.node
+    if owner is not None and step.node in ("", owner.member.name):
+        step.node = owner.member.name
+        step.epoch = owner.epoch

@@ -1,0 +1,44 @@
+"""How a node becomes the owner of its durable state: the lock first, then whatever makes the state whole, then service.
+
+The shell around `ownership.py`, asked by the Controller when the engine wants to own what its steps work on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from Services.fractos.errors import FractosError, InternalError
+from Services.fractos.events import NotOwned, Owned, OwnedElsewhere
+from Services.fractos.ownership import Elsewhere, Ownership
+
+log = logging.getLogger(__name__)
+
+Recover = Callable[[int], Owned]  # given the epoch; called in a thread
+
+
+class Custody:
+    """The durable state of one node."""
+
+    def __init__(self, ownership: Ownership, recover: Recover) -> None:
+        self._ownership = ownership
+        self._recover = recover
+
+    async def take(self) -> Owned | OwnedElsewhere | NotOwned:
+        """Become the owner, unless there is one that lives."""
+        try:
+            outcome = await self._ownership.take()
+            if isinstance(outcome, Elsewhere):
+                self._ownership.watch()
+                return OwnedElsewhere(outcome.node, outcome.address, outcome.epoch)
+            return await asyncio.to_thread(self._recover, outcome.epoch)
+        except FractosError as error:
+            return NotOwned(error)
+        except Exception as error:
+            log.exception("could not take over")
+            return NotOwned(InternalError(f"the takeover failed: {error}"))
+
+    def close(self) -> None:
+        """Let go of it, at the end of the process."""
+        self._ownership.close()

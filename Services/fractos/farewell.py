@@ -1,0 +1,60 @@
+"""Tells the nodes which runs have ended, so that they forget them and do nothing of them any more. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+from protos import fractos_pb2
+from Services.fractos.directory.interface import Member
+from Services.fractos.events import Effect, SendFrame
+from Services.fractos.placement import Placement
+from Services.fractos.run import Run
+
+FLUSH_S = 0.2  # how long the news of a run that succeeded waits for company
+FLUSH_RUNS = 256
+
+
+class Farewell:
+    """The runs that have ended and of which the nodes do not know it yet."""
+
+    def __init__(self, placement: Placement, emit: Callable[[Effect], None]) -> None:
+        self._placement = placement
+        self._emit = emit
+        self._ended: list[tuple[fractos_pb2.FinishedRun, list[Member]]] = []
+        self.next_due = math.inf  # when `flush` is to be called
+
+    def add(self, run: Run, now: float) -> None:
+        """Take note of a run that has ended."""
+        assert run.result is not None
+        stopped = run.result.HasField("failure")
+        if stopped or run.attempt > 1:
+            members = self._of_types(run.plan.steps_by_type)
+        else:
+            names = dict.fromkeys(hop.node for hop in run.result.trail)
+            members = [member for name in names if (member := self._placement.named(name))]
+        self._add(run.run_id, run.deadline, members, now, stopped=stopped)
+
+    def add_stopped(self, run_id: bytes, deadline: float, types: Iterable[str], now: float) -> None:
+        """Take note of a run that an earlier owner of the journal stopped: it may not have told everyone."""
+        self._add(run_id, deadline, self._of_types(types), now, stopped=True)
+
+    def flush(self) -> None:
+        """Send each node one frame that names the runs of which it may hold a part."""
+        batches: dict[str, fractos_pb2.Finished] = {}
+        for finished, members in self._ended:
+            for member in members:
+                batches.setdefault(member.address, fractos_pb2.Finished()).runs.append(finished)
+        for address, batch in batches.items():
+            self._emit(SendFrame(address, fractos_pb2.Frame(finished=batch)))
+        self._ended.clear()
+        self.next_due = math.inf
+
+    def _add(self, run_id: bytes, deadline: float, members: list[Member], now: float, *, stopped: bool) -> None:
+        self._ended.append((fractos_pb2.FinishedRun(run_id=run_id, deadline=deadline, drop=stopped), members))
+        # What is stopped is told at the next tick: others that are stopped by the same event go along.
+        soon = stopped or len(self._ended) >= FLUSH_RUNS
+        self.next_due = min(self.next_due, now if soon else now + FLUSH_S)
+
+    def _of_types(self, types: Iterable[str]) -> list[Member]:
+        return [member for node_type in types for member in self._placement.of_type(node_type)]

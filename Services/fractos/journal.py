@@ -1,0 +1,180 @@
+"""The journal of runs: a SQLite database in write-ahead mode that one application node at a time owns (see `ownership.py`).
+
+What one turn of the event loop asks for is committed as one transaction. By default nothing waits for the disk: the journal
+survives the death of any process, but not a failure of the machine. With `journal_sync = full` a commit returns when the disk
+has it, and then belongs into a thread.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from Services.fractos.errors import FailedPreconditionError, FractosError, ResourceExhaustedError
+from Services.fractos.events import Recorded
+from Services.fractos.ledger import CLOCK_BOUND_S
+from Services.fractos.records import AttemptRecord, EndRecord, Entry, Place, RunRecord
+
+log = logging.getLogger(__name__)
+
+FILE = "runs.db"
+CLEARED_AT_ONCE = 200  # records, which takes some milliseconds
+RETRY_AFTER_S = 1.0
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS runs (
+    run_id BLOB PRIMARY KEY,
+    graph BLOB NOT NULL,
+    submitted_at REAL NOT NULL,
+    deadline REAL NOT NULL,
+    placed TEXT NOT NULL,      -- JSON: step -> [node, id]
+    attempt INTEGER NOT NULL,
+    result BLOB,               -- a serialized RunResult; NULL: the run has not ended
+    failed INTEGER,
+    forget_at REAL             -- NULL: the run has not ended
+);
+CREATE INDEX IF NOT EXISTS runs_to_forget ON runs (forget_at) WHERE forget_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS runs_unfinished ON runs (submitted_at) WHERE result IS NULL;
+"""
+_COLUMNS = "run_id, graph, submitted_at, deadline, placed, attempt, result"
+
+
+class Journal:
+    """The journal in one folder. Used by one thread at a time."""
+
+    def __init__(self, folder: Path, *, full_sync: bool = False) -> None:
+        """`full_sync`: whether a commit waits for the disk."""
+        self.full_sync = full_sync
+        self._path = folder / FILE
+        self._opened: sqlite3.Connection | None = None
+
+    def open(self) -> None:
+        """Open the database; make it if need be. One that is damaged is set aside under another name, not deleted.
+
+        Raises FailedPreconditionError or ResourceExhaustedError if that is impossible.
+        """
+        self.close()
+        try:
+            try:
+                self._connect()
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError):
+                    raise
+                self._set_aside(error)
+                self._connect()
+        except (sqlite3.Error, OSError) as error:
+            raise _translated(self._path, error) from error
+
+    def unfinished(self) -> tuple[RunRecord, ...]:
+        """The runs that have not ended, the oldest first."""
+        return self._read("WHERE result IS NULL ORDER BY submitted_at")
+
+    def stopped(self, now: float) -> tuple[RunRecord, ...]:
+        """The runs that failed or were cancelled and whose Requests nodes may still accept."""
+        return self._read("WHERE failed AND deadline > ?", now - CLOCK_BOUND_S)
+
+    def find(self, run_id: bytes) -> RunRecord | None:
+        """Return a run, if it is in the journal."""
+        return next(iter(self._read("WHERE run_id = ?", run_id)), None)
+
+    def commit(self, entries: Sequence[Entry]) -> Recorded:
+        """Write entries, all or none. What could not be written is said in the answer."""
+        known: dict[bytes, RunRecord] = {}
+        database = self._database
+        try:
+            database.execute("BEGIN IMMEDIATE")
+            for entry in entries:
+                if not self._write(entry):
+                    (known[entry.run_id],) = self._read("WHERE run_id = ?", entry.run_id)
+            database.execute("COMMIT")
+        except sqlite3.Error as error:
+            if database.in_transaction:
+                database.execute("ROLLBACK")
+            log.error("%s does not take %d entries: %s", self._path, len(entries), error)
+            return Recorded(list(entries), {}, _translated(self._path, error))
+        return Recorded(list(entries), known, None)
+
+    def clear(self, now: float) -> int:
+        """Remove records whose time is over, some of them at a time. Returns how many."""
+        due = "SELECT rowid FROM runs WHERE forget_at < ? ORDER BY forget_at LIMIT ?"
+        try:
+            return self._database.execute(f"DELETE FROM runs WHERE rowid IN ({due})", (now, CLEARED_AT_ONCE)).rowcount
+        except sqlite3.Error as error:
+            log.warning("%s cannot be cleared: %s", self._path, error)
+            return 0
+
+    def close(self) -> None:
+        """Close the database, if it was opened."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    @property
+    def _database(self) -> sqlite3.Connection:
+        assert self._opened is not None, "open() comes first"
+        return self._opened
+
+    def _connect(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        # Opened in a thread and used on the event loop; never by both at a time.
+        database = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, cached_statements=32)
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute(f"PRAGMA synchronous = {'FULL' if self.full_sync else 'OFF'}")
+            database.executescript(_TABLES)
+            database.execute("PRAGMA quick_check(1)")
+        except BaseException:
+            database.close()
+            raise
+        self._opened = database
+
+    def _set_aside(self, error: sqlite3.DatabaseError) -> None:
+        aside = self._path.with_name(f"{FILE}.damaged-{time.time_ns()}")
+        log.error("%s is damaged (%s); it is kept as %s, and a new one begun", self._path, error, aside.name)
+        self._path.rename(aside)
+        for ending in ("-wal", "-shm"):
+            beside = self._path.with_name(FILE + ending)
+            if beside.exists():
+                beside.rename(aside.with_name(aside.name + ending))
+
+    def _write(self, entry: Entry) -> bool:
+        """Write an entry. Returns False for a run that is there already."""
+        execute = self._database.execute
+        if isinstance(entry, RunRecord):
+            row = (entry.run_id, entry.graph, entry.submitted_at, entry.deadline, _packed(entry.placed), entry.attempt)
+            added = execute(f"INSERT OR IGNORE INTO runs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, NULL)", row)
+            return added.rowcount == 1
+        if isinstance(entry, AttemptRecord):
+            again = (entry.attempt, _packed(entry.placed), entry.run_id)
+            execute("UPDATE runs SET attempt = ?, placed = ? WHERE run_id = ?", again)
+        else:
+            assert isinstance(entry, EndRecord)
+            end = (entry.result, entry.failed, entry.forget_at, entry.run_id)
+            execute("UPDATE runs SET result = ?, failed = ?, forget_at = ? WHERE run_id = ?", end)
+        return True
+
+    def _read(self, condition: str, *values: object) -> tuple[RunRecord, ...]:
+        rows = self._database.execute(f"SELECT {_COLUMNS} FROM runs {condition}", values)
+        return tuple(
+            RunRecord(run_id, graph, submitted_at, deadline, _unpacked(placed), attempt, result)
+            for run_id, graph, submitted_at, deadline, placed, attempt, result in rows
+        )
+
+
+def _packed(placed: Mapping[int, Place]) -> str:
+    return json.dumps(placed) if placed else ""
+
+
+def _unpacked(placed: str) -> dict[int, Place]:
+    return {int(step): Place(*place) for step, place in json.loads(placed).items()} if placed else {}
+
+
+def _translated(path: Path, error: sqlite3.Error | OSError) -> FractosError:
+    text = f"the journal {path} cannot be used: {error}"
+    if "full" in str(error) or "disk I/O" in str(error):
+        return ResourceExhaustedError(f"{text}; make room on its disk", retry_after_s=RETRY_AFTER_S)
+    return FailedPreconditionError(f"{text}; see to it that the application node may read and write it")

@@ -1,0 +1,49 @@
+"""What an application node's journal holds: plain values that the engine makes and `journal.py` writes and reads.
+
+A run is recorded before it is acknowledged, each further attempt before it is sent, and the end before the client is told: so
+whoever takes the journal over knows of every run that somebody waits for, and uses no attempt's number twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, TypeAlias
+
+
+class Place(NamedTuple):
+    """The process that a step was given to: a node that was started anew is another one."""
+
+    node: str
+    id: str  # the Member's
+
+
+class RunRecord(NamedTuple):
+    """A run that was accepted; as it is read from a journal also with how far it got."""
+
+    run_id: bytes
+    graph: bytes  # serialized
+    submitted_at: float  # Unix times in seconds
+    deadline: float
+    placed: Mapping[int, Place]  # by step
+    attempt: int = 1  # the latest that may have been sent
+    result: bytes | None = None  # a serialized RunResult; None: it has not ended
+
+
+class AttemptRecord(NamedTuple):
+    """A run is about to be sent again."""
+
+    run_id: bytes
+    attempt: int
+    placed: Mapping[int, Place]
+
+
+class EndRecord(NamedTuple):
+    """A run has ended."""
+
+    run_id: bytes
+    result: bytes  # a serialized RunResult
+    failed: bool
+    forget_at: float  # when the record may be cleared
+
+
+Entry: TypeAlias = RunRecord | AttemptRecord | EndRecord

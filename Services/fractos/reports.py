@@ -1,0 +1,107 @@
+"""What a node tells the home of a run: that a step is done, that it failed, or that it may have got lost. Pure."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import deque
+from collections.abc import Callable
+
+from protos import fractos_pb2
+from Services.fractos.errors import Context, UnavailableError, failure_of
+from Services.fractos.events import Effect, Log, SendFrame
+from Services.fractos.placement import Identity
+
+AGAIN_S = 0.2  # how long a Completion waits before it is sent again
+
+TakeHere = Callable[[fractos_pb2.Completion], None]
+
+
+class Reports:
+    """The Completions of one node. `take_here` takes those of runs that have their home at this very node."""
+
+    def __init__(self, identity: Identity, emit: Callable[[Effect], None], take_here: TakeHere | None) -> None:
+        self._identity = identity
+        self._emit = emit
+        self._take_here = take_here
+        self._again: deque[tuple[float, SendFrame]] = deque()  # by when they are due
+
+    @property
+    def next_due(self) -> float:
+        """When `resend` has something to do."""
+        return self._again[0][0] if self._again else math.inf
+
+    def complete(
+        self,
+        request: fractos_pb2.Request,
+        *,
+        output: bytes | None = None,
+        failure: fractos_pb2.Failure | None = None,
+        lost: bool = False,
+        owner: fractos_pb2.Owner | None = None,
+    ) -> None:
+        """Send a Completion to the run's home. `lost`: the step did not reach its node, or may not have."""
+        frame = fractos_pb2.Frame()
+        completion = frame.completion  # filled in place: to put a message into another copies it
+        completion.run_id = request.run_id
+        completion.attempt = request.attempt
+        completion.step = request.steps[0].id
+        completion.trail.extend(request.trail)
+        completion.deadline = request.deadline
+        if failure is not None:
+            completion.failure.CopyFrom(failure)
+        completion.lost = lost
+        if owner is not None:
+            completion.owner.CopyFrom(owner)
+        if output is not None:
+            completion.trail[-1].output = output
+        if self._take_here is not None and request.home == self._identity.address:
+            self._take_here(completion)
+        else:
+            self._emit(SendFrame(request.home, frame))
+
+    def fail(self, request: fractos_pb2.Request, error: BaseException) -> None:
+        """A step failed, and its run with it."""
+        step = request.steps[0]
+        self._emit(Log(logging.INFO, f"run {request.run_id.hex()} step {step.id} ({step.operation}) failed: {error}"))
+        self.complete(request, failure=self._failure(request, error))
+
+    def lose(self, request: fractos_pb2.Request, error: BaseException) -> None:
+        """A step did not get to where it could be done, or may not have: another attempt may."""
+        self.complete(request, failure=self._failure(request, error), lost=True)
+
+    def lose_unknown(self, request: fractos_pb2.Request, node: str) -> None:
+        """A node may or may not have taken a Request."""
+        lost = f"the channel to {node} broke before it acknowledged {request.steps[0].operation}"
+        self.lose(request, UnavailableError(f"{lost}: nobody knows whether it was done", definite=False))
+
+    def redirect(self, request: fractos_pb2.Request, address: str, epoch: int) -> None:
+        """A Request should have been sent to another owner, or in another epoch. It has changed nothing."""
+        operation = request.steps[0].operation
+        text = f"{operation} was not sent to the owner of what it works on, which is at {address} in epoch {epoch}"
+        failure = self._failure(request, UnavailableError(text))
+        self.complete(request, failure=failure, lost=True, owner=fractos_pb2.Owner(address=address, epoch=epoch))
+
+    def send_again(self, effect: SendFrame, now: float) -> None:
+        """Have a Completion sent once more that may not have arrived. It may come twice: the home takes the first."""
+        self._again.append((now + AGAIN_S, effect))
+
+    def resend(self, now: float) -> None:
+        """Send once more what is due, unless the run's deadline has passed."""
+        while self._again and self._again[0][0] <= now:
+            _, effect = self._again.popleft()
+            if now <= effect.frame.completion.deadline:
+                self._emit(effect)
+
+    def _failure(self, request: fractos_pb2.Request, error: BaseException) -> fractos_pb2.Failure:
+        step = request.steps[0]
+        context = Context(
+            step=step.id,
+            operation=step.operation,
+            node=self._identity.name,
+            attempt=request.attempt,
+            log_file=self._identity.log,
+        )
+        failure = failure_of(error, context)
+        failure.definite &= not request.trail  # what earlier steps did has happened
+        return failure

@@ -1,0 +1,42 @@
+"""One run as its application node sees it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from protos import application_pb2, fractos_pb2
+from Services.fractos.errors import RunCancelledError
+from Services.fractos.plan import Plan
+from Services.fractos.records import Place
+
+
+@dataclass(slots=True)
+class Run:
+    """One run, from its submission until it is forgotten."""
+
+    run_id: bytes
+    plan: Plan
+    submitted_at: float
+    deadline: float
+    pending: set[int] = field(default_factory=set)  # steps whose Completion is awaited
+    placed: dict[int, Place] = field(default_factory=dict)  # the processes of those steps that have got one
+    tickets: list[int] = field(default_factory=list)  # submissions that are not answered yet, since nothing is recorded
+    trail: Sequence[fractos_pb2.Hop] = ()  # of each step once; that of a chain in the order of its steps
+    attempt: int = 1
+    first_attempt: int = 1  # of this owner of the journal
+    troubled_at: float = 0.0  # when a part of this attempt may have got lost, until the next one is sent; 0: never
+    trouble: str = ""  # what went wrong first
+    ended_at: float = 0.0
+    result: application_pb2.RunResult | None = None
+    result_bytes: int = 0
+
+    @property
+    def state(self) -> application_pb2.RunState:
+        """Where the run stands."""
+        if self.result is None:
+            return application_pb2.RUNNING
+        if not self.result.HasField("failure"):
+            return application_pb2.SUCCEEDED
+        cancelled = self.result.failure.status == RunCancelledError.status
+        return application_pb2.CANCELLED if cancelled else application_pb2.FAILED
