@@ -17,7 +17,7 @@ from google.protobuf.descriptor_pb2 import (
 from grpc_tools import protoc
 
 from docs.markdown import code, table
-from Services.fractos.operations import NOT_DEVICES, snake_case
+from Services.fractos.operations import NOT_DEVICES, is_remembered, snake_case
 
 INTRODUCTION = """\
 # Operations
@@ -31,6 +31,7 @@ REPEATING = {
     MethodOptions.IDEMPOTENT: "May be repeated: twice is as good as once.",
     MethodOptions.IDEMPOTENCY_UNKNOWN: "Is not repeated when it is not known whether it was done.",
 }
+REMEMBERED = "The node remembers for which step it was done, so it is done once, however often a run is repeated."
 # Where a descriptor keeps its parts: the field numbers in descriptor.proto, which make up the paths of comments.
 SYNTAX, MESSAGE, SERVICE, METHOD, FIELD = 12, 4, 6, 2, 2
 
@@ -107,11 +108,18 @@ def _operation(proto: Proto, number: int, method: MethodDescriptorProto) -> str:
     output_number, response = proto.message(method.output_type)
     arguments = ", ".join(field.name for field in request.field)
     outputs = ", ".join(field.name for field in response.field) or "nothing"
-    said = f"{proto.comment(SERVICE, 0, METHOD, number)} {REPEATING[method.options.idempotency_level]}".strip()
+    said = f"{proto.comment(SERVICE, 0, METHOD, number)} {_repeating(method)}".strip()
     rows = [("argument", *row) for row in _fields(proto, request, input_number)]
     rows += [("output", *row) for row in _fields(proto, response, output_number)]
     title = f"{proto.stem}.{snake_case(method.name)}({arguments}) → {outputs}"
     return f"\n### `{title}`\n\n{said}\n\n" + table(("", "Name", "Type", ""), *rows)
+
+
+def _repeating(method: MethodDescriptorProto) -> str:
+    """Whether a step of this operation may be repeated, in a sentence."""
+    if is_remembered(method.options):
+        return REMEMBERED
+    return REPEATING[method.options.idempotency_level]
 
 
 def _contract(proto: Proto) -> str:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from protos import fractos_pb2 as protos_dot_fractos__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14protos/storage.proto\x12\x11mockdc.storage.v1\x1a\x14protos/fractos.proto\"R\n\x10ReadImageRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05width\x18\x03 \x01(\r\x12\x0e\n\x06height\x18\x04 \x01(\r\"=\n\x11ReadImageResponse\x12(\n\x05image\x18\x01 \x01(\x0b\x32\x19.mockdc.fractos.v1.Tensor\"5\n\x12ReadIntegerRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"C\n\x13ReadIntegerResponse\x12,\n\x05value\x18\x01 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\"d\n\x13WriteIntegerRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12,\n\x05value\x18\x03 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\"\x16\n\x14WriteIntegerResponse\"2\n\x0fReadTextRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\" \n\x10ReadTextResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\"A\n\x10WriteTextRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"\x13\n\x11WriteTextResponse\"3\n\x10ReadBytesRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"!\n\x11ReadBytesResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"B\n\x11WriteBytesRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\x14\n\x12WriteBytesResponse\"@\n\x0bListRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x13\n\x06prefix\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\t\n\x07_prefix\"\x1d\n\x0cListResponse\x12\r\n\x05names\x18\x01 \x03(\t\"0\n\rDeleteRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"!\n\x0e\x44\x65leteResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x08\x32\xc5\x06\n\x07Storage\x12[\n\tReadImage\x12#.mockdc.storage.v1.ReadImageRequest\x1a$.mockdc.storage.v1.ReadImageResponse\"\x03\x90\x02\x01\x12\x61\n\x0bReadInteger\x12%.mockdc.storage.v1.ReadIntegerRequest\x1a&.mockdc.storage.v1.ReadIntegerResponse\"\x03\x90\x02\x01\x12\x64\n\x0cWriteInteger\x12&.mockdc.storage.v1.WriteIntegerRequest\x1a\'.mockdc.storage.v1.WriteIntegerResponse\"\x03\x90\x02\x02\x12X\n\x08ReadText\x12\".mockdc.storage.v1.ReadTextRequest\x1a#.mockdc.storage.v1.ReadTextResponse\"\x03\x90\x02\x01\x12[\n\tWriteText\x12#.mockdc.storage.v1.WriteTextRequest\x1a$.mockdc.storage.v1.WriteTextResponse\"\x03\x90\x02\x02\x12[\n\tReadBytes\x12#.mockdc.storage.v1.ReadBytesRequest\x1a$.mockdc.storage.v1.ReadBytesResponse\"\x03\x90\x02\x01\x12^\n\nWriteBytes\x12$.mockdc.storage.v1.WriteBytesRequest\x1a%.mockdc.storage.v1.WriteBytesResponse\"\x03\x90\x02\x02\x12L\n\x04List\x12\x1e.mockdc.storage.v1.ListRequest\x1a\x1f.mockdc.storage.v1.ListResponse\"\x03\x90\x02\x01\x12R\n\x06\x44\x65lete\x12 .mockdc.storage.v1.DeleteRequest\x1a!.mockdc.storage.v1.DeleteResponse\"\x03\x90\x02\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14protos/storage.proto\x12\x11mockdc.storage.v1\x1a\x14protos/fractos.proto\"R\n\x10ReadImageRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05width\x18\x03 \x01(\r\x12\x0e\n\x06height\x18\x04 \x01(\r\"=\n\x11ReadImageResponse\x12(\n\x05image\x18\x01 \x01(\x0b\x32\x19.mockdc.fractos.v1.Tensor\"5\n\x12ReadIntegerRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"C\n\x13ReadIntegerResponse\x12,\n\x05value\x18\x01 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\"d\n\x13WriteIntegerRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12,\n\x05value\x18\x03 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\"\x16\n\x14WriteIntegerResponse\"2\n\x0fReadTextRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\" \n\x10ReadTextResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\"A\n\x10WriteTextRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"\x13\n\x11WriteTextResponse\"B\n\x11\x41ppendTextRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"(\n\x12\x41ppendTextResponse\x12\x12\n\nsize_bytes\x18\x01 \x01(\x04\"3\n\x10ReadBytesRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"!\n\x11ReadBytesResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"B\n\x11WriteBytesRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\x14\n\x12WriteBytesResponse\"@\n\x0bListRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x13\n\x06prefix\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\t\n\x07_prefix\"\x1d\n\x0cListResponse\x12\r\n\x05names\x18\x01 \x03(\t\"0\n\rDeleteRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"!\n\x0e\x44\x65leteResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x08\x32\xa6\x07\n\x07Storage\x12[\n\tReadImage\x12#.mockdc.storage.v1.ReadImageRequest\x1a$.mockdc.storage.v1.ReadImageResponse\"\x03\x90\x02\x01\x12\x61\n\x0bReadInteger\x12%.mockdc.storage.v1.ReadIntegerRequest\x1a&.mockdc.storage.v1.ReadIntegerResponse\"\x03\x90\x02\x01\x12\x64\n\x0cWriteInteger\x12&.mockdc.storage.v1.WriteIntegerRequest\x1a\'.mockdc.storage.v1.WriteIntegerResponse\"\x03\x90\x02\x02\x12X\n\x08ReadText\x12\".mockdc.storage.v1.ReadTextRequest\x1a#.mockdc.storage.v1.ReadTextResponse\"\x03\x90\x02\x01\x12[\n\tWriteText\x12#.mockdc.storage.v1.WriteTextRequest\x1a$.mockdc.storage.v1.WriteTextResponse\"\x03\x90\x02\x02\x12_\n\nAppendText\x12$.mockdc.storage.v1.AppendTextRequest\x1a%.mockdc.storage.v1.AppendTextResponse\"\x04\xb0\xc8\x18\x01\x12[\n\tReadBytes\x12#.mockdc.storage.v1.ReadBytesRequest\x1a$.mockdc.storage.v1.ReadBytesResponse\"\x03\x90\x02\x01\x12^\n\nWriteBytes\x12$.mockdc.storage.v1.WriteBytesRequest\x1a%.mockdc.storage.v1.WriteBytesResponse\"\x03\x90\x02\x02\x12L\n\x04List\x12\x1e.mockdc.storage.v1.ListRequest\x1a\x1f.mockdc.storage.v1.ListResponse\"\x03\x90\x02\x01\x12R\n\x06\x44\x65lete\x12 .mockdc.storage.v1.DeleteRequest\x1a!.mockdc.storage.v1.DeleteResponse\"\x03\x90\x02\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,6 +42,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STORAGE'].methods_by_name['ReadText']._serialized_options = b'\220\002\001'
   _globals['_STORAGE'].methods_by_name['WriteText']._loaded_options = None
   _globals['_STORAGE'].methods_by_name['WriteText']._serialized_options = b'\220\002\002'
+  _globals['_STORAGE'].methods_by_name['AppendText']._loaded_options = None
+  _globals['_STORAGE'].methods_by_name['AppendText']._serialized_options = b'\260\310\030\001'
   _globals['_STORAGE'].methods_by_name['ReadBytes']._loaded_options = None
   _globals['_STORAGE'].methods_by_name['ReadBytes']._serialized_options = b'\220\002\001'
   _globals['_STORAGE'].methods_by_name['WriteBytes']._loaded_options = None
@@ -70,22 +72,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WRITETEXTREQUEST']._serialized_end=613
   _globals['_WRITETEXTRESPONSE']._serialized_start=615
   _globals['_WRITETEXTRESPONSE']._serialized_end=634
-  _globals['_READBYTESREQUEST']._serialized_start=636
-  _globals['_READBYTESREQUEST']._serialized_end=687
-  _globals['_READBYTESRESPONSE']._serialized_start=689
-  _globals['_READBYTESRESPONSE']._serialized_end=722
-  _globals['_WRITEBYTESREQUEST']._serialized_start=724
-  _globals['_WRITEBYTESREQUEST']._serialized_end=790
-  _globals['_WRITEBYTESRESPONSE']._serialized_start=792
-  _globals['_WRITEBYTESRESPONSE']._serialized_end=812
-  _globals['_LISTREQUEST']._serialized_start=814
-  _globals['_LISTREQUEST']._serialized_end=878
-  _globals['_LISTRESPONSE']._serialized_start=880
-  _globals['_LISTRESPONSE']._serialized_end=909
-  _globals['_DELETEREQUEST']._serialized_start=911
-  _globals['_DELETEREQUEST']._serialized_end=959
-  _globals['_DELETERESPONSE']._serialized_start=961
-  _globals['_DELETERESPONSE']._serialized_end=994
-  _globals['_STORAGE']._serialized_start=997
-  _globals['_STORAGE']._serialized_end=1834
+  _globals['_APPENDTEXTREQUEST']._serialized_start=636
+  _globals['_APPENDTEXTREQUEST']._serialized_end=702
+  _globals['_APPENDTEXTRESPONSE']._serialized_start=704
+  _globals['_APPENDTEXTRESPONSE']._serialized_end=744
+  _globals['_READBYTESREQUEST']._serialized_start=746
+  _globals['_READBYTESREQUEST']._serialized_end=797
+  _globals['_READBYTESRESPONSE']._serialized_start=799
+  _globals['_READBYTESRESPONSE']._serialized_end=832
+  _globals['_WRITEBYTESREQUEST']._serialized_start=834
+  _globals['_WRITEBYTESREQUEST']._serialized_end=900
+  _globals['_WRITEBYTESRESPONSE']._serialized_start=902
+  _globals['_WRITEBYTESRESPONSE']._serialized_end=922
+  _globals['_LISTREQUEST']._serialized_start=924
+  _globals['_LISTREQUEST']._serialized_end=988
+  _globals['_LISTRESPONSE']._serialized_start=990
+  _globals['_LISTRESPONSE']._serialized_end=1019
+  _globals['_DELETEREQUEST']._serialized_start=1021
+  _globals['_DELETEREQUEST']._serialized_end=1069
+  _globals['_DELETERESPONSE']._serialized_start=1071
+  _globals['_DELETERESPONSE']._serialized_end=1104
+  _globals['_STORAGE']._serialized_start=1107
+  _globals['_STORAGE']._serialized_end=2041
 # @@protoc_insertion_point(module_scope)

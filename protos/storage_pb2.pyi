@@ -81,6 +81,22 @@ class WriteTextResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class AppendTextRequest(_message.Message):
+    __slots__ = ("client_id", "name", "text")
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    name: str
+    text: str
+    def __init__(self, client_id: _Optional[str] = ..., name: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+
+class AppendTextResponse(_message.Message):
+    __slots__ = ("size_bytes",)
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    size_bytes: int
+    def __init__(self, size_bytes: _Optional[int] = ...) -> None: ...
+
 class ReadBytesRequest(_message.Message):
     __slots__ = ("client_id", "name")
     CLIENT_ID_FIELD_NUMBER: _ClassVar[int]

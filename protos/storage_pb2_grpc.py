@@ -59,6 +59,11 @@ class StorageStub:
                 request_serializer=protos_dot_storage__pb2.WriteTextRequest.SerializeToString,
                 response_deserializer=protos_dot_storage__pb2.WriteTextResponse.FromString,
                 _registered_method=True)
+        self.AppendText = channel.unary_unary(
+                '/mockdc.storage.v1.Storage/AppendText',
+                request_serializer=protos_dot_storage__pb2.AppendTextRequest.SerializeToString,
+                response_deserializer=protos_dot_storage__pb2.AppendTextResponse.FromString,
+                _registered_method=True)
         self.ReadBytes = channel.unary_unary(
                 '/mockdc.storage.v1.Storage/ReadBytes',
                 request_serializer=protos_dot_storage__pb2.ReadBytesRequest.SerializeToString,
@@ -119,6 +124,13 @@ class StorageServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AppendText(self, request, context):
+        """Adds a UTF-8 text at the end of a file, which is made if it is not there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReadBytes(self, request, context):
         """Reads any file.
         """
@@ -174,6 +186,11 @@ def add_StorageServicer_to_server(servicer, server):
                     servicer.WriteText,
                     request_deserializer=protos_dot_storage__pb2.WriteTextRequest.FromString,
                     response_serializer=protos_dot_storage__pb2.WriteTextResponse.SerializeToString,
+            ),
+            'AppendText': grpc.unary_unary_rpc_method_handler(
+                    servicer.AppendText,
+                    request_deserializer=protos_dot_storage__pb2.AppendTextRequest.FromString,
+                    response_serializer=protos_dot_storage__pb2.AppendTextResponse.SerializeToString,
             ),
             'ReadBytes': grpc.unary_unary_rpc_method_handler(
                     servicer.ReadBytes,
@@ -331,6 +348,33 @@ class Storage:
             '/mockdc.storage.v1.Storage/WriteText',
             protos_dot_storage__pb2.WriteTextRequest.SerializeToString,
             protos_dot_storage__pb2.WriteTextResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AppendText(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mockdc.storage.v1.Storage/AppendText',
+            protos_dot_storage__pb2.AppendTextRequest.SerializeToString,
+            protos_dot_storage__pb2.AppendTextResponse.FromString,
             options,
             channel_credentials,
             insecure,

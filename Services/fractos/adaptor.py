@@ -1,13 +1,16 @@
 """The base of every Adaptor: typed operations on one side, calls of a plain Python Device on the other.
 
 A service subclasses Adaptor and writes one method per rpc of its proto, named in snake_case, that takes the request message
-and returns the response message (or raises an error of `errors.py`). The Controller calls the methods in a thread of the
+and returns the response message (or raises an error of `errors.py`). The method of an operation that the proto calls
+`remembered` takes a second argument, `step_key: str`: the same for every repetition of one step of one run, and for nothing
+else. The Controller calls the methods in a thread of the
 node's bounded executor, several at a time; a method marked `@inline` is called on the event loop itself and must return within
 some ten microseconds.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -36,7 +39,7 @@ class Adaptor:
 
         Raises TypeError naming those that are missing.
         """
-        self._methods: dict[str, Callable[[Message], Message]] = {}
+        self._methods: dict[str, Callable[..., Message]] = {}
         missing = []
         for operation in catalogue.of_type(self.node_type):
             method = getattr(self, operation.name, None)
@@ -48,9 +51,13 @@ class Adaptor:
         if missing:
             raise TypeError(f"{type(self).__name__} has no method for {', '.join(missing)} of {self.node_type}.proto")
 
-    def call(self, operation: Operation, request: Message) -> Message:
-        """Run one operation. Raises what the method raises, and TypeError if it returns something else than its response."""
-        response: Any = self._methods[operation.path](request)
+    def call(self, operation: Operation, request: Message, step_key: str = "") -> Message:
+        """Run one operation. Raises what the method raises, and TypeError if it returns something else than its response.
+
+        `step_key` names the step of the run it is for; without one a remembered operation is done whatever was done before.
+        """
+        method = self._methods[operation.path]
+        response: Any = method(request, step_key or uuid.uuid4().hex) if operation.remembered else method(request)
         if not isinstance(response, operation.response_class):
             raise TypeError(
                 f"{type(self).__name__}.{operation.name} returned {type(response).__name__},"
@@ -75,8 +82,10 @@ class Adaptor:
         return None
 
     def recover(self) -> None:
-        """Make the durable state whole, whatever its last owner left undone. Called in a thread each time this node becomes
-        its owner, before it serves. Does nothing by default."""
+        """Bring in order what the last owner of the device's durable state left unfinished, as the one owner that it has now.
+
+        Runs in a thread, after `start` and before the first call. Does nothing by default.
+        """
 
     def stop(self) -> None:
         """Release what `start` took. Runs once, after the last call. Does nothing by default."""

@@ -239,7 +239,7 @@ class Controller:
         try:
             if started_at > deadline:
                 raise _too_late(operation)
-            response = self._adaptor.call(operation, request)
+            response = self._adaptor.call(operation, request, f"{key.run_id.hex()}/{key.step}")
         except Exception as error:  # the edge between trusted and untrusted code
             if not isinstance(error, FractosError):
                 log.exception("%s failed", operation.path)

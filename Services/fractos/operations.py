@@ -101,14 +101,15 @@ class Catalogue:
             request_class=message_factory.GetMessageClass(method.input_type),
             response_class=message_factory.GetMessageClass(method.output_type),
             idempotency=method.GetOptions().idempotency_level,
-            remembered=_is_remembered(method.GetOptions()),
+            remembered=is_remembered(method.GetOptions()),
         )
         other = self._operations.setdefault(operation.path, operation)
         if other is not operation:
             raise ValueError(f"{other.rpc} and {operation.rpc} are both {operation.path} in Python; rename one of them")
 
 
-def _is_remembered(options: Any) -> bool:
+def is_remembered(options: Any) -> bool:
+    """Whether an rpc's options say that the device remembers for which step it did it."""
     return bool(options.Extensions[fractos_pb2.remembered])
 
 

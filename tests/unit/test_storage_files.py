@@ -27,7 +27,8 @@ from Services.fractos.errors import (
     ResourceExhaustedError,
 )
 from Services.StorageNode.Node import names
-from Services.StorageNode.Node.files import MAX_FILE_BYTES, Files
+from Services.StorageNode.Node.files import Files
+from Services.StorageNode.Node.replacement import MAX_FILE_BYTES
 
 
 @pytest.fixture

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
+import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from Services.fractos.errors import (
     DataLossError,
@@ -15,6 +18,7 @@ from Services.fractos.errors import (
     InvalidArgumentError,
     PermissionDeniedError,
     ResourceExhaustedError,
+    UnavailableError,
 )
 
 _LINK = "is a link or lies behind one, and links are not followed; store the file itself there"
@@ -43,6 +47,16 @@ _ABOUT_THE_NODE: dict[int, tuple[type[FractosError], str]] = {
     errno.EIO: (DataLossError, "the disk reports an error; check it"),
 }
 
+# What SQLite says, which hides the errno. Its codes are in Python from 3.11 on only, and its texts have never changed.
+_DAMAGED = "it is damaged; stop the node and move it away (steps of runs under way may then be done twice)"
+_ABOUT_THE_DATABASE: dict[str, tuple[type[FractosError], str]] = {
+    "database or disk is full": (ResourceExhaustedError, "the disk is full; delete something"),
+    "database is locked": (UnavailableError, "another process uses it; try again later"),
+    "database disk image is malformed": (DataLossError, _DAMAGED),
+    "file is not a database": (DataLossError, _DAMAGED),
+}
+_DATABASE_FILES = 3  # the database, its log and its index of the log
+
 
 @contextmanager
 def translated(shown: str, field: str = "", *, definite: bool = True) -> Iterator[None]:
@@ -67,3 +81,23 @@ def check_is_file(mode: int) -> None:
         return
     number = errno.ELOOP if stat.S_ISLNK(mode) else errno.EISDIR if stat.S_ISDIR(mode) else errno.ENXIO
     raise OSError(number, "not a regular file")
+
+
+@contextmanager
+def translated_database(path: Path) -> Iterator[None]:
+    """Raise SQLite's errors about the database in that file as errors of the tree. The connection must be closed by then."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        if str(error) not in _ABOUT_THE_DATABASE:
+            with translated(str(path)):
+                _open_as_sqlite_does(path)
+        kind, text = _ABOUT_THE_DATABASE.get(str(error), (DataLossError, "it cannot be used; check the disk, and ulimit -f"))
+        raise kind(f"{path}: {text} ({error})") from error
+
+
+def _open_as_sqlite_does(path: Path) -> None:
+    """Raise the OSError, if there is one, that keeps SQLite from a database."""
+    with ExitStack() as stack:
+        for _ in range(_DATABASE_FILES):
+            stack.callback(os.close, os.open(path, os.O_RDWR | os.O_CREAT, 0o666))

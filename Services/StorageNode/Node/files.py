@@ -1,22 +1,33 @@
-"""The files of clients, below one folder: what a storage node keeps. Several processes may use the same folder at a time."""
+"""The files of clients, below one folder: what a storage node keeps.
+
+Several processes may read, write and delete in the same folder at a time. Only one, the owner, may append, and no other may
+change a file meanwhile: see `appends.py`.
+"""
 
 from __future__ import annotations
 
 import difflib
-import fcntl
+import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from Services.fractos.errors import NotFoundError, ResourceExhaustedError
+from Services.fractos.errors import FractosError, NotFoundError
 from Services.StorageNode.Node import names
+from Services.StorageNode.Node.append_log import AppendLog
+from Services.StorageNode.Node.appends import Appends
 from Services.StorageNode.Node.faults import check_is_file, translated
-from Services.StorageNode.Node.folders import OPEN, descended, make_root, opened, walk
+from Services.StorageNode.Node.folders import descended, make_root, opened, walk
+from Services.StorageNode.Node.replacement import MAX_FILE_BYTES, remove_abandoned, temporary, too_large, write_all
 
 NAMED = 5  # of the files that are there, when another is asked for
-MAX_FILE_BYTES = 64 * 1024 * 1024  # what may travel as one value
+LOCKS = 64  # files share them; more than a node has threads, so that they seldom meet
+
+log = logging.getLogger(__name__)
 
 
 class Files:
@@ -28,16 +39,39 @@ class Files:
     MAX_FILE_BYTES, a full disk or too many open files.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, clock: Callable[[], float] = time.time) -> None:
+        """`clock` gives Unix time in seconds."""
         self._root = root
+        self.own_folder = root / names.OWN_FOLDER
+        self._appends = Appends(root, AppendLog(root, clock))
+        self._locks = [threading.Lock() for _ in range(LOCKS)]
 
     def start(self) -> None:
         """Make the storage folder if need be, and remove what writes left that were killed before they were complete."""
         with translated(str(self._root)):
             make_root(self._root)
-            for _, _, files, folder in os.fwalk(self._root):
+            for path, folders, files, folder in os.fwalk(self._root):
+                if path == str(self._root) and names.OWN_FOLDER in folders:
+                    folders.remove(names.OWN_FOLDER)
                 for file in filter(names.is_temporary, files):
-                    _remove_abandoned(folder, file)
+                    with suppress(OSError, FractosError):  # nobody sees it: it does no harm
+                        remove_abandoned(file, folder, self._appends.is_needed)
+
+    def recover(self) -> None:
+        """As the new owner of the folder, remove what appends left that were killed before they had happened.
+
+        What cannot be removed now is removed when its step is repeated, and does no harm until then.
+        """
+        try:
+            for entry in self._appends.unsettled():
+                with self._lock(entry.client_id, entry.name):
+                    self._appends.settle(entry)
+        except FractosError as error:
+            log.warning("what killed appends left stays for now: %s", error)
+
+    def close(self) -> None:
+        """Close what appends keep open. The files may still be used: it is opened again."""
+        self._appends.close()
 
     def read(self, client_id: str, name: str) -> bytes:
         """Return the contents of a file. Raises NotFoundError, naming similar files, if it is not there."""
@@ -58,15 +92,24 @@ class Files:
         """
         *folders, file = names.path_of(client_id, name)
         if len(data) > MAX_FILE_BYTES:
-            raise _too_large(f"the {field} for {client_id}/{name}", len(data), field)
-        with translated(f"{client_id}/{name}", "name"), descended(self._root, folders, make=True) as folder:
-            with suppress(FileNotFoundError):
-                check_is_file(os.stat(file, dir_fd=folder, follow_symlinks=False).st_mode)
-            with _temporary(folder) as (temporary, descriptor):
-                _fill(descriptor, data)
-                os.rename(temporary, file, src_dir_fd=folder, dst_dir_fd=folder)
-            with translated(f"{client_id}/{name}", definite=False):
-                os.fsync(folder)
+            raise too_large(f"the {field} for {client_id}/{name}", len(data), field)
+        shown = f"{client_id}/{name}"
+        with self._lock(client_id, name), translated(shown, "name"), descended(self._root, folders, make=True) as folder:
+            _replace(file, folder, data, shown)
+
+    def append(self, client_id: str, name: str, text: str, step_key: str) -> int:
+        """Add a text in UTF-8 at the end of a file, and return the file's size in bytes once it is on disk.
+
+        A file that is missing is made, with its folders. The file is there with its old or with its new contents at any
+        time, whatever is killed or fails. Done once for each `step_key`: may be repeated, with the same answer, for as long as
+        a run may last. Raises AbortedError if it was done for that step with other inputs.
+        """
+        names.path_of(client_id, name)
+        data = text.encode()
+        if len(data) > MAX_FILE_BYTES:
+            raise too_large(f"the text for {client_id}/{name}", len(data), "text")
+        with self._lock(client_id, name):
+            return self._appends.append(step_key, client_id, name, data)
 
     def list(self, client_id: str, prefix: str = "") -> list[str]:
         """Return the names of a client's files that begin with `prefix`, in alphabetical order; links are left out.
@@ -79,12 +122,16 @@ class Files:
     def delete(self, client_id: str, name: str) -> bool:
         """Remove a file, and return, once that is on disk, whether it was there. May be repeated."""
         *folders, file = names.path_of(client_id, name)
-        with translated(f"{client_id}/{name}", "name"):
+        with self._lock(client_id, name), translated(f"{client_id}/{name}", "name"):
             try:
                 with descended(self._root, folders) as folder:
                     return _remove(folder, file, f"{client_id}/{name}")
             except FileNotFoundError:
                 return False
+
+    def _lock(self, client_id: str, name: str) -> threading.Lock:
+        """What a call holds that changes a file. No call holds two."""
+        return self._locks[hash((client_id, name)) % LOCKS]
 
     def _names(self, client_id: str, prefix: str) -> Iterator[str]:
         with suppress(FileNotFoundError), descended(self._root, [names.folder_of(client_id)]) as folder:
@@ -105,50 +152,20 @@ def _contents(descriptor: int, shown: str) -> bytes:
     status = os.fstat(descriptor)
     check_is_file(status.st_mode)
     if status.st_size > MAX_FILE_BYTES:
-        raise _too_large(shown, status.st_size, "name")
+        raise too_large(shown, status.st_size, "name")
     with open(descriptor, "rb", closefd=False) as stream:
         return stream.read(status.st_size)
 
 
-def _too_large(what: str, size_bytes: int, field: str) -> ResourceExhaustedError:
-    return ResourceExhaustedError(f"{what} is {size_bytes:,} bytes; the limit is {MAX_FILE_BYTES:,}, split it", field=field)
-
-
-@contextmanager
-def _temporary(folder: int) -> Iterator[tuple[str, int]]:
-    """Make a file that is invisible to clients; yield its name and descriptor. It is removed if the block raises.
-
-    Its lock says that somebody is still writing it. A process that starts meanwhile may have seen the file in the moment
-    before it was locked, and removed it: then there is no name left to it, and another is made.
-    """
-    while True:
-        name = names.temporary()
-        descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if os.fstat(descriptor).st_nlink:
-                yield name, descriptor
-                return
-        except BaseException:
-            with suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=folder)
-            raise
-        finally:
-            os.close(descriptor)
-
-
-def _remove_abandoned(folder: int, name: str) -> None:
-    """Remove a temporary file unless somebody is still writing it. One that cannot be removed does no harm: nobody sees it."""
-    with suppress(OSError), opened(name, OPEN, folder=folder) as descriptor:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.unlink(name, dir_fd=folder)
-
-
-def _fill(descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
-    os.fsync(descriptor)
+def _replace(file: str, folder: int, data: bytes, shown: str) -> None:
+    with suppress(FileNotFoundError):
+        check_is_file(os.stat(file, dir_fd=folder, follow_symlinks=False).st_mode)
+    with temporary(folder) as (new, descriptor):
+        write_all(descriptor, data)
+        os.fsync(descriptor)
+        os.rename(new, file, src_dir_fd=folder, dst_dir_fd=folder)
+    with translated(shown, definite=False):
+        os.fsync(folder)
 
 
 def _remove(folder: int, file: str, shown: str) -> bool:

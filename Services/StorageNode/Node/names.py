@@ -9,6 +9,7 @@ from Services.fractos.errors import InvalidArgumentError
 
 MAX_NAME_BYTES = 1024  # of a whole name, in UTF-8
 MAX_PART_BYTES = 255  # of a file's or a folder's own name; the limit of most file systems
+OWN_FOLDER = ".mockdc"  # in the storage folder: what the node keeps for itself
 MAX_PARTS = 32  # how deep subfolders go
 
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\/]")
@@ -25,7 +26,12 @@ def path_of(client_id: str, name: str) -> tuple[str, ...]:
 
 def folder_of(client_id: str) -> str:
     """Return the name of a client's folder, which is the client's id. Raises InvalidArgumentError if it cannot be one."""
-    return _checked(client_id, "client_id", [client_id])[0]
+    _checked(client_id, "client_id", [client_id])
+    if client_id == OWN_FOLDER:
+        raise InvalidArgumentError(
+            f"client_id {client_id!r} is kept for the storage node itself; choose another", field="client_id"
+        )
+    return client_id
 
 
 def is_name(name: str) -> bool:

@@ -29,9 +29,22 @@ class StorageAdaptor(Adaptor):
         """The Adaptor of a node whose clients have their folders in `storage_path`."""
         return cls(catalogue, Files(storage_path))
 
+    @property
+    def state_folder(self) -> Path:
+        """Where the lock of the storage folder's one owner is."""
+        return self._files.own_folder
+
     def start(self) -> None:
         """Make the storage folder if need be, and remove what killed writes left."""
         self._files.start()
+
+    def recover(self) -> None:
+        """Remove what killed appends left."""
+        self._files.recover()
+
+    def stop(self) -> None:
+        """Close what appends keep open."""
+        self._files.close()
 
     def read_image(self, request: pb.ReadImageRequest) -> pb.ReadImageResponse:
         """Decode a picture, stretched to the size asked for: (height, width, 3) uint8."""
@@ -64,6 +77,10 @@ class StorageAdaptor(Adaptor):
         """Write a text in UTF-8."""
         self._files.write(request.client_id, request.name, request.text.encode(), field="text")
         return pb.WriteTextResponse()
+
+    def append_text(self, request: pb.AppendTextRequest, step_key: str) -> pb.AppendTextResponse:
+        """Add a text in UTF-8 at the end of a file, once for the step of that key."""
+        return pb.AppendTextResponse(size_bytes=self._files.append(request.client_id, request.name, request.text, step_key))
 
     def read_bytes(self, request: pb.ReadBytesRequest) -> pb.ReadBytesResponse:
         """Read a file."""

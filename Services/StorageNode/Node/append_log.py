@@ -1,0 +1,193 @@
+"""Which appends were done, and for which step of which run: a SQLite database in the storage folder.
+
+An entry is on disk before its append happens. Until then the file as it will be lies beside the old one, under a temporary
+name, and the append happens in the moment in which that file is renamed. So an entry together with its temporary file says
+"not yet", and an entry without one "done"; nothing has to be written after the rename for that to be true. The mark that the
+entry gets then saves looking for the temporary file, and may be lost.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from Services.fractos.errors import AbortedError, ResourceExhaustedError
+from Services.StorageNode.Node import names
+from Services.StorageNode.Node.faults import translated, translated_database
+from Services.StorageNode.Node.folders import opened
+
+KEPT_S = 2 * 3600.0  # no run lasts longer than one hour, and clocks of one datacenter differ by seconds at most
+MAX_ENTRIES = 1_000_000  # of some 300 bytes
+BUSY_TIMEOUT_S = 5.0  # a predecessor that is being killed may still hold the database
+
+_SCHEMA = """
+    CREATE TABLE IF NOT EXISTS appends (
+        id INTEGER PRIMARY KEY,
+        step_key TEXT NOT NULL UNIQUE,
+        digest BLOB NOT NULL,
+        client_id TEXT NOT NULL,
+        name TEXT NOT NULL,
+        temporary TEXT,
+        size_bytes INTEGER NOT NULL,
+        begun_at REAL NOT NULL
+    );
+    CREATE INDEX IF NOT EXISTS unmarked ON appends (temporary) WHERE temporary IS NOT NULL;
+    CREATE INDEX IF NOT EXISTS by_time ON appends (begun_at);
+"""
+# A few at a time: after a busy hour and two quiet ones, nobody waits until a million entries are gone.
+_PRUNE = "DELETE FROM appends WHERE id IN (SELECT id FROM appends WHERE begun_at < ? ORDER BY begun_at LIMIT 1000)"
+# Counting takes long; the oldest go first, so what lies between the lowest and the highest id is there.
+_SPAN = "SELECT coalesce((SELECT max(id) FROM appends) - (SELECT min(id) FROM appends) + 1, 0)"
+_COLUMNS = "step_key, digest, client_id, name, temporary, size_bytes"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One append."""
+
+    step_key: str
+    digest: bytes  # of client_id, name and text
+    client_id: str
+    name: str
+    temporary: str | None  # the own name of the file that is renamed to `name`; None: the append is known to be done
+    size_bytes: int  # of the file, with the text
+
+
+class AppendLog:
+    """The entries of one storage folder. Opened when it is first needed. Safe to use from several threads and processes.
+
+    Everything raises an error of the tree if the database cannot be used; the next call opens it anew.
+    """
+
+    def __init__(self, root: Path, clock: Callable[[], float] = time.time) -> None:
+        """`clock` gives Unix time in seconds, as deadlines of runs do."""
+        self._root = root
+        self._path = root / names.OWN_FOLDER / "appends.db"
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._opened: tuple[int, int] | None = None  # device and inode
+
+    def find(self, step_key: str) -> Entry | None:
+        """The entry of a step, if there is one."""
+        return next(iter(self._select("step_key = ?", step_key)), None)
+
+    def unmarked(self) -> list[Entry]:
+        """The entries that were never marked as done: few, and all of appends that were broken off."""
+        return self._select("temporary IS NOT NULL")
+
+    def has(self, temporary: str) -> bool:
+        """Whether a temporary file belongs to an entry."""
+        return bool(self._select("temporary = ?", temporary))
+
+    def add(self, entry: Entry) -> None:
+        """Keep an entry, and return once it is on disk. Those that no run can ask for any more go.
+
+        Raises AbortedError if the step has one already, ResourceExhaustedError at MAX_ENTRIES.
+        """
+        now = self._clock()
+        values = (entry.step_key, entry.digest, entry.client_id, entry.name, entry.temporary, entry.size_bytes, now)
+        with self._transaction() as database:
+            database.execute(_PRUNE, (now - KEPT_S,))
+            if database.execute(_SPAN).fetchone()[0] >= MAX_ENTRIES:
+                raise ResourceExhaustedError(
+                    f"{MAX_ENTRIES:,} appends are remembered, which is the limit; each is for {KEPT_S / 3600:g} hours",
+                    retry_after_s=60.0,
+                )
+            try:
+                database.execute(f"INSERT INTO appends ({_COLUMNS}, begun_at) VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+            except sqlite3.IntegrityError as error:
+                raise other_inputs(entry) from error
+
+    def mark(self, entry: Entry) -> None:
+        """Note that the append of an entry is done. Does not wait for the disk: it can be found out again."""
+        with self._transaction(durable=False) as database:
+            database.execute("UPDATE appends SET temporary = NULL WHERE temporary = ?", (entry.temporary,))
+
+    def forget(self, temporary: str) -> None:
+        """Remove the entry that a temporary file belongs to, if there is one, and return once that is on disk."""
+        if self.has(temporary):
+            with self._transaction() as database:
+                database.execute("DELETE FROM appends WHERE temporary = ?", (temporary,))
+
+    def close(self) -> None:
+        """Close the database."""
+        with self._lock:
+            self._close()
+
+    def _select(self, condition: str, *values: str) -> list[Entry]:
+        with self._lock, self._translated():
+            if self._connection is None and not self._path.exists():
+                return []  # looking makes no file
+            rows = self._connected().execute(f"SELECT {_COLUMNS} FROM appends WHERE {condition}", values)
+            return [Entry(*row) for row in rows]
+
+    @contextmanager
+    def _transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._translated():
+            database = self._connected()
+            database.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                yield database
+                database.execute("COMMIT")
+            except BaseException:
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+                raise
+
+    def _connected(self) -> sqlite3.Connection:
+        """The connection to the database that lies there now: somebody may have moved the storage folder and made a new one."""
+        with translated(str(self._path)):
+            if self._connection is not None and self._opened == _identity(self._path):
+                return self._connection
+            self._close()
+            folder = self._path.parent
+            if not folder.exists():
+                folder.mkdir(exist_ok=True)
+                with opened(str(self._root), os.O_RDONLY) as above:
+                    os.fsync(above)
+        self._connection = sqlite3.connect(
+            self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=16
+        )
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.executescript(_SCHEMA)
+        self._opened = _identity(self._path)
+        return self._connection
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        with translated_database(self._path):
+            try:
+                yield
+            except sqlite3.Error:
+                self._close()  # whatever state it is in, the next call begins afresh
+                raise
+
+
+def other_inputs(entry: Entry) -> AbortedError:
+    """The error for a step that was done with other inputs than it has now."""
+    return AbortedError(
+        f"{entry.client_id}/{entry.name} got another text from an earlier attempt of this step, or another file did: what an"
+        " earlier step read has changed since; run the graph again",
+        definite=False,
+    )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
