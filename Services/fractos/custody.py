@@ -25,12 +25,15 @@ class Custody:
         self._ownership = ownership
         self._recover = recover
 
+    def stand_by(self) -> None:
+        """Begin to look after the owner, if there is one: should it fall silent, a later `take` need not wait to find out."""
+        self._ownership.watch()
+
     async def take(self) -> Owned | OwnedElsewhere | NotOwned:
         """Become the owner, unless there is one that lives."""
         try:
             outcome = await self._ownership.take()
             if isinstance(outcome, Elsewhere):
-                self._ownership.watch()
                 return OwnedElsewhere(outcome.node, outcome.address, outcome.epoch)
             return await asyncio.to_thread(self._recover, outcome.epoch)
         except FractosError as error:

@@ -49,7 +49,7 @@ class Journal:
     def __init__(self, folder: Path, *, full_sync: bool = False) -> None:
         """`full_sync`: whether a commit waits for the disk."""
         self.full_sync = full_sync
-        self._path = folder / FILE
+        self.path = folder / FILE
         self._opened: sqlite3.Connection | None = None
 
     def open(self) -> None:
@@ -67,7 +67,7 @@ class Journal:
                 self._set_aside(error)
                 self._connect()
         except (sqlite3.Error, OSError) as error:
-            raise _translated(self._path, error) from error
+            raise _translated(self.path, error) from error
 
     def unfinished(self) -> tuple[RunRecord, ...]:
         """The runs that have not ended, the oldest first."""
@@ -94,8 +94,8 @@ class Journal:
         except sqlite3.Error as error:
             if database.in_transaction:
                 database.execute("ROLLBACK")
-            log.error("%s does not take %d entries: %s", self._path, len(entries), error)
-            return Recorded(list(entries), {}, _translated(self._path, error))
+            log.error("%s does not take %d entries: %s", self.path, len(entries), error)
+            return Recorded(list(entries), {}, _translated(self.path, error))
         return Recorded(list(entries), known, None)
 
     def clear(self, now: float) -> int:
@@ -104,7 +104,7 @@ class Journal:
         try:
             return self._database.execute(f"DELETE FROM runs WHERE rowid IN ({due})", (now, CLEARED_AT_ONCE)).rowcount
         except sqlite3.Error as error:
-            log.warning("%s cannot be cleared: %s", self._path, error)
+            log.warning("%s cannot be cleared: %s", self.path, error)
             return 0
 
     def close(self) -> None:
@@ -119,9 +119,9 @@ class Journal:
         return self._opened
 
     def _connect(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         # Opened in a thread and used on the event loop; never by both at a time.
-        database = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, cached_statements=32)
+        database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, cached_statements=32)
         try:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute(f"PRAGMA synchronous = {'FULL' if self.full_sync else 'OFF'}")
@@ -133,11 +133,11 @@ class Journal:
         self._opened = database
 
     def _set_aside(self, error: sqlite3.DatabaseError) -> None:
-        aside = self._path.with_name(f"{FILE}.damaged-{time.time_ns()}")
-        log.error("%s is damaged (%s); it is kept as %s, and a new one begun", self._path, error, aside.name)
-        self._path.rename(aside)
+        aside = self.path.with_name(f"{FILE}.damaged-{time.time_ns()}")
+        log.error("%s is damaged (%s); it is kept as %s, and a new one begun", self.path, error, aside.name)
+        self.path.rename(aside)
         for ending in ("-wal", "-shm"):
-            beside = self._path.with_name(FILE + ending)
+            beside = self.path.with_name(FILE + ending)
             if beside.exists():
                 beside.rename(aside.with_name(aside.name + ending))
 

@@ -201,6 +201,8 @@ class _Node:
         datacenter = self._configuration.name
         journal = self._journal()
         custody = self._custody(identity, journal)
+        if custody is not None:
+            custody.stand_by()
         engine = Engine(
             identity, self._catalogue, with_runs=journal is not None, durable=custody is not None and journal is None
         )

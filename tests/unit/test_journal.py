@@ -1,0 +1,108 @@
+"""The journal on a real disk: what was committed is there for whoever opens it next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from Services.fractos.errors import FailedPreconditionError, ResourceExhaustedError
+from Services.fractos.journal import CLEARED_AT_ONCE, Journal
+from Services.fractos.records import AttemptRecord, EndRecord, Place, RunRecord
+
+NOW = 1_700_000_000.0
+
+
+def run_id(number: int) -> bytes:
+    return number.to_bytes(16, "big")
+
+
+def run_record(number: int, deadline: float = NOW + 30) -> RunRecord:
+    return RunRecord(run_id(number), b"graph %d" % number, NOW + number, deadline, {3: Place("cnn-0", "an id")})
+
+
+def end_record(number: int, *, failed: bool = False, forget_at: float = NOW + 90) -> EndRecord:
+    return EndRecord(run_id(number), b"result %d" % number, failed, forget_at)
+
+
+@pytest.fixture(params=[False, True], ids=["normal", "full"])
+def journal(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Journal]:
+    journal = Journal(tmp_path / "journal", full_sync=request.param)
+    journal.open()
+    yield journal
+    journal.close()
+
+
+def reopened(journal: Journal) -> Journal:
+    """What the next process would find: the first connection was not closed."""
+    other = Journal(journal.path.parent)
+    other.open()
+    return other
+
+
+def test_runs_that_have_not_ended_are_found_with_how_far_they_got(journal: Journal) -> None:
+    recorded = journal.commit([run_record(1), run_record(2), run_record(3)])
+    assert (recorded.error, recorded.known) == (None, {})
+    journal.commit([AttemptRecord(run_id(1), 2, {3: Place("cnn-1", "another")}), end_record(2)])
+    found = reopened(journal).unfinished()
+    assert found == (run_record(1)._replace(attempt=2, placed={3: Place("cnn-1", "another")}), run_record(3))
+
+
+def test_a_run_that_is_known_is_answered_as_it_is_and_left_so(journal: Journal) -> None:
+    journal.commit([run_record(1)])
+    journal.commit([end_record(1)])
+    again = run_record(1)._replace(graph=b"another graph")
+    recorded = journal.commit([run_record(2), again])
+    known = run_record(1)._replace(result=b"result 1")
+    assert recorded.known == {run_id(1): known}
+    assert journal.find(run_id(1)) == known
+    assert journal.find(run_id(2)) == run_record(2)
+    assert journal.find(run_id(3)) is None
+
+
+def test_only_runs_that_failed_and_that_nodes_may_still_accept_are_told_of_again(journal: Journal) -> None:
+    journal.commit([run_record(1), run_record(2), run_record(3, deadline=NOW - 100)])
+    journal.commit([end_record(1, failed=True), end_record(2), end_record(3, failed=True)])
+    assert [record.run_id for record in journal.stopped(NOW)] == [run_id(1)]
+
+
+def test_what_is_over_is_cleared_some_at_a_time_and_nothing_else(journal: Journal) -> None:
+    count = CLEARED_AT_ONCE + 5
+    journal.commit([run_record(number) for number in range(count + 2)])
+    journal.commit([end_record(number, forget_at=NOW) for number in range(count)])
+    journal.commit([end_record(count, forget_at=NOW + 1)])
+    assert [journal.clear(NOW + 0.5) for _ in range(3)] == [CLEARED_AT_ONCE, 5, 0]
+    assert journal.find(run_id(0)) is None
+    assert journal.find(run_id(count)) is not None
+    assert [record.run_id for record in journal.unfinished()] == [run_id(count + 1)]
+
+
+def test_a_transaction_that_fails_leaves_nothing_and_the_next_one_works(journal: Journal) -> None:
+    pages = journal.limit_pages(1)
+    large = run_record(1)._replace(graph=bytes(1 << 20))
+    recorded = journal.commit([run_record(2), large])
+    assert isinstance(recorded.error, ResourceExhaustedError)
+    assert recorded.error.retryable
+    assert str(journal.path) in recorded.error.message
+    assert journal.unfinished() == ()
+    journal.limit_pages(pages)
+    assert journal.commit([run_record(2), large]).error is None
+    assert len(journal.unfinished()) == 2
+
+
+def test_a_damaged_journal_is_set_aside_and_a_new_one_begun(tmp_path: Path) -> None:
+    (tmp_path / "runs.db").write_bytes(b"not a database" * 1000)
+    journal = Journal(tmp_path)
+    journal.open()
+    assert journal.unfinished() == ()
+    assert journal.commit([run_record(1)]).error is None
+    (aside,) = tmp_path.glob("runs.db.damaged-*")
+    assert aside.read_bytes() == b"not a database" * 1000
+    journal.close()
+
+
+def test_a_journal_that_cannot_be_opened_says_where_and_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "journal").write_text("a file in the way")
+    with pytest.raises(FailedPreconditionError, match=f"{tmp_path}/journal/runs.db"):
+        Journal(tmp_path / "journal").open()
