@@ -15,7 +15,7 @@ from Services.fractos.controller import Controller
 from Services.fractos.errors import Context, FractosError, NotFoundError, failure_of
 from Services.fractos.events import Accepted, CancelAsked, Refused, RunEnded, Submitted
 from Services.fractos.journal import Journal
-from Services.fractos.run import Run
+from Services.fractos.run import Run, state_of
 from Services.fractos.runs import Runs
 from Services.fractos.transport.streams import Outbox
 from Services.fractos.transport.unary import translated_errors
@@ -84,13 +84,13 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         """Stream a run's state until it has ended."""
         async with translated_errors(context, self._controller):
             await self._controller.own()
-            run = self._find(request.run_id)
-            if not run.ended_at:
+            result = self._result_of(request.run_id)
+            if result is None:
                 # Whoever waits has to be known before the first await: the run may end during it.
-                async with self._end_of(run) as ended:
+                async with self._end_of(request.run_id) as end:
                     yield application_pb2.WatchResponse(state=application_pb2.RUNNING)
-                    await ended.wait()
-            yield application_pb2.WatchResponse(state=run.state, result=run.result)
+                    result = await end
+            yield application_pb2.WatchResponse(state=state_of(result), result=result)
 
     async def Cancel(
         self,
@@ -100,7 +100,7 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         """End a run."""
         async with translated_errors(context, self._controller):
             await self._controller.own()
-            running = self._find(request.run_id).result is None
+            running = self._result_of(request.run_id) is None
             self._controller.feed(CancelAsked(request.run_id))
         return application_pb2.CancelResponse(cancelled=running)
 
@@ -146,34 +146,31 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         self._submitting[ticket] = submission
         self._controller.feed(Submitted(request, ticket))
 
-    def _find(self, run_id: bytes) -> Run:
-        """A run that is running or ended lately, or one that the journal still has. Raises NotFoundError."""
+    def _result_of(self, run_id: bytes) -> application_pb2.RunResult | None:
+        """How a run ended, even if only the journal knows; None: it has not. Raises NotFoundError."""
         try:
-            return self._runs.find(run_id)
+            run = self._runs.find(run_id)
         except NotFoundError:
             record = self._journal.find(run_id)
             if record is None or record.result is None:
                 raise
-            return self._runs.of_record(record)
+            return application_pb2.RunResult.FromString(record.result)
+        return run.result if run.ended_at else None
 
     def _here(self) -> Context:
         identity = self._controller.engine.identity
         return Context(node=identity.name, log_file=identity.log)
 
     @asynccontextmanager
-    async def _end_of(self, run: Run) -> AsyncIterator[asyncio.Event]:
-        """An event that is set when the run, which has not ended yet, ends."""
-        ended = asyncio.Event()
-
-        def reply(result: application_pb2.RunResult) -> None:
-            ended.set()
-
-        replies = self._waiting.setdefault(run.run_id, [])
-        replies.append(reply)
+    async def _end_of(self, run_id: bytes) -> AsyncIterator[asyncio.Future[application_pb2.RunResult]]:
+        """The future result of a run that has not ended yet."""
+        end: asyncio.Future[application_pb2.RunResult] = asyncio.get_running_loop().create_future()
+        replies = self._waiting.setdefault(run_id, [])
+        replies.append(end.set_result)
         try:
-            yield ended
+            yield end
         finally:
-            replies.remove(reply)
+            replies.remove(end.set_result)
 
 
 class _Submission(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from protos import fractos_pb2
 from Services.fractos.directory.interface import Member
@@ -29,15 +29,15 @@ class Farewell:
         assert run.result is not None
         stopped = run.result.HasField("failure")
         if stopped or run.attempt > 1:
-            members = self._of_types(run.plan.steps_by_type)
+            members = [member for node_type in run.plan.steps_by_type for member in self._placement.of_type(node_type)]
         else:
             names = dict.fromkeys(hop.node for hop in run.result.trail)
             members = [member for name in names if (member := self._placement.named(name))]
         self._add(run.run_id, run.deadline, members, now, stopped=stopped)
 
-    def add_stopped(self, run_id: bytes, deadline: float, types: Iterable[str], now: float) -> None:
+    def add_stopped(self, run_id: bytes, deadline: float, now: float) -> None:
         """Take note of a run that an earlier owner of the journal stopped: it may not have told everyone."""
-        self._add(run_id, deadline, self._of_types(types), now, stopped=True)
+        self._add(run_id, deadline, self._placement.members(), now, stopped=True)
 
     def flush(self) -> None:
         """Send each node one frame that names the runs of which it may hold a part."""
@@ -55,6 +55,3 @@ class Farewell:
         # What is stopped is told at the next tick: others that are stopped by the same event go along.
         soon = stopped or len(self._ended) >= FLUSH_RUNS
         self.next_due = min(self.next_due, now if soon else now + FLUSH_S)
-
-    def _of_types(self, types: Iterable[str]) -> list[Member]:
-        return [member for node_type in types for member in self._placement.of_type(node_type)]

@@ -22,13 +22,15 @@ from Services.fractos.records import AttemptRecord, EndRecord, Entry, Place, Run
 log = logging.getLogger(__name__)
 
 FILE = "runs.db"
+MAX_BYTES = 8 << 30  # so that the journal does not fill the disk; then no run is accepted until some are cleared
 CLEARED_AT_ONCE = 200  # records, which takes some milliseconds
 RETRY_AFTER_S = 1.0
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS runs (
     run_id BLOB PRIMARY KEY,
-    graph BLOB NOT NULL,
+    digest BLOB NOT NULL,
+    graph BLOB NOT NULL,       -- emptied when the run ends
     submitted_at REAL NOT NULL,
     deadline REAL NOT NULL,
     placed TEXT NOT NULL,      -- JSON: step -> [node, id]
@@ -40,16 +42,17 @@ CREATE TABLE IF NOT EXISTS runs (
 CREATE INDEX IF NOT EXISTS runs_to_forget ON runs (forget_at) WHERE forget_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS runs_unfinished ON runs (submitted_at) WHERE result IS NULL;
 """
-_COLUMNS = "run_id, graph, submitted_at, deadline, placed, attempt, result"
+_COLUMNS = "run_id, digest, graph, submitted_at, deadline, placed, attempt, result"
 
 
 class Journal:
     """The journal in one folder. Used by one thread at a time."""
 
-    def __init__(self, folder: Path, *, full_sync: bool = False) -> None:
+    def __init__(self, folder: Path, *, full_sync: bool = False, max_bytes: int = MAX_BYTES) -> None:
         """`full_sync`: whether a commit waits for the disk."""
         self.full_sync = full_sync
         self.path = folder / FILE
+        self._max_bytes = max_bytes
         self._opened: sqlite3.Connection | None = None
 
     def open(self) -> None:
@@ -125,6 +128,8 @@ class Journal:
         try:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute(f"PRAGMA synchronous = {'FULL' if self.full_sync else 'OFF'}")
+            (page_bytes,) = database.execute("PRAGMA page_size").fetchone()
+            database.execute(f"PRAGMA max_page_count = {self._max_bytes // page_bytes}")
             database.executescript(_TABLES)
             database.execute("PRAGMA quick_check(1)")
         except BaseException:
@@ -145,8 +150,8 @@ class Journal:
         """Write an entry. Returns False for a run that is there already."""
         execute = self._database.execute
         if isinstance(entry, RunRecord):
-            row = (entry.run_id, entry.graph, entry.submitted_at, entry.deadline, _packed(entry.placed), entry.attempt)
-            added = execute(f"INSERT OR IGNORE INTO runs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, NULL)", row)
+            row = (*entry[:5], _packed(entry.placed), entry.attempt)
+            added = execute(f"INSERT OR IGNORE INTO runs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, NULL)", row)
             return added.rowcount == 1
         if isinstance(entry, AttemptRecord):
             again = (entry.attempt, _packed(entry.placed), entry.run_id)
@@ -154,14 +159,14 @@ class Journal:
         else:
             assert isinstance(entry, EndRecord)
             end = (entry.result, entry.failed, entry.forget_at, entry.run_id)
-            execute("UPDATE runs SET result = ?, failed = ?, forget_at = ? WHERE run_id = ?", end)
+            execute("UPDATE runs SET result = ?, failed = ?, forget_at = ?, graph = x'' WHERE run_id = ?", end)
         return True
 
     def _read(self, condition: str, *values: object) -> tuple[RunRecord, ...]:
         rows = self._database.execute(f"SELECT {_COLUMNS} FROM runs {condition}", values)
         return tuple(
-            RunRecord(run_id, graph, submitted_at, deadline, _unpacked(placed), attempt, result)
-            for run_id, graph, submitted_at, deadline, placed, attempt, result in rows
+            RunRecord(run_id, digest, graph, submitted_at, deadline, _unpacked(placed), attempt, result)
+            for run_id, digest, graph, submitted_at, deadline, placed, attempt, result in rows
         )
 
 

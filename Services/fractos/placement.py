@@ -109,6 +109,10 @@ class Placement:
             raise UnavailableError(self._why_none(pinned, _type_of(step)))
         return member
 
+    def members(self) -> list[Member]:
+        """All nodes."""
+        return list(self._by_address.values())
+
     def of_type(self, node_type: str) -> list[Member]:
         """All nodes of a type, the leader by sequence first."""
         return self._by_type.get(node_type, [])

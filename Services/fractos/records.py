@@ -21,7 +21,8 @@ class RunRecord(NamedTuple):
     """A run that was accepted; as it is read from a journal also with how far it got."""
 
     run_id: bytes
-    graph: bytes  # serialized
+    digest: bytes  # of the graph
+    graph: bytes  # serialized; empty for a run that has ended
     submitted_at: float  # Unix times in seconds
     deadline: float
     placed: Mapping[int, Place]  # by step

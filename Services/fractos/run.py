@@ -34,9 +34,11 @@ class Run:
     @property
     def state(self) -> application_pb2.RunState:
         """Where the run stands."""
-        if self.result is None:
-            return application_pb2.RUNNING
-        if not self.result.HasField("failure"):
-            return application_pb2.SUCCEEDED
-        cancelled = self.result.failure.status == RunCancelledError.status
-        return application_pb2.CANCELLED if cancelled else application_pb2.FAILED
+        return application_pb2.RUNNING if self.result is None else state_of(self.result)
+
+
+def state_of(result: application_pb2.RunResult) -> application_pb2.RunState:
+    """How a run ended."""
+    if not result.HasField("failure"):
+        return application_pb2.SUCCEEDED
+    return application_pb2.CANCELLED if result.failure.status == RunCancelledError.status else application_pb2.FAILED

@@ -101,13 +101,6 @@ class Runs:
             )
         return run
 
-    def of_record(self, record: RunRecord) -> Run:
-        """A run that has ended, as the journal has it. Raises GraphError for one that today's protos do not admit."""
-        run = Run(record.run_id, self._plan(record.graph), record.submitted_at, record.deadline, attempt=record.attempt)
-        run.result = application_pb2.RunResult.FromString(record.result or b"")
-        run.ended_at = record.deadline
-        return run
-
     def newest(self, limit: int) -> list[Run]:
         """Return up to `limit` runs, those in flight first, then those that ended, each the newest first."""
         running = sorted(self._running.values(), key=lambda run: -run.submitted_at)
@@ -137,8 +130,7 @@ class Runs:
     def on_owned(self, event: Owned, now: float) -> None:
         """Take the journal over: have the runs go on that it holds unfinished."""
         for record in event.stopped:
-            if (plan := self._plan_of(record)) is not None:
-                self._farewell.add_stopped(record.run_id, record.deadline, plan.steps_by_type, now)
+            self._farewell.add_stopped(record.run_id, record.deadline, now)
         for record in event.unfinished:
             self._resume(record, now)
 
@@ -255,7 +247,7 @@ class Runs:
         self._admission.reserve(run.plan.steps_by_type, run.plan.size_bytes)
         self._running[run.run_id] = run
         self._deadlines.add(run.run_id, run.deadline)
-        self._emit(Record(RunRecord(run.run_id, request.graph, now, run.deadline, dict(run.placed))))
+        self._emit(Record(RunRecord(run.run_id, run.plan.digest, request.graph, now, run.deadline, dict(run.placed))))
 
     def _plan(self, serialized: bytes) -> Plan:
         """The checked graph; graphs that were seen lately are not checked again."""
@@ -270,20 +262,15 @@ class Runs:
             self._plans.move_to_end(serialized)
         return plan
 
-    def _plan_of(self, record: RunRecord) -> Plan | None:
-        """The plan of a run in the journal; None if it is a graph that today's protos do not admit."""
+    def _resume(self, record: RunRecord, now: float) -> None:
+        """Have a run go on that the journal holds unfinished; end it if it is a graph that today's protos do not admit."""
         try:
-            return self._plan(record.graph)
+            plan = self._plan(record.graph)
         except FractosError as error:
             self._emit(Log(logging.ERROR, f"run {record.run_id.hex()} of the journal cannot go on: {error}"))
             failure = failure_of(error, self._here(record.attempt))
             result = application_pb2.RunResult(run_id=record.run_id, failure=failure).SerializeToString()
             self._emit(Record(EndRecord(record.run_id, result, True, self._forget_at(record.deadline))))
-            return None
-
-    def _resume(self, record: RunRecord, now: float) -> None:
-        plan = self._plan_of(record)
-        if plan is None:
             return
         run = Run(record.run_id, plan, record.submitted_at, record.deadline, placed=dict(record.placed))
         run.attempt = run.first_attempt = record.attempt
@@ -303,7 +290,7 @@ class Runs:
         """Answer a run that the journal had already: it was submitted before, and has ended."""
         self._forget(run)
         try:
-            _check_same(run.run_id, digest_of(known.graph), run.plan.digest)
+            _check_same(run.run_id, known.digest, run.plan.digest)
             if known.result is None:
                 raise AlreadyExistsError(f"run {run.run_id.hex()} is under way elsewhere", field="run_id")
         except FractosError as error:

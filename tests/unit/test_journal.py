@@ -19,7 +19,9 @@ def run_id(number: int) -> bytes:
 
 
 def run_record(number: int, deadline: float = NOW + 30) -> RunRecord:
-    return RunRecord(run_id(number), b"graph %d" % number, NOW + number, deadline, {3: Place("cnn-0", "an id")})
+    return RunRecord(
+        run_id(number), b"digest %d" % number, b"graph %d" % number, NOW + number, deadline, {3: Place("cnn-0", "an id")}
+    )
 
 
 def end_record(number: int, *, failed: bool = False, forget_at: float = NOW + 90) -> EndRecord:
@@ -52,9 +54,9 @@ def test_runs_that_have_not_ended_are_found_with_how_far_they_got(journal: Journ
 def test_a_run_that_is_known_is_answered_as_it_is_and_left_so(journal: Journal) -> None:
     journal.commit([run_record(1)])
     journal.commit([end_record(1)])
-    again = run_record(1)._replace(graph=b"another graph")
+    again = run_record(1)._replace(digest=b"another", graph=b"another graph")
     recorded = journal.commit([run_record(2), again])
-    known = run_record(1)._replace(result=b"result 1")
+    known = run_record(1)._replace(graph=b"", result=b"result 1")
     assert recorded.known == {run_id(1): known}
     assert journal.find(run_id(1)) == known
     assert journal.find(run_id(2)) == run_record(2)
@@ -78,17 +80,20 @@ def test_what_is_over_is_cleared_some_at_a_time_and_nothing_else(journal: Journa
     assert [record.run_id for record in journal.unfinished()] == [run_id(count + 1)]
 
 
-def test_a_transaction_that_fails_leaves_nothing_and_the_next_one_works(journal: Journal) -> None:
-    pages = journal.limit_pages(1)
-    large = run_record(1)._replace(graph=bytes(1 << 20))
-    recorded = journal.commit([run_record(2), large])
+def test_a_full_journal_takes_nothing_of_a_transaction_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, max_bytes=1 << 20)
+    journal.open()
+    graph = bytes(700_000)
+    journal.commit([run_record(1)._replace(graph=graph)])
+    recorded = journal.commit([run_record(2), run_record(3)._replace(graph=graph)])
     assert isinstance(recorded.error, ResourceExhaustedError)
     assert recorded.error.retryable
     assert str(journal.path) in recorded.error.message
-    assert journal.unfinished() == ()
-    journal.limit_pages(pages)
-    assert journal.commit([run_record(2), large]).error is None
+    assert journal.find(run_id(2)) is None
+    assert journal.commit([end_record(1)]).error is None
+    assert journal.commit([run_record(2), run_record(3)._replace(graph=graph)]).error is None
     assert len(journal.unfinished()) == 2
+    journal.close()
 
 
 def test_a_damaged_journal_is_set_aside_and_a_new_one_begun(tmp_path: Path) -> None:
