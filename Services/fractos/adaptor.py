@@ -2,8 +2,8 @@
 
 A service subclasses Adaptor and writes one method per rpc of its proto, named in snake_case, that takes the request message
 and returns the response message (or raises an error of `errors.py`). The Controller calls the methods in a thread of the
-node's bounded executor, several at a time; a method marked `@inline` is called on the event loop itself and must return within
-some ten microseconds.
+node's device threads, several at a time; a method marked `@inline` is called on the event loop itself and must return within
+some ten microseconds. One that takes long asks `interruption.current()` now and then whether it still need go on.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, ClassVar, TypeVar
 
 from google.protobuf.message import Message
 
+from Services.fractos.errors import InternalError
 from Services.fractos.operations import Catalogue, Operation
 
 Method = TypeVar("Method", bound=Callable[..., Message])
@@ -49,7 +50,12 @@ class Adaptor:
 
     def call(self, operation: Operation, request: Message) -> Message:
         """Run one operation. Raises what the method raises, and TypeError if it returns something else than its response."""
-        response: Any = self._methods[operation.path](request)
+        try:
+            response: Any = self._methods[operation.path](request)
+        except Exception:
+            raise
+        except BaseException as error:  # sys.exit() and the like: a device ends no node
+            raise InternalError(f"{operation.path} raised {type(error).__name__}({error})", definite=False) from error
         if not isinstance(response, operation.response_class):
             raise TypeError(
                 f"{type(self).__name__}.{operation.name} returned {type(response).__name__},"

@@ -197,7 +197,9 @@ class _Node:
         datacenter = self._configuration.name
         engine = Engine(identity, self._catalogue, with_runs=self._clients is not None)
         transport = GrpcTransport(datacenter, identity.name, deliver, time.time)
-        controller = Controller(engine, self._adaptor, transport, clients=self._clients)
+        settings = self._configuration.controller(self._node_type)
+        delay_s = settings.delay_ms / 1000 if settings else 0.0
+        controller = Controller(engine, self._adaptor, transport, clients=self._clients, delay_s=delay_s)
         channels = ChannelServicer(datacenter, controller.feed, time.time)
         fractos_pb2_grpc.add_ChannelServicer_to_server(channels, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
