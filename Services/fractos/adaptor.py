@@ -3,9 +3,9 @@
 A service subclasses Adaptor and writes one method per rpc of its proto, named in snake_case, that takes the request message
 and returns the response message (or raises an error of `errors.py`). The method of an operation that the proto calls
 `remembered` takes a second argument, `step_key: str`: the same for every repetition of one step of one run, and for nothing
-else. The Controller calls the methods in a thread of the
-node's bounded executor, several at a time; a method marked `@inline` is called on the event loop itself and must return within
-some ten microseconds.
+else. The Controller calls the methods in the node's device threads, several at a time; a method marked `@inline` is called on
+the event loop itself and must return within some ten microseconds. One that takes long asks `interruption.current()` now and
+then whether it still need go on.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, ClassVar, TypeVar
 
 from google.protobuf.message import Message
 
+from Services.fractos.errors import InternalError
 from Services.fractos.operations import Catalogue, Operation
 
 Method = TypeVar("Method", bound=Callable[..., Message])
@@ -57,7 +58,12 @@ class Adaptor:
         `step_key` names the step of the run it is for; without one a remembered operation is done whatever was done before.
         """
         method = self._methods[operation.path]
-        response: Any = method(request, step_key or uuid.uuid4().hex) if operation.remembered else method(request)
+        try:
+            response: Any = method(request, step_key or uuid.uuid4().hex) if operation.remembered else method(request)
+        except Exception:
+            raise
+        except BaseException as error:  # sys.exit() and the like: a device ends no node
+            raise InternalError(f"{operation.path} raised {type(error).__name__}({error})", definite=False) from error
         if not isinstance(response, operation.response_class):
             raise TypeError(
                 f"{type(self).__name__}.{operation.name} returned {type(response).__name__},"

@@ -24,6 +24,7 @@ from Services.fractos.zookeeper_settings import KEYS, ZooKeeperSettings, read_zo
 CONFIGURATION_FILE = "data_center_setup.cfg"
 CODE_ROOT = Path(__file__).resolve().parents[2]
 MAXIMUM_REPLICAS = 100
+MAXIMUM_DELAY_MS = 60_000
 DirectoryKind = Literal["zookeeper", "files"]
 TEMPORARY = ".writing-"  # how the names of unfinished files begin: storage nodes hide such files from their clients
 
@@ -49,6 +50,7 @@ class ControllerSettings:
     storage_path: Path  # absolute
     replicas: int
     restart: bool  # a node that crashed is started again
+    delay_ms: float  # how much longer each device call takes
 
     @property
     def nodes(self) -> tuple[NodeSettings, ...]:
@@ -152,7 +154,8 @@ def interpret(sections: Sections, root: Path) -> Configuration:
 
 
 def _controller(sections: Sections, name: str, root: Path) -> ControllerSettings:
-    section = sections.section(name, {"paths_to_controller", "verbose", "zookeeper", "storage_path", "replicas", "restart"})
+    keys = {"paths_to_controller", "verbose", "zookeeper", "storage_path", "replicas", "restart", "delay_ms"}
+    section = sections.section(name, keys)
     return ControllerSettings(
         section=name,
         node_type=name.removesuffix("_controller"),
@@ -162,6 +165,7 @@ def _controller(sections: Sections, name: str, root: Path) -> ControllerSettings
         storage_path=section.folder("storage_path", root, "Services/storage"),
         replicas=section.number("replicas", 1, 1, MAXIMUM_REPLICAS),
         restart=section.text("restart", "on-failure", "on-failure|never", "on-failure or never") == "on-failure",
+        delay_ms=section.decimal("delay_ms", 0, 0, MAXIMUM_DELAY_MS),
     )
 
 

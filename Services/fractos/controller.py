@@ -10,7 +10,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -18,18 +17,12 @@ from google.protobuf.message import Message
 
 from Services.fractos.adaptor import Adaptor
 from Services.fractos.custody import Custody
+from Services.fractos.device_calls import DeviceCalls
 from Services.fractos.engine import Engine
-from Services.fractos.errors import (
-    DeadlineExceededError,
-    FractosError,
-    ResourceExhaustedError,
-    UnavailableError,
-    UnimplementedError,
-)
+from Services.fractos.errors import UnavailableError, UnimplementedError
 from Services.fractos.events import (
     Accepted,
     CallDevice,
-    DeviceDone,
     DropCalls,
     Effect,
     Event,
@@ -45,7 +38,6 @@ from Services.fractos.events import (
     TakeOwnership,
     TimerDue,
     Wake,
-    WorkKey,
 )
 from Services.fractos.journal import Journal
 from Services.fractos.operations import Operation
@@ -53,8 +45,6 @@ from Services.fractos.recorder import Recorder
 from Services.fractos.transport.interface import Transport
 
 log = logging.getLogger(__name__)
-
-DIRECT_CALLS = 1000  # unary calls that may wait for the device's threads
 
 
 class Clients(Protocol):
@@ -80,25 +70,24 @@ class Controller:
         clients: Clients | None = None,
         custody: Custody | None = None,
         journal: Journal | None = None,
+        delay_s: float = 0.0,
     ) -> None:
         """`clients` gets the effects that are for clients, and `journal` the records: only an application node has them.
 
-        `custody` is how the node becomes the owner of its durable state, if it has any.
+        `custody` is how the node becomes the owner of its durable state, if it has any. `delay_s`: how much longer each device
+        call takes, to emulate a slower device.
         """
         self.engine = engine
-        self._adaptor = adaptor
         self._transport = transport
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._threads = ThreadPoolExecutor(adaptor.threads if adaptor else 1, thread_name_prefix="device")
-        self._calls: dict[WorkKey, Future[DeviceDone]] = {}
+        self._device = DeviceCalls(adaptor, self.feed, clock, delay_s) if adaptor is not None else None
         self._events: deque[Event] = deque()
         self._clients = clients
         self._custody = custody
         self._taking: asyncio.Task[Owned | OwnedElsewhere | NotOwned] | None = None
         self._recorder = Recorder(journal, self.feed, clock) if journal is not None else None
         self._clearing: asyncio.Task[None] | None = None
-        self._direct_calls = 0
         self._feeding = False
         self._together = False
         self._timer: asyncio.TimerHandle | None = None
@@ -137,18 +126,10 @@ class Controller:
 
     async def call(self, operation: Operation, request: Message, deadline: float) -> Message:
         """Run one operation outside any run: the node's own unary service. Raises what the Adaptor raises."""
-        if self._adaptor is None:
+        if self._device is None:
             raise UnimplementedError(f"{self.engine.identity.name} has no device")
         await self.own()
-        if self._adaptor.is_inline(operation):
-            return self._adaptor.call(operation, request)
-        if self._direct_calls >= DIRECT_CALLS:
-            raise ResourceExhaustedError(f"{DIRECT_CALLS} direct calls are waiting, which is the limit", retry_after_s=0.1)
-        self._direct_calls += 1
-        try:
-            return await self._loop.run_in_executor(self._threads, self._call_in_time, operation, request, deadline)
-        finally:
-            self._direct_calls -= 1
+        return await self._device.call(operation, request, deadline)
 
     async def own(self) -> None:
         """Become the owner of the durable state, if the node has any. Raises UnavailableError if another node is the owner."""
@@ -178,11 +159,12 @@ class Controller:
             self._clients.flush()
 
     async def close(self) -> None:
-        """Stop the device's threads; calls that have begun end first."""
+        """End the device's calls, let go of the journal and of what the node owns."""
         for pending in (self._timer, self._clearing, self._taking):
             if pending is not None:
                 pending.cancel()
-        await self._loop.run_in_executor(None, lambda: self._threads.shutdown(cancel_futures=True))
+        if self._device is not None:
+            await self._device.close()
         if self._recorder is not None:
             self._recorder.close()
         if self._custody is not None:
@@ -220,42 +202,14 @@ class Controller:
         return outcome
 
     def _call_device(self, effect: CallDevice) -> None:
-        assert self._adaptor is not None  # the engine of a node without a device refuses every step
-        if self._adaptor.is_inline(effect.operation):
-            self._events.append(self._run(effect))
-            return
-        call = self._calls[effect.key] = self._threads.submit(self._run, effect)
-        call.add_done_callback(lambda call: self._loop.call_soon_threadsafe(self._called, effect.key, call))
-
-    def _called(self, key: WorkKey, call: Future[DeviceDone]) -> None:
-        self._calls.pop(key, None)
-        if not call.cancelled():
-            self.feed(call.result())
-
-    def _run(self, effect: CallDevice) -> DeviceDone:
-        assert self._adaptor is not None
-        key, operation, request, deadline = effect
-        started_at = self._clock()
-        try:
-            if started_at > deadline:
-                raise _too_late(operation)
-            response = self._adaptor.call(operation, request, f"{key.run_id.hex()}/{key.step}")
-        except Exception as error:  # the edge between trusted and untrusted code
-            if not isinstance(error, FractosError):
-                log.exception("%s failed", operation.path)
-            return DeviceDone(key, None, error, started_at, self._clock())
-        return DeviceDone(key, response, None, started_at, self._clock())
-
-    def _call_in_time(self, operation: Operation, request: Message, deadline: float) -> Message:
-        assert self._adaptor is not None
-        if self._clock() > deadline:
-            raise _too_late(operation)
-        return self._adaptor.call(operation, request)
+        assert self._device is not None  # the engine of a node without a device refuses every step
+        done = self._device.begin(effect)
+        if done is not None:
+            self._events.append(done)
 
     def _drop_calls(self, effect: DropCalls) -> None:
-        for key, call in list(self._calls.items()):
-            if key.run_id in effect.run_ids:
-                call.cancel()
+        if self._device is not None:
+            self._device.drop(effect.run_ids)
 
     def _wake(self, effect: Wake) -> None:
         # Loops count in milliseconds: without one more this would be due a moment too early, again and again.
@@ -266,7 +220,3 @@ class Controller:
 
     def _timer_due(self) -> None:
         self.feed(TimerDue())
-
-
-def _too_late(operation: Operation) -> DeadlineExceededError:
-    return DeadlineExceededError(f"the deadline passed while {operation.path} waited for the device")

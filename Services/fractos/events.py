@@ -142,7 +142,7 @@ class CallDevice(NamedTuple):
 
 
 class DropCalls(NamedTuple):
-    """The calls of these runs that have not begun need not begin; no answer is wanted for any of them."""
+    """The calls of these runs need not begin, and if they have, need not end; no answer is wanted for any of them."""
 
     run_ids: frozenset[bytes]
 

@@ -203,11 +203,19 @@ class _Node:
         custody = self._custody(identity, journal)
         if custody is not None:
             custody.stand_by()
-        engine = Engine(
-            identity, self._catalogue, with_runs=journal is not None, durable=custody is not None and journal is None
-        )
+        durable = custody is not None and journal is None
+        engine = Engine(identity, self._catalogue, with_runs=journal is not None, durable=durable)
         transport = GrpcTransport(datacenter, identity.name, deliver, time.time)
-        controller = Controller(engine, self._adaptor, transport, clients=self._clients, custody=custody, journal=journal)
+        settings = self._configuration.controller(self._node_type)
+        controller = Controller(
+            engine,
+            self._adaptor,
+            transport,
+            clients=self._clients,
+            custody=custody,
+            journal=journal,
+            delay_s=settings.delay_ms / 1000 if settings else 0.0,
+        )
         channels = ChannelServicer(datacenter, controller.feed, time.time, lambda: engine.tenure.epoch)
         fractos_pb2_grpc.add_ChannelServicer_to_server(channels, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)

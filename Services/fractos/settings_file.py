@@ -117,6 +117,15 @@ class Section:
         self.mistake(key, value, f"must be {kind}")
         return default
 
+    def decimal(self, key: str, default: float, lowest: float, highest: float) -> float:
+        """A number between two bounds, both included, with or without a fraction."""
+        kind = f"a number from {lowest:g} to {highest:g}, such as 2.5"
+        value = self._ask(key, f"{default:g}", kind)
+        if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value, re.ASCII) and lowest <= float(value) <= highest:
+            return float(value)
+        self.mistake(key, value, f"must be {kind}")
+        return default
+
     def ipv4(self, key: str, default: str) -> str:
         """An address that others can connect to."""
         kind = "an IPv4 address of this host under which the nodes reach one another"

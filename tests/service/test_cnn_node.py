@@ -6,9 +6,9 @@ import json
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -24,9 +24,10 @@ from Services.ComputationalNodes.CNN.CNN_Adaptor.cnn_adaptor import NODE
 from Services.ComputationalNodes.CNN.Node.models import Models
 from Services.ComputationalNodes.CNN.Node.samples import draw_samples
 from Services.fractos.values import to_tensor
+from tests import waiting
 from tests.nodes import ROOT, Nodes, running
 
-TIMEOUT_S = 60.0
+until = partial(waiting.until, timeout_s=60.0)
 TRAINING = "Services.ComputationalNodes.CNN.Node.training"
 LONG = 1000  # epochs, so that it does not end by itself while a test looks on
 UNREADABLE = "Dog/broken.jpg"
@@ -90,13 +91,6 @@ def trained(cnn: Cnn) -> Cnn:
         until(lambda: cnn.state() != pb.Training.RUNNING)
         assert cnn.state() == pb.Training.COMPLETE, cnn.describe()
     return cnn
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {TIMEOUT_S:g} s"
-        time.sleep(0.05)
 
 
 def ended(process: psutil.Process) -> bool:

@@ -49,7 +49,7 @@ def test_whatever_is_left_out_has_its_default(tmp_path: Path) -> None:
     (math,) = configuration.controllers
     assert (configuration.name, configuration.grpc_ip, configuration.start_timeout_s) == ("mockdc", "127.0.0.1", 120)
     assert configuration.service_config_path == tmp_path / "Services/config"
-    assert (math.verbose, math.zookeeper, math.replicas, math.restart) == (False, True, 1, True)
+    assert (math.verbose, math.zookeeper, math.replicas, math.restart, math.delay_ms) == (False, True, 1, True, 0)
     assert math.storage_path == tmp_path / "Services/storage"
     assert configuration.zookeeper.servers == 3
     assert configuration.directory_kind == "zookeeper"
@@ -80,6 +80,17 @@ def test_booleans_are_what_they_say(tmp_path: Path, written: str, meant: bool) -
     configuration = read(tmp_path, SMALL + f"zookeeper = {written}  # a comment\n")
     assert configuration.controllers[0].zookeeper is meant
     assert configuration.directory_kind == ("zookeeper" if meant else "files")
+
+
+@pytest.mark.parametrize(("written", "meant"), [("0", 0.0), ("2.5", 2.5), ("60000", 60000.0)])
+def test_a_delay_may_have_a_fraction(tmp_path: Path, written: str, meant: float) -> None:
+    assert read(tmp_path, SMALL + f"delay_ms = {written}\n").controllers[0].delay_ms == meant
+
+
+@pytest.mark.parametrize("written", ["-1", "60000.5", "nan", "inf", "1e3", "2,5", "٣", "1.", ""])
+def test_a_delay_that_is_none_is_refused(tmp_path: Path, written: str) -> None:
+    said = mistakes(tmp_path, SMALL + f"delay_ms = {written}\n")
+    assert f"[math_controller] delay_ms = {written}: must be a number from 0 to 60000, such as 2.5" in said
 
 
 def test_all_mistakes_are_told_together(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from Services.ComputationalNodes.MathCompute.Node.arithmetic import (
     shift_left,
     shown,
 )
-from Services.fractos.errors import OutOfRangeError
+from Services.fractos.errors import OutOfRangeError, RunCancelledError
 
 BIG = 10**5000  # more digits than Python converts
 
@@ -32,6 +32,18 @@ exactly = settings(deadline=None, max_examples=30, database=None)
 @given(st.integers(), st.integers(0, 2000))
 def test_shift_left_is_multiplication_by_a_power_of_two(value: int, bits: int) -> None:
     assert shift_left(value, bits) == value * 2**bits
+
+
+def test_a_sum_ends_when_its_answer_is_not_wanted_any_more() -> None:
+    checks = iter(range(100))
+
+    def check() -> None:
+        if next(checks) == 99:
+            raise RunCancelledError("as asked")
+
+    assert binomial_expansion(2, 3, 300, check) == 5**300
+    with pytest.raises(RunCancelledError):
+        binomial_expansion(2, 3, 300, check)
 
 
 @exactly

@@ -9,6 +9,7 @@ from protos import math_pb2 as pb
 from Services.ComputationalNodes.MathCompute.Node import arithmetic
 from Services.fractos.adaptor import Adaptor, inline
 from Services.fractos.errors import OutOfRangeError
+from Services.fractos.interruption import current
 from Services.fractos.operations import Catalogue
 from Services.fractos.values import from_big_integer, to_big_integer
 
@@ -42,7 +43,7 @@ class MathAdaptor(Adaptor):
     def binomial_expansion(self, request: pb.BinomialExpansionRequest) -> pb.BinomialExpansionResponse:
         """(a+b)^n by the binomial theorem."""
         a, b, n = _integer("a", request.a), _integer("b", request.b), _integer("n", request.n)
-        return pb.BinomialExpansionResponse(value=to_big_integer(arithmetic.binomial_expansion(a, b, n)))
+        return pb.BinomialExpansionResponse(value=to_big_integer(arithmetic.binomial_expansion(a, b, n, current().check)))
 
     def power(self, request: pb.PowerRequest) -> pb.PowerResponse:
         """base^exponent"""

@@ -7,6 +7,7 @@ value and the bound. CPython holds its interpreter lock within one operation on 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from Services.fractos.errors import OutOfRangeError
 
@@ -53,10 +54,11 @@ def binomial(n: int, k: int) -> int:
     return math.comb(n, chosen)
 
 
-def binomial_expansion(a: int, b: int, n: int) -> int:
+def binomial_expansion(a: int, b: int, n: int, check: Callable[[], object] = lambda: None) -> int:
     """Return (a+b)^n by the binomial theorem, as the sum of binomial(n, k) a^(n-k) b^k over k = 0..n.
 
-    Bounds: 0 <= n <= MAX_TERMS, MAX_BITS in (|a|+|b|)^n, which no term exceeds.
+    Bounds: 0 <= n <= MAX_TERMS, MAX_BITS in (|a|+|b|)^n, which no term exceeds. `check` is called every few terms, at most some
+    50 ms apart, and ends the computation by raising.
     """
     _check_natural("n", n)
     if n > MAX_TERMS:
@@ -65,6 +67,8 @@ def binomial_expansion(a: int, b: int, n: int) -> int:
         raise _too_large("n", n)
     total, term = 0, 1  # as in Horner's scheme, a is multiplied in step by step; term is binomial(n, k) b^k
     for k in range(n + 1):
+        if k % 4 == 0:
+            check()
         total = total * a + term
         term = term * ((n - k) * b) // (k + 1)
     return total
