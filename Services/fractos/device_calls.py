@@ -1,4 +1,4 @@
-"""How a Controller has its Adaptor carry out operations: on the event loop, in the device's threads, or slower than it could."""
+"""How a Controller has its Adaptor carry out operations: on the event loop, or in the device's threads."""
 
 from __future__ import annotations
 
