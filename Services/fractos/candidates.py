@@ -27,6 +27,7 @@ class Candidates:
         self._known: list[Member] = []  # as last read
         self._failures: dict[str, int] = {}  # by address: the number of its last failure
         self._numbers = itertools.count(1)
+        self._giving_up: asyncio.Task[None] | None = None
 
     def failed(self, address: str) -> None:
         """Try this one after all others from now on, but for those that fail later."""
@@ -55,7 +56,8 @@ class Candidates:
                     reasons.append(f"{node.name}: {error.message}")
                     self.failed(node.address)
         finally:
-            await _give_up(trials)
+            if trials:  # not waited for: whoever cancels this must not lose the session that was found
+                self._giving_up = asyncio.create_task(_give_up(trials))
         raise UnavailableError(
             f"no application node of datacenter {self._record.datacenter!r} answers"
             f" ({'; '.join(reasons) or 'none is listed'}); is it running? Start it: python3 run_datacenter.py"
