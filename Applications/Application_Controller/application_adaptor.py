@@ -130,6 +130,9 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         session = _Session(context, self._to_flush.add)
         try:
             while isinstance(batch := await context.read(), application_pb2.SessionRequests):
+                if not batch.requests:
+                    session.beat()
+                    continue
                 with self._controller.together():
                     for request in batch.requests:
                         if request.HasField("submit"):
@@ -240,6 +243,10 @@ class _Session:
     def flush(self) -> None:
         """Begin to send the results."""
         self._results.flush()
+
+    def beat(self) -> None:
+        """Show the client that it is served still."""
+        self._results.beat()
 
     async def drain(self) -> None:
         """Wait until every submission is answered and every answer written."""

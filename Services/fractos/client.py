@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import threading
 from collections.abc import Coroutine
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
@@ -17,18 +16,18 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from protos import application_pb2
+from Services.fractos.candidates import Candidates
 from Services.fractos.config import CODE_ROOT, Configuration, find_root, load, read_directory_record
-from Services.fractos.directory import open_directory
-from Services.fractos.directory.interface import DirectoryRecord, Member
+from Services.fractos.connection import ANSWER_GRACE_S, Connection, Outcome, background_loop
+from Services.fractos.directory.interface import DirectoryRecord
 from Services.fractos.errors import ConfigurationError, Context, DeadlineExceededError, UnavailableError, error_of
 from Services.fractos.graph import TaskGraph
 from Services.fractos.plan import check_size, check_timeout
 from Services.fractos.result import Hop, Result, make_trail
-from Services.fractos.session import Outcome, Session, background_loop
+from Services.fractos.run_id import new_run_id
 
 DEFAULT_TIMEOUT_S = 30.0
-DIRECTORY_TIMEOUT_S = 5.0
-ANSWER_GRACE_S = 5.0  # the application node answers by the run's deadline; this much later it has to be gone
+RESULT_GRACE_S = ANSWER_GRACE_S + 1.0  # the connection itself ends what it cannot send, and knows why
 
 T = TypeVar("T")
 
@@ -49,11 +48,11 @@ def connect(path: str | Path | None = None) -> Datacenter:
 class Run:
     """A run that was submitted."""
 
-    def __init__(self, graph: TaskGraph, run_id: bytes, timeout_s: float, session: Session, outcome: Outcome) -> None:
+    def __init__(self, graph: TaskGraph, run_id: bytes, timeout_s: float, connection: Connection, outcome: Outcome) -> None:
         self._graph = graph
         self._id = run_id
         self._timeout_s = timeout_s
-        self._session = session
+        self._connection = connection
         self._outcome = outcome
 
     @property
@@ -73,15 +72,15 @@ class Run:
 
     def cancel(self) -> None:
         """Ask for the run to be ended; `result()` then raises RunCancelledError, unless it had ended before."""
-        self._session.cancel(self._id)
+        self._connection.cancel(self._id)
 
     def result(self) -> Result:
         """Wait for the run's end. Raises the one error of `errors.py` that says why it failed."""
         try:
-            message = self._outcome.result(self._timeout_s + ANSWER_GRACE_S)
+            message = self._outcome.result(self._timeout_s + RESULT_GRACE_S)
         except FutureTimeoutError:
             raise DeadlineExceededError(
-                f"the application node at {self._session.address} did not answer in time; see its log",
+                f"the application node at {self._connection.address} did not answer in time; see its log",
                 definite=False,
                 context=Context(run_id=self.run_id, attempt=1),
             ) from None
@@ -91,46 +90,51 @@ class Run:
 
 
 class Datacenter:
-    """A connection to a datacenter. May be used from several threads. Close it, or use it in a `with` statement."""
+    """A connection to a datacenter. May be used from several threads. Close it, or use it in a `with` statement.
+
+    It outlives the application node that it uses: what is unanswered then is submitted again to the next one that answers.
+    """
 
     def __init__(self, configuration: Configuration, record: DirectoryRecord) -> None:
         """Connect. Raises UnavailableError if no application node answers."""
         self.root = configuration.root
-        self._record = record
-        self._closed = False
-        self._lock = threading.Lock()
-        self._session = self._do(self._open())
+        self._connection = self._do(_connected(record))
 
-    def run(self, graph: TaskGraph, *, topology: str = "ring", timeout_s: float = DEFAULT_TIMEOUT_S) -> Result:
+    def run(
+        self, graph: TaskGraph, *, topology: str = "ring", timeout_s: float = DEFAULT_TIMEOUT_S, wait: bool = False
+    ) -> Result:
         """Run a graph and wait for its end. Interrupted with Ctrl-C, it cancels the run.
 
         Raises the one error of `errors.py` that says why the run failed.
         """
-        run = self.submit(graph, topology=topology, timeout_s=timeout_s)
+        run = self.submit(graph, topology=topology, timeout_s=timeout_s, wait=wait)
         try:
             return run.result()
         except KeyboardInterrupt:
             run.cancel()
             raise
 
-    def submit(self, graph: TaskGraph, *, topology: str = "ring", timeout_s: float = DEFAULT_TIMEOUT_S) -> Run:
+    def submit(
+        self, graph: TaskGraph, *, topology: str = "ring", timeout_s: float = DEFAULT_TIMEOUT_S, wait: bool = False
+    ) -> Run:
         """Start a graph, to end within `timeout_s` seconds, and return at once.
 
-        Raises InvalidArgumentError for an impossible timeout, ResourceExhaustedError for a graph that is too large to travel.
+        If the datacenter has no room for the run, it fails with a ResourceExhaustedError; with `wait` it is submitted again, in
+        its turn, until it is let in or `timeout_s` is over. Without an application node it waits for one in any case.
+
+        Raises InvalidArgumentError for an impossible timeout, ResourceExhaustedError for a graph that is too large to travel,
+        UnavailableError after `close()`.
         """
         check_timeout(timeout_s)
         serialized = graph.serialized()
         check_size(serialized)
-        run_id = os.urandom(16)
+        run_id = new_run_id()
         request = application_pb2.SubmitRequest(run_id=run_id, timeout_s=timeout_s, graph=serialized, topology=topology)
-        session = self._live_session()
-        return Run(graph, run_id, timeout_s, session, session.submit(request))
+        return Run(graph, run_id, timeout_s, self._connection, self._connection.submit(request, wait=wait))
 
     def close(self) -> None:
-        """Disconnect. Runs that have not ended go on; cancellations that were asked for are sent first."""
-        with self._lock:
-            self._closed = True
-        self._do(self._session.close())
+        """Disconnect. Runs that have begun go on; cancellations that were asked for are sent first."""
+        self._do(self._connection.close())
 
     def __enter__(self) -> Datacenter:
         return self
@@ -138,41 +142,15 @@ class Datacenter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _live_session(self) -> Session:
-        """The session, or a new one if it broke: with whichever application node answers now."""
-        with self._lock:
-            if self._closed:
-                raise UnavailableError("this connection was closed; connect() again")
-            if self._session.is_broken():
-                self._session = self._do(self._open())
-            return self._session
-
-    async def _open(self) -> Session:
-        """Connect to the first application node that answers, in the order in which they lead."""
-        directory = open_directory(self._record)
-        try:
-            await directory.start(DIRECTORY_TIMEOUT_S)
-            nodes = [member for member in directory.members() if member.node_type == "application"]
-        finally:
-            await directory.close()
-        return await _first_that_answers(nodes, self._record)
-
     def _do(self, work: Coroutine[Any, Any, T]) -> T:
         """Do something on the background loop and wait for it."""
         return asyncio.run_coroutine_threadsafe(work, background_loop()).result()
 
 
-async def _first_that_answers(nodes: list[Member], record: DirectoryRecord) -> Session:
-    reasons = []
-    for node in nodes:
-        try:
-            return await Session.open(node.address)
-        except UnavailableError as error:
-            reasons.append(f"{node.name}: {error.message}")
-    raise UnavailableError(
-        f"no application node of datacenter {record.datacenter!r} answers ({'; '.join(reasons) or 'none is listed'});"
-        " is it running? Start it: python3 run_datacenter.py"
-    )
+async def _connected(record: DirectoryRecord) -> Connection:
+    connection = Connection(Candidates(record))
+    await connection.open()
+    return connection
 
 
 def _default_root() -> Path:

@@ -1,153 +1,189 @@
-"""The stream between a Python client and an application node. It runs on an event loop in a thread of its own; the client's
-own threads hand it submissions and wait for their results.
+"""The stream between a Python client and an application node. Opened by `candidates.py` for `connection.py`, on whose event
+loop it lives.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from concurrent.futures import Future
+import logging
+from collections.abc import Iterable
 from contextlib import suppress
-from functools import cache
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import grpc
-import uvloop
 
 from protos import application_pb2, application_pb2_grpc
-from Services.fractos.errors import Context, FractosError, UnavailableError
-from Services.fractos.transport.grpc_channel import OPTIONS
+from Services.fractos.errors import UnavailableError
+from Services.fractos.transport.grpc_channel import OPTIONS, SLOWEST_BYTES_PER_S
 from Services.fractos.transport.streams import Outbox
 
-CONNECT_TIMEOUT_S = 2.0
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 2.0  # how long a node may be out of reach
+ANSWER_TIMEOUT_S = 8.0  # how long one that is reached may take to say that it serves: a standby first sees whether it has to
 CLOSE_TIMEOUT_S = 1.0
 CLOSE_POLL_S = 0.005
+WATCH_S = 0.5  # how often a session is looked after
+SILENCE_S = 2.5  # how long the node may send nothing although something is unanswered
 
-Outcome: TypeAlias = Future[application_pb2.RunResult]
 Call: TypeAlias = "grpc.aio.StreamStreamCall[application_pb2.SessionRequests, application_pb2.SessionResponses]"
 
 
-@cache
-def background_loop() -> asyncio.AbstractEventLoop:
-    """The event loop of this process's clients, in a thread of its own.
+class Client(Protocol):
+    """Who uses a session."""
 
-    One for all and never closed: gRPC's poller serves all loops of a process and goes on calling one that was closed.
-    """
-    loop = uvloop.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="mock datacenter client", daemon=True).start()
-    return loop
+    def is_waiting(self) -> bool:
+        """Whether something is unanswered."""
+
+    def take(self, results: Iterable[application_pb2.RunResult]) -> None:
+        """Take results that arrived together."""
+
+    def lost(self, session: Session, reason: str) -> None:
+        """The session, which had been open, has ended."""
 
 
 class Session:
-    """One Session stream. Open until it breaks or is closed; then every outcome that was awaited is an UnavailableError."""
+    """One Session stream, open until it breaks or is closed."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, client: Client, silence_s: float) -> None:
         self.address = address
-        self._loop = asyncio.get_running_loop()
+        self._client = client
+        self._silence_s = silence_s
         self._outbox: Outbox[application_pb2.SessionRequest] = Outbox(application_pb2.SessionRequest.ByteSize)
-        self._handed: list[application_pb2.SessionRequest] = []  # by other threads, not yet in the outbox
-        self._outcomes: dict[bytes, Outcome] = {}
-        self._lock = threading.Lock()
-        self._broken: FractosError | None = None
+        self._on_the_way: list[list[application_pb2.SessionRequest]] = []  # written since something arrived
+        self._received = 0
+        self._reason = ""
         self._call: Call
         self._task: asyncio.Task[None]
+        self.is_open = False
+        self.was_silent = False  # whether that is what ended it
 
     @classmethod
-    async def open(cls, address: str) -> Session:
-        """Connect. Raises UnavailableError if the application node does not answer within 2 s."""
-        session = cls(address)
-        opened = session._loop.create_future()
-        session._task = asyncio.create_task(session._live(opened))
-        await opened
+    async def open(cls, address: str, client: Client, silence_s: float = SILENCE_S) -> Session:
+        """Connect. The node counts as dead when it has sent nothing for `silence_s` although something is unanswered.
+
+        Raises UnavailableError if the application node cannot be reached within 2 s or has not said within 8 s that it serves.
+        """
+        session = cls(address, client, silence_s)
+        opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        session._task = asyncio.create_task(session._live(opened), name=f"session with {address}")
+        try:
+            await opened
+        except asyncio.CancelledError:
+            await session.abandon()
+            raise
         return session
 
-    def submit(self, request: application_pb2.SubmitRequest) -> Outcome:
-        """Send a submission, from any thread. Returns the future result of the run."""
-        outcome: Outcome = Future()
-        with self._lock:
-            if self._broken is not None:
-                raise self._broken
-            self._outcomes[request.run_id] = outcome
-        self._hand(application_pb2.SessionRequest(submit=request))
-        return outcome
+    def put(self, request: application_pb2.SessionRequest) -> None:
+        """Add a request; it leaves at the next `flush`."""
+        self._outbox.put(request)
 
-    def cancel(self, run_id: bytes) -> None:
-        """Ask for a run to be ended, from any thread."""
-        self._hand(application_pb2.SessionRequest(cancel=application_pb2.CancelRequest(run_id=run_id)))
-
-    def is_broken(self) -> bool:
-        """Whether nothing can be submitted any more."""
-        return self._broken is not None
+    def flush(self) -> None:
+        """Begin to write what was put."""
+        self._outbox.flush()
 
     async def close(self) -> None:
-        """Send what was handed over, then end the stream. Runs that have not ended after a second go on without this client."""
-        self._collect()
+        """Write what was put, then end the stream. Runs that have not ended after a second go on without this client."""
         closing = asyncio.create_task(self._half_close())
         await asyncio.wait([self._task], timeout=CLOSE_TIMEOUT_S)
         closing.cancel()
+        await self.abandon()
+        await asyncio.wait([closing])
+
+    async def abandon(self) -> None:
+        """End the stream at once."""
+        self._reason = self._reason or "this client closed the session"
         self._task.cancel()
-        await asyncio.wait([self._task, closing])
-
-    def _hand(self, request: application_pb2.SessionRequest) -> None:
-        with self._lock:
-            self._handed.append(request)
-            first = len(self._handed) == 1  # else the loop has been woken already
-        if first:
-            self._loop.call_soon_threadsafe(self._collect)
-
-    def _collect(self) -> None:
-        with self._lock:
-            handed, self._handed = self._handed, []
-        for request in handed:
-            self._outbox.put(request)
-        self._outbox.flush()
+        await asyncio.wait([self._task])
 
     async def _live(self, opened: asyncio.Future[None]) -> None:
         reason = "the application node closed the session"
         try:
             async with grpc.aio.insecure_channel(self.address, OPTIONS) as channel:
-                await self._exchange(application_pb2_grpc.ApplicationStub(channel).Session(), opened)
-        except asyncio.TimeoutError:
-            reason = f"no answer within {CONNECT_TIMEOUT_S:g} s"
+                await self._exchange(channel, opened)
+        except asyncio.TimeoutError as error:
+            reason = str(error)
         except grpc.aio.AioRpcError as error:
             reason = f"{error.code().name}: {error.details()}"
         except asyncio.CancelledError:
-            reason = "this client closed the session"
+            reason = self._reason
+        except Exception:
+            log.exception("the session with %s failed", self.address)
+            reason = "of a defect"
         finally:
-            self._break(reason, opened)
+            self._end(reason, opened)
 
-    async def _exchange(self, call: Call, opened: asyncio.Future[None]) -> None:
-        if await asyncio.wait_for(call.read(), CONNECT_TIMEOUT_S) is grpc.aio.EOF:  # the first message is empty
+    def _end(self, reason: str, opened: asyncio.Future[None]) -> None:
+        """Tell whoever opened this, or uses it."""
+        if self.is_open:
+            self.is_open = False
+            self._client.lost(self, reason)
+        elif not opened.done():
+            opened.set_exception(UnavailableError(f"{self.address} does not serve: {reason}"))
+
+    async def _exchange(self, channel: grpc.aio.Channel, opened: asyncio.Future[None]) -> None:
+        """Write and read until the stream breaks. The first message says that the node serves; nothing is sent before."""
+        call = self._call = application_pb2_grpc.ApplicationStub(channel).Session()
+        if await _first_message(channel, call) is grpc.aio.EOF or opened.cancelled():
             return
-        self._call = call
-        self._outbox.open(self._write)
+        self.is_open = True
         opened.set_result(None)
+        self._outbox.open(self._write)
+        watcher = asyncio.create_task(self._watch(call))
         try:
-            while isinstance(responses := await call.read(), application_pb2.SessionResponses):
-                for result in responses.results:
-                    outcome = self._outcomes.pop(result.run_id, None)
-                    if outcome is not None:
-                        outcome.set_result(result)
+            await self._read(call)
         finally:
+            watcher.cancel()
             self._outbox.cancel()
 
+    async def _read(self, call: Call) -> None:
+        while isinstance(responses := await call.read(), application_pb2.SessionResponses):
+            self._received += 1
+            self._on_the_way.clear()
+            self._client.take(responses.results)
+
     async def _write(self, requests: list[application_pb2.SessionRequest]) -> None:
+        self._on_the_way.append(requests)
         await self._call.write(application_pb2.SessionRequests(requests=requests))
 
+    async def _watch(self, call: Call) -> None:
+        """End the stream when the node has been silent for too long; give it something to answer.
+
+        Counts its own turns instead of looking at a clock: when the whole machine has been paused, nobody was silent.
+        """
+        received, silent_s, was_waiting = 0, 0.0, False
+        while silent_s < self._silence_s + self._bytes_on_the_way() / SLOWEST_BYTES_PER_S:
+            await asyncio.sleep(WATCH_S)
+            is_waiting = self._client.is_waiting()
+            is_silent = was_waiting and is_waiting and self._received == received
+            received, silent_s, was_waiting = self._received, silent_s + WATCH_S if is_silent else 0.0, is_waiting
+            if is_silent:
+                self._outbox.beat()
+        self._reason, self.was_silent = f"it has sent nothing for {silent_s:g} s", True
+        call.cancel()
+
+    def _bytes_on_the_way(self) -> int:
+        return sum(request.ByteSize() for batch in self._on_the_way for request in batch)
+
     async def _half_close(self) -> None:
-        """End this half of the stream after all that was handed over; the other half then ends by itself."""
+        """End this half of the stream after all that was put; the other half then ends by itself."""
         while self._outbox:
             await asyncio.sleep(CLOSE_POLL_S)
         await self._outbox.close()
         with suppress(asyncio.InvalidStateError):  # it broke meanwhile
             await self._call.done_writing()
 
-    def _break(self, reason: str, opened: asyncio.Future[None]) -> None:
-        """Tell everyone who waits."""
-        with self._lock:
-            self._broken = UnavailableError(f"lost the application node at {self.address}: {reason}", definite=False)
-            outcomes, self._outcomes = self._outcomes, {}
-        if not opened.done():
-            opened.set_exception(self._broken)
-        for run_id, outcome in outcomes.items():
-            outcome.set_exception(self._broken.within(Context(run_id=run_id.hex(), attempt=1)))
+
+async def _first_message(channel: grpc.aio.Channel, call: Call) -> object:
+    """Read a call's first message. Raises TimeoutError if the node is out of reach, or silent."""
+    reading = asyncio.ensure_future(call.read())
+    try:
+        await asyncio.wait([reading], timeout=CONNECT_TIMEOUT_S)
+        if not reading.done() and channel.get_state() is not grpc.ChannelConnectivity.READY:
+            raise asyncio.TimeoutError(f"no connection within {CONNECT_TIMEOUT_S:g} s")
+        await asyncio.wait([reading], timeout=ANSWER_TIMEOUT_S - CONNECT_TIMEOUT_S)
+        if not reading.done():
+            raise asyncio.TimeoutError(f"no answer within {ANSWER_TIMEOUT_S:g} s")
+        return reading.result()
+    finally:
+        reading.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import uuid
 from collections.abc import Iterator
 
@@ -140,3 +141,17 @@ def test_a_session_carries_many_submissions_and_their_results(application: appli
         results |= {result.run_id: result for result in responses.results}
     assert all(not results[request.run_id].HasField("failure") for request in requests)
     assert results[refused.run_id].failure.status == "INVALID_ARGUMENT"
+
+
+def test_an_empty_message_in_a_session_is_answered_at_once(application: application_pb2_grpc.ApplicationStub) -> None:
+    request = submission(slow())
+    messages: queue.SimpleQueue[application_pb2.SessionRequests | None] = queue.SimpleQueue()
+    responses = application.Session(iter(messages.get, None), timeout=20)
+    assert next(responses) == application_pb2.SessionResponses()
+    messages.put(application_pb2.SessionRequests(requests=[application_pb2.SessionRequest(submit=request)]))
+    for _ in range(3):
+        messages.put(application_pb2.SessionRequests())
+        assert next(responses) == application_pb2.SessionResponses()  # the run is not answered yet
+    messages.put(None)
+    (last,) = responses
+    assert [result.run_id for result in last.results] == [request.run_id]

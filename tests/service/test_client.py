@@ -192,6 +192,21 @@ def test_a_run_ends_at_its_deadline(datacenter: Datacenter) -> None:
     assert not caught.value.definite
 
 
+def test_runs_that_find_no_room_fail_unless_they_may_wait(datacenter: Datacenter) -> None:
+    graph = TaskGraph("long")  # ten of them are all that is let in at once
+    value: object = 1
+    for _ in range(1000):
+        value = graph.math.shift_left(value=value, bits=0).value
+    last = graph.steps[-1]
+    hasty = [datacenter.submit(graph) for _ in range(20)]
+    patient = [datacenter.submit(graph, wait=True, timeout_s=120) for _ in range(20)]
+    with pytest.raises(ResourceExhaustedError, match="the limit is 10000"):
+        for run in hasty:
+            run.result()
+    for run in patient:
+        assert run.result()[last].value == 1
+
+
 def test_threads_share_a_connection(datacenter: Datacenter) -> None:
     answers: dict[int, int] = {}
 
@@ -328,20 +343,48 @@ class TestDeaths:
                 run.result()
             assert not caught.value.definite
 
-    def test_a_client_finds_the_application_node_that_replaces_a_dead_one(self, tmp_path: Path) -> None:
+    def test_a_client_waits_for_the_application_node_that_replaces_a_dead_one(self, tmp_path: Path) -> None:
         with running(tmp_path, "application-0", "math-0") as nodes, connect(nodes.root) as datacenter:
             graph = TaskGraph("twice")
             step = graph.math.shift_left(value=3, bits=1)
             assert datacenter.run(graph)[step].value == 6
-            run = datacenter.submit(slow_graph(), timeout_s=60)
+            run = datacenter.submit(slow_graph(), timeout_s=0.5)
             nodes.kill("application-0")
-            with pytest.raises(UnavailableError, match="lost the application node") as caught:
+            with pytest.raises(UnavailableError, match=r"lost the application node.*no application node") as caught:
                 run.result()
+            assert not caught.value.definite
             assert caught.value.context.run_id == run.run_id
+            with pytest.raises(UnavailableError, match="no application node") as caught:
+                datacenter.run(graph, timeout_s=0.5)
+            assert caught.value.definite
             with pytest.raises(UnavailableError, match="no application node"):
-                datacenter.run(graph)
+                connect(nodes.root)
+            waiting = datacenter.submit(graph)
             nodes.start("application-0")
-            assert datacenter.run(graph)[step].value == 6
+            assert waiting.result()[step].value == 6
+
+    def test_a_client_uses_the_other_application_node_when_one_dies(self, tmp_path: Path) -> None:
+        with running(tmp_path, "application-0", "math-0") as nodes, connect(nodes.root) as datacenter:
+            nodes.start("application-1")
+            graph = TaskGraph("twice")
+            step = graph.math.shift_left(value=3, bits=1)
+            for _ in range(2):
+                assert datacenter.run(graph)[step].value == 6
+                if "application-0" in nodes.processes:
+                    nodes.kill("application-0")
+
+    def test_a_stopped_application_node_is_noticed(self, tmp_path: Path) -> None:
+        with running(tmp_path, "application-0", "math-0") as nodes, connect(nodes.root) as datacenter:
+            psutil.Process(nodes.processes["application-0"].pid).suspend()
+            try:
+                with pytest.raises(UnavailableError, match=r"application-0: .*no connection within 2 s"):
+                    connect(nodes.root)
+                nodes.start("application-1")
+                graph = TaskGraph("moved")
+                step = graph.math.shift_left(value=3, bits=1)
+                assert datacenter.run(graph)[step].value == 6
+            finally:
+                nodes.kill("application-0")
 
     def test_a_restarted_node_is_used_again(self, tmp_path: Path) -> None:
         with running(tmp_path, "application-0", "math-0") as nodes, connect(nodes.root) as datacenter:

@@ -91,6 +91,28 @@ def test_a_broken_stream_is_written_no_more_and_what_waits_is_kept(outbox: Outbo
     asyncio.run(main())
 
 
+def test_a_beat_is_an_empty_batch_and_only_where_nothing_is_being_written(outbox: Outbox[bytes]) -> None:
+    async def main() -> None:
+        stream = Stream()
+        outbox.beat()
+        assert stream.batches == []  # it is not open
+        outbox.open(stream.write)
+        outbox.beat()
+        assert stream.batches == [[]]
+        outbox.beat()
+        outbox.put(b"1")
+        outbox.flush()
+        stream.written.set_result(None)
+        await turn()
+        assert stream.batches == [[], [b"1"]]
+        outbox.beat()
+        stream.written.set_result(None)
+        await turn()
+        assert stream.batches == [[], [b"1"]]
+
+    asyncio.run(main())
+
+
 def test_closing_waits_for_the_write_under_way_and_begins_no_other(outbox: Outbox[bytes]) -> None:
     async def main() -> None:
         stream = Stream()

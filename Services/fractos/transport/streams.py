@@ -94,6 +94,11 @@ class Outbox(Generic[Item]):
         if self._waiting and self._write is not None and (self._writer is None or self._writer.done):
             self._writer = Work(self._write_all(self._write))
 
+    def beat(self) -> None:
+        """Write a batch of nothing, to be heard of, unless something is being written anyway."""
+        if self._write is not None and (self._writer is None or self._writer.done):
+            self._writer = Work(self._write_all(self._write, []))
+
     async def close(self) -> None:
         """Write nothing more once the write under way has ended."""
         self._write = None
@@ -112,8 +117,10 @@ class Outbox(Generic[Item]):
         self._waiting.clear()
         return waiting
 
-    async def _write_all(self, write: Write[Item]) -> None:
+    async def _write_all(self, write: Write[Item], first: list[Item] | None = None) -> None:
         try:
+            if first is not None:
+                await write(first)
             while self._waiting and self._write is not None:
                 await write(self._take())
         except BROKEN:
