@@ -24,6 +24,7 @@ from Services.fractos.transport.grpc_channel import SILENCE_S
 log = logging.getLogger(__name__)
 
 TAKE_TIMEOUT_S = 6.0  # of a whole take
+DECISION_TIMEOUT_S = 5.0  # of what comes before an owner is ended
 YIELD_S = 0.3  # how long an owner that is asked to yield may take
 KILL_TIMEOUT_S = 2.0  # how long the system may take to end a killed one
 POLL_S = 0.01  # how often the lock is tried
@@ -102,7 +103,7 @@ class Ownership:
 
     async def _try_to_take(self) -> Outcome:
         clock = asyncio.get_running_loop().time
-        deadline = clock() + TAKE_TIMEOUT_S
+        began = clock()
         asked: OwnerProbe | None = None
         answers_before = 0
         try:
@@ -114,8 +115,8 @@ class Ownership:
                     if probe.answers > answers_before:
                         return Elsewhere(probe.record.node, probe.record.address, probe.record.epoch)
                     if probe.silent_s >= SILENCE_S:
-                        await self._end(probe.record, deadline)
-                if clock() > deadline - YIELD_S:
+                        await self._end(probe.record, began + TAKE_TIMEOUT_S)
+                if clock() > began + DECISION_TIMEOUT_S:
                     raise self._undecided()
                 await asyncio.sleep(POLL_S)
             return self._become_owner()

@@ -97,7 +97,7 @@ def owner(start: Start) -> OwningProcess:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """For owners that never answer: every wait is a fifth as long."""
     monkeypatch.setattr(owner_probe, "TURN_S", 0.1)
-    for wait in ("SILENCE_S", "TAKE_TIMEOUT_S", "KILL_TIMEOUT_S"):
+    for wait in ("SILENCE_S", "DECISION_TIMEOUT_S", "TAKE_TIMEOUT_S", "KILL_TIMEOUT_S"):
         monkeypatch.setattr(ownership, wait, getattr(ownership, wait) / 5)
 
 
