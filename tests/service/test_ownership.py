@@ -102,9 +102,11 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def node(folder: Path, name: str = "storage-1", datacenter: str = DATACENTER) -> Iterator[Ownership]:
+def node(
+    folder: Path, name: str = "storage-1", datacenter: str = DATACENTER, address: str = "127.0.0.1:1"
+) -> Iterator[Ownership]:
     """A node in the process of the tests."""
-    one = Ownership(folder, datacenter, "127.0.0.1:1", name)
+    one = Ownership(folder, datacenter, address, name)
     try:
         yield one
     finally:
@@ -289,6 +291,30 @@ async def test_the_record_may_come_after_the_lock(folder: Path, start: Start) ->
         holder.write(OwnerRecord(epoch, after.node, after.address, DATACENTER, os.getuid(), **process))
         assert await taking == Elsewhere("storage-2", after.address, 2)
         holder.release()
+
+
+@pytest.mark.usefixtures("impatient")
+@on_event_loop
+async def test_who_answers_at_the_address_of_a_dead_owner_is_not_the_owner(
+    folder: Path, owner: OwningProcess, start: Start
+) -> None:
+    """A port is given to another process later."""
+    owner.close()
+    change_record(folder, address=start("math-0").address)
+    holder = OwnerFiles(folder)
+    assert holder.try_lock()
+    with node(folder) as one:
+        await refusal(one, UnavailableError)
+    holder.release()
+
+
+@pytest.mark.usefixtures("impatient")
+@on_event_loop
+async def test_a_process_is_not_told_to_ask_itself(folder: Path, start: Start) -> None:
+    with node(folder, address=start("storage-0").address) as one, node(folder) as two:
+        assert await one.take() == Owned(1)
+        await refusal(two, UnavailableError)
+        assert await one.take() == Owned(1)
 
 
 @on_event_loop
