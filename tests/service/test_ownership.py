@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -199,6 +200,17 @@ async def test_a_watch_follows_from_owner_to_owner(folder: Path, owner: OwningPr
         assert await one.take() == Elsewhere("storage-1", second.address, 2)
         second.close()
         assert await one.take() == Owned(3)
+
+
+@on_event_loop
+async def test_nobody_was_silent_while_the_whole_machine_was_paused(folder: Path, owner: OwningProcess) -> None:
+    with node(folder) as one:
+        one.watch()
+        assert await one.take() == Elsewhere("storage-0", owner.address, 1)
+        asyncio.get_running_loop().call_soon(time.sleep, SILENCE_S + owner_probe.TURN_S)  # what a pause is to an event loop
+        await asyncio.sleep(0)
+        assert await one.take() == Elsewhere("storage-0", owner.address, 1)
+    assert owner.lives()
 
 
 @pytest.mark.usefixtures("impatient")
