@@ -108,6 +108,8 @@ class Ownership:
         answers_before = 0
         try:
             while not self._try_lock():
+                if clock() > began + DECISION_TIMEOUT_S:
+                    raise self._undecided()
                 if (probe := self._find_owner()) is not None:
                     self._check_datacenter(probe.record)
                     if probe is not asked:
@@ -116,11 +118,12 @@ class Ownership:
                         return Elsewhere(probe.record.node, probe.record.address, probe.record.epoch)
                     if probe.silent_s >= SILENCE_S:
                         await self._end(probe.record, began + TAKE_TIMEOUT_S)
-                if clock() > began + DECISION_TIMEOUT_S:
-                    raise self._undecided()
+                        continue
                 await asyncio.sleep(POLL_S)
             return self._become_owner()
         finally:
+            if self._owned is None:
+                self._files.release()  # whatever came in between: nobody waits for a holder that is no owner
             if self._watching is None:
                 self._drop_probe()
 
@@ -131,14 +134,10 @@ class Ownership:
 
     def _become_owner(self) -> Owned:
         """With the lock in hand. Not in a thread: it happens once, and `close()` must not come in between."""
-        try:
-            epoch = self._files.next_epoch()
-            identity = asdict(self._process)
-            record = OwnerRecord(epoch, self._node, self._address, self._datacenter, os.getuid(), **identity)
-            self._files.write(record)
-        except BaseException:
-            self._files.release()
-            raise
+        epoch = self._files.next_epoch()
+        identity = asdict(self._process)
+        record = OwnerRecord(epoch, self._node, self._address, self._datacenter, os.getuid(), **identity)
+        self._files.write(record)
         self._owned = Owned(epoch)
         self._end_watch()
         log.info("%s is the owner of %s, epoch %d", self._node, self._folder, epoch)
@@ -180,7 +179,8 @@ class Ownership:
             raise self._untouchable(record, f"it belongs to user {record.user_id}, and this process to user {os.getuid()}")
         try:
             process = SilentProcess(record.process, self._files.lock)
-        except ProcessLookupError:
+        except ProcessLookupError:  # it has just ended by itself
+            await self._is_replaced(record, POLL_S)
             return
         except FailedPreconditionError as error:
             raise self._untouchable(record, error.message) from error
