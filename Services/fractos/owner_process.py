@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from Services.fractos.errors import FailedPreconditionError
 
 _PROC = Path("/proc")
+_UNSAFE = "this system cannot end a process without the risk of hitting another one"
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,10 @@ def name_process(pid: int) -> ProcessName:
 
 def is_gone(process: ProcessName) -> bool:
     """Whether a process has certainly ended. One of another host or container is never certain."""
-    return bool(process.host) and process.host == _host() and _started(process.pid) != process.started
+    try:
+        return bool(process.host) and process.host == _host() and _started(process.pid) != process.started
+    except OSError:  # hidden from this user
+        return False
 
 
 class SilentProcess:
@@ -42,12 +47,12 @@ class SilentProcess:
 
     def __init__(self, process: ProcessName, lock: Path) -> None:
         """Raises FailedPreconditionError if it may not be ended; ProcessLookupError if it has ended."""
-        if sys.platform != "linux":
-            raise FailedPreconditionError("this system cannot end a process without the risk of hitting another one")
+        if not _host():
+            raise FailedPreconditionError(_UNSAFE)
         if process.host != _host():
             raise FailedPreconditionError("it belongs to another host or container, or to the time before the last boot")
         # The descriptor comes first: whatever is checked after it is checked of the very process that the signal reaches.
-        self._descriptor = os.pidfd_open(process.pid)
+        self._descriptor = _open_process(process.pid)
         try:
             _check(process, lock)
         except BaseException:
@@ -77,6 +82,17 @@ class SilentProcess:
             raise FailedPreconditionError("the system does not let this user end it") from error
 
 
+def _open_process(pid: int) -> int:
+    if sys.platform != "linux" or not hasattr(os, "pidfd_open"):  # which a Python for old kernels lacks
+        raise FailedPreconditionError(_UNSAFE)
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        raise
+    except OSError as error:
+        raise FailedPreconditionError(f"the system does not let this user end it ({error.strerror})") from error
+
+
 def _check(process: ProcessName, lock: Path) -> None:
     if is_gone(process):
         raise ProcessLookupError(f"process {process.pid} has ended")
@@ -88,18 +104,16 @@ def _check(process: ProcessName, lock: Path) -> None:
 
 def _has_open(pid: int, file: Path) -> bool:
     """Whether a process has a file open. Raises FailedPreconditionError if this user may not know, ProcessLookupError."""
-    sought = file.stat()
     try:
         for descriptor in (_PROC / str(pid) / "fd").iterdir():
-            try:
-                if os.path.samestat(descriptor.stat(), sought):
+            with suppress(OSError):  # closed meanwhile
+                # The name comes first: to look closer at a file of a server that is gone would take for ever.
+                if descriptor.readlink().name == file.name and descriptor.samefile(file):
                     return True
-            except FileNotFoundError:  # closed meanwhile
-                continue
     except FileNotFoundError as error:
         raise ProcessLookupError(f"process {pid} has ended") from error
-    except PermissionError as error:
-        raise FailedPreconditionError("this user may not see which files it has open") from error
+    except OSError as error:
+        raise FailedPreconditionError(f"this user may not see which files it has open ({error.strerror})") from error
     return False
 
 

@@ -24,6 +24,7 @@ from Services.fractos.transport.grpc_channel import SILENCE_S
 log = logging.getLogger(__name__)
 
 TAKE_TIMEOUT_S = 6.0  # of a whole take
+DECISION_TIMEOUT_S = 5.0  # of what comes before an owner is ended
 YIELD_S = 0.3  # how long an owner that is asked to yield may take
 KILL_TIMEOUT_S = 2.0  # how long the system may take to end a killed one
 POLL_S = 0.01  # how often the lock is tried
@@ -102,11 +103,13 @@ class Ownership:
 
     async def _try_to_take(self) -> Outcome:
         clock = asyncio.get_running_loop().time
-        deadline = clock() + TAKE_TIMEOUT_S
+        began = clock()
         asked: OwnerProbe | None = None
         answers_before = 0
         try:
             while not self._try_lock():
+                if clock() > began + DECISION_TIMEOUT_S:
+                    raise self._undecided()
                 if (probe := self._find_owner()) is not None:
                     self._check_datacenter(probe.record)
                     if probe is not asked:
@@ -114,12 +117,13 @@ class Ownership:
                     if probe.answers > answers_before:
                         return Elsewhere(probe.record.node, probe.record.address, probe.record.epoch)
                     if probe.silent_s >= SILENCE_S:
-                        await self._end(probe.record, deadline)
-                if clock() > deadline - YIELD_S:
-                    raise self._undecided()
+                        await self._end(probe.record, began + TAKE_TIMEOUT_S)
+                        continue
                 await asyncio.sleep(POLL_S)
             return self._become_owner()
         finally:
+            if self._owned is None:
+                self._files.release()  # whatever came in between: nobody waits for a holder that is no owner
             if self._watching is None:
                 self._drop_probe()
 
@@ -130,14 +134,10 @@ class Ownership:
 
     def _become_owner(self) -> Owned:
         """With the lock in hand. Not in a thread: it happens once, and `close()` must not come in between."""
-        try:
-            epoch = self._files.next_epoch()
-            identity = asdict(self._process)
-            record = OwnerRecord(epoch, self._node, self._address, self._datacenter, os.getuid(), **identity)
-            self._files.write(record)
-        except BaseException:
-            self._files.release()
-            raise
+        epoch = self._files.next_epoch()
+        identity = asdict(self._process)
+        record = OwnerRecord(epoch, self._node, self._address, self._datacenter, os.getuid(), **identity)
+        self._files.write(record)
         self._owned = Owned(epoch)
         self._end_watch()
         log.info("%s is the owner of %s, epoch %d", self._node, self._folder, epoch)
@@ -179,7 +179,8 @@ class Ownership:
             raise self._untouchable(record, f"it belongs to user {record.user_id}, and this process to user {os.getuid()}")
         try:
             process = SilentProcess(record.process, self._files.lock)
-        except ProcessLookupError:
+        except ProcessLookupError:  # it has just ended by itself
+            await self._is_replaced(record, POLL_S)
             return
         except FailedPreconditionError as error:
             raise self._untouchable(record, error.message) from error

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from Services.fractos import owner_process
 from Services.fractos.errors import FailedPreconditionError
-from Services.fractos.owner_process import SilentProcess, is_gone, name_process
+from Services.fractos.owner_process import ProcessName, SilentProcess, is_gone, name_process
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are told apart on Linux only")
 
@@ -83,6 +84,18 @@ def test_only_a_process_that_has_the_lock_open_may_be_ended(sleeper: Sleeper, lo
 def test_a_process_does_not_end_itself(lock: Path) -> None:
     with lock.open(), pytest.raises(FailedPreconditionError, match="this very process"):
         SilentProcess(name_process(os.getpid()), lock)
+
+
+def test_a_system_that_cannot_tell_processes_apart_ends_none(
+    sleeper: Sleeper, lock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owner_process, "_PROC", tmp_path / "proc")  # as where there is none
+    name = name_process(sleeper.pid)
+    assert name == ProcessName(sleeper.pid, 0, "")
+    assert not is_gone(name)
+    with pytest.raises(FailedPreconditionError, match="this system cannot end"):
+        SilentProcess(name, lock)
+    assert sleeper.poll() is None
 
 
 def test_no_descriptor_is_left_after_a_refusal(sleeper: Sleeper, tmp_path: Path) -> None:
