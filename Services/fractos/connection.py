@@ -96,6 +96,7 @@ class Connection:
         self._silence_s = SILENCE_S
         self.address = ""  # of the application node used last
         self._opened_at = -math.inf
+        self._expired_at = -math.inf
         self._trouble = ""  # why there is no session
         self._attempts = ""  # what has been tried since
         self._reconnecting: asyncio.Task[None] | None = None
@@ -169,9 +170,12 @@ class Connection:
 
     def lost(self, session: Session, reason: str) -> None:
         """Look for another application node, or the same one again."""
+        if session is not self._session:
+            return  # it ended before it was used
         self._session = None
         self._trouble = f"lost the application node at {session.address}: {reason}"
         self._attempts = ""
+        log.info("%s; unanswered: %d", self._trouble, len(self._unanswered))
         self._candidates.failed(session.address)
         # A node that is only slow to answer, with a large result on a slow link, must not be left again and again for that.
         self._silence_s = min(2 * self._silence_s, MAX_SILENCE_S) if session.was_silent else SILENCE_S
@@ -260,9 +264,11 @@ class Connection:
         """Use a new session, and send it all that is unanswered."""
         now = self._clock()
         if not session.is_open:
+            self._candidates.failed(session.address)
             raise UnavailableError(f"the application node at {session.address} closed the session at once")
         self._expire(now)
         self._session, self.address, self._opened_at = session, session.address, now
+        log.info("connected to the application node at %s", self.address)
         for run_id, submission in self._unanswered.items():
             if submission.waits and not submission.is_sent:
                 continue  # it is queued
@@ -310,7 +316,10 @@ class Connection:
         self._pace()
 
     def _expire(self, now: float) -> None:
-        """End the submissions whose limit has passed while they waited here."""
+        """End the submissions whose limit has passed while they waited here. Not too often: there may be many."""
+        if now < self._expired_at + TICK_S:
+            return
+        self._expired_at = now
         for run_id, submission in list(self._unanswered.items()):
             if submission.is_sent and self._session is not None:
                 continue  # the application node ends it

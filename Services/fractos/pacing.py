@@ -16,6 +16,7 @@ from dataclasses import dataclass
 FIRST_WINDOW = 64.0
 ADMITTED_AFTER_S = 0.2  # a refusal comes at once: what is not answered by then was admitted
 GROWTH = 1.5  # of the pause, with each refusal in a row
+MIN_PAUSE_S = 0.01
 MAX_PAUSE_S = 1.0
 
 
@@ -86,7 +87,7 @@ class Pacing:
             return  # it was sent before the window was halved
         self._threshold = self._window = max(1.0, min(self._window, found) / 2)
         self._halvings += 1
-        pause_s = min(retry_after_s * GROWTH**self._refusals, MAX_PAUSE_S)
+        pause_s = min(max(retry_after_s, MIN_PAUSE_S) * GROWTH**self._refusals, MAX_PAUSE_S)
         self._resume_at = now + min(pause_s * self._randomness.uniform(1.0, 1.5), MAX_PAUSE_S)
         self._refusals += 1
 

@@ -1,4 +1,4 @@
-"""An application node that does what a test says: a real gRPC server, listed in a directory of files."""
+"""An application node that does what a test says: a real gRPC server, listed in a directory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import grpc
 from protos import application_pb2, application_pb2_grpc, fractos_pb2
 from Services.fractos.connection import background_loop
 from Services.fractos.directory import open_directory
-from Services.fractos.directory.interface import Directory
+from Services.fractos.directory.interface import Directory, DirectoryRecord
 from tests.nodes import Nodes
 
 Answer = Callable[[application_pb2.SubmitRequest], application_pb2.RunResult | None]
@@ -85,9 +85,9 @@ class ScriptedApplication(application_pb2_grpc.ApplicationServicer):
 
 
 @contextmanager
-def scripted(root: Path, *applications: ScriptedApplication) -> Iterator[Path]:
+def scripted(root: Path, *applications: ScriptedApplication, record: DirectoryRecord | None = None) -> Iterator[Path]:
     """A datacenter of these application nodes, of which the first one leads: its folder."""
-    nodes = Nodes(root)
+    nodes = Nodes(root, record)
     servers: list[grpc.Server] = []
     directories: list[Directory] = []
     try:
@@ -109,4 +109,5 @@ def scripted(root: Path, *applications: ScriptedApplication) -> Iterator[Path]:
 
 async def _list(directory: Directory, address: str) -> None:
     await directory.start()
+    await directory.prepare()
     await directory.register("application", None, id=str(uuid.uuid4()), address=address, pid=os.getpid(), log="")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import math
 import subprocess
 import sys
@@ -386,6 +387,28 @@ class TestDeaths:
             finally:
                 nodes.kill("application-0")
 
+    def test_a_run_goes_on_while_its_application_node_is_stopped(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO)
+        with running(tmp_path, "application-0", "math-0") as nodes, connect(nodes.root) as datacenter:
+            run = datacenter.submit(slow_graph(30), timeout_s=60)
+            wait_until_begun(nodes, "math-0")
+            stopped = psutil.Process(nodes.processes["application-0"].pid)
+            stopped.suspend()
+            wait_until(lambda: "it has sent nothing for" in caplog.text)
+            stopped.resume()
+            assert run.result().run_id == run.run_id
+
+    def test_a_run_goes_on_when_its_application_node_is_started_again(self, tmp_path: Path) -> None:
+        with running(tmp_path, "application-0", "math-0") as nodes, connect(nodes.root) as datacenter:
+            runs = [datacenter.submit(slow_graph(10), timeout_s=60) for _ in range(3)]
+            wait_until_begun(nodes, "math-0")
+            nodes.kill("application-0")
+            nodes.start("application-0")
+            for run in runs:
+                assert run.result().run_id == run.run_id
+
     def test_a_restarted_node_is_used_again(self, tmp_path: Path) -> None:
         with running(tmp_path, "application-0", "math-0") as nodes, connect(nodes.root) as datacenter:
             graph = TaskGraph("again")
@@ -402,7 +425,12 @@ def wait_until_begun(nodes: Nodes, name: str) -> None:
     """Wait until a node computes: its processor time grows."""
     process = psutil.Process(nodes.processes[name].pid)
     before = process.cpu_times().user
+    wait_until(lambda: process.cpu_times().user >= before + 0.1)
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait until it is true."""
     deadline = time.monotonic() + 20
-    while process.cpu_times().user < before + 0.1:
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections import Counter
@@ -13,9 +14,11 @@ import pytest
 
 from protos import application_pb2
 from Services.fractos import Datacenter, TaskGraph, connect
+from Services.fractos.directory.interface import DirectoryRecord
 from Services.fractos.errors import DeadlineExceededError, ResourceExhaustedError, RunCancelledError, UnavailableError
 from tests.service.scripted_application import BrokenSessionError, ScriptedApplication, refuse, scripted, succeed
 from tests.waiting import TIMEOUT_S
+from tests.zookeeper_server import ZooKeeperServer
 
 
 def quick() -> TaskGraph:
@@ -147,6 +150,19 @@ class TestResubmission:
             node.refuses, node.answer = False, succeed
             datacenter.run(quick())
             assert node.sessions > tried
+
+    def test_a_lost_directory_makes_no_application_node_dead(
+        self, tmp_path: Path, own_zookeeper_server: ZooKeeperServer
+    ) -> None:
+        node = ScriptedApplication(break_session)
+        record = DirectoryRecord("zookeeper", own_zookeeper_server.address, "test")
+        with scripted(tmp_path, node, record=record) as root, connect(root) as datacenter:
+            own_zookeeper_server.kill()
+            run = datacenter.submit(quick(), timeout_s=20)
+            until(lambda: node.submissions)
+            node.answer = succeed
+            run.result()
+            own_zookeeper_server.start()  # so that the node can be taken out of the directory
 
     def test_close_ends_all_at_once(self, tmp_path: Path) -> None:
         node = ScriptedApplication(break_session)
@@ -298,6 +314,26 @@ class TestWaitingForRoom:
             with pytest.raises(RunCancelledError) as caught:
                 run.result()
             assert caught.value.definite
+
+    def test_an_interrupt_while_it_waits_cancels_it(self, tmp_path: Path) -> None:
+        node = ScriptedApplication(refuse)
+        main = threading.main_thread().ident
+        assert main is not None
+
+        def interrupt() -> None:
+            until(lambda: len(node.submissions) >= 2)
+            signal.pthread_kill(main, signal.SIGINT)
+
+        with scripted(tmp_path, node) as root, connect(root) as datacenter:
+            thread = threading.Thread(target=interrupt)
+            thread.start()
+            with pytest.raises(KeyboardInterrupt):
+                datacenter.run(quick(), wait=True)
+            thread.join()
+            known = len(node.submissions)
+            node.answer = succeed
+            result = datacenter.run(quick(), wait=True)
+            assert [request.run_id.hex() for request in node.submissions[known:]] == [result.run_id]
 
     def test_a_run_that_had_begun_is_not_begun_anew(self, tmp_path: Path) -> None:
         node = ScriptedApplication(partial(refuse, attempt=1))
