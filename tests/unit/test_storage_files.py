@@ -166,6 +166,7 @@ OPERATIONS: dict[str, Callable[[Files, str], object]] = {
     "read": lambda files, name: files.read("admin", name),
     "write": lambda files, name: files.write("admin", name, b"changed"),
     "delete": lambda files, name: files.delete("admin", name),
+    "append": lambda files, name: files.append("admin", name, "added", "run/1"),
 }
 
 

@@ -86,10 +86,12 @@ class AppendLog:
         """Whether a temporary file belongs to an entry."""
         return bool(self._select("temporary = ?", temporary))
 
-    def add(self, entry: Entry) -> None:
-        """Keep an entry, and return once it is on disk. Those that no run can ask for any more go.
+    @contextmanager
+    def adding(self, entry: Entry) -> Iterator[None]:
+        """Keep an entry: it goes to the disk when the block ends, and before that it is certainly not there.
 
-        Raises AbortedError if the step has one already, ResourceExhaustedError at MAX_ENTRIES.
+        Those that no run can ask for any more go. Raises AbortedError if the step has one already, ResourceExhaustedError at
+        MAX_ENTRIES.
         """
         now = self._clock()
         values = (entry.step_key, entry.digest, entry.client_id, entry.name, entry.temporary, entry.size_bytes, now)
@@ -104,6 +106,7 @@ class AppendLog:
                 database.execute(f"INSERT INTO appends ({_COLUMNS}, begun_at) VALUES (?, ?, ?, ?, ?, ?, ?)", values)
             except sqlite3.IntegrityError as error:
                 raise other_inputs(entry) from error
+            yield
 
     def mark(self, entry: Entry) -> None:
         """Note that the append of an entry is done. Does not wait for the disk: it can be found out again."""

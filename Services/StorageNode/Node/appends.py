@@ -43,28 +43,14 @@ class Appends:
 
         Raises AbortedError if it was done for this step with other inputs.
         """
-        *folders, file = names.path_of(client_id, name)
-        shown = f"{client_id}/{name}"
-        digest = _digest(client_id, name, data)
         done = self._log.find(step_key)
-        if done is not None and done.digest != digest:
+        if done is not None and done.digest != _digest(client_id, name, data):
             raise other_inputs(done)
         if done is not None and self.settle(done):
             return done.size_bytes
-        with translated(shown, "name"), descended(self._root, folders, make=True) as folder:
-            with temporary(folder, self._log.forget) as (new, descriptor):
-                size_bytes = _copy(file, folder, descriptor, shown, len(data))
-                write_all(descriptor, data)
-                os.fsync(descriptor)
-                os.fsync(folder)  # an entry without temporary file means "done": the name is on disk before the entry is
-                entry = Entry(step_key, digest, client_id, name, new, size_bytes)
-                self._log.add(entry)
-                os.rename(new, file, src_dir_fd=folder, dst_dir_fd=folder)
-            with translated(shown, definite=False):
-                os.fsync(folder)
-        with suppress(FractosError):  # it is done, whether or not it can be marked
-            self._log.mark(entry)
-        return size_bytes
+        entry = self._append(step_key, client_id, name, data)
+        self._mark(entry)
+        return entry.size_bytes
 
     def unsettled(self) -> list[Entry]:
         """The appends of which it is not known whether they happened."""
@@ -83,7 +69,7 @@ class Appends:
                 remove(entry.temporary, folder)
                 return False
             os.fsync(folder)
-        self._log.mark(entry)
+        self._mark(entry)
         return True
 
     def is_needed(self, temporary_name: str) -> bool:
@@ -93,6 +79,33 @@ class Appends:
     def close(self) -> None:
         """Close the log."""
         self._log.close()
+
+    def _append(self, step_key: str, client_id: str, name: str, data: bytes) -> Entry:
+        *folders, file = names.path_of(client_id, name)
+        shown = f"{client_id}/{name}"
+        recorded = False
+
+        def give_up(new: str) -> None:
+            if recorded:  # without need the log is not asked: it may be why this fails
+                self._log.forget(new)
+
+        with translated(shown, "name"), descended(self._root, folders, make=True) as folder:
+            with temporary(folder, give_up) as (new, descriptor):
+                size_bytes = _copy(file, folder, descriptor, shown, len(data))
+                write_all(descriptor, data)
+                os.fsync(descriptor)
+                os.fsync(folder)  # an entry without temporary file means "done": the name is on disk before the entry is
+                entry = Entry(step_key, _digest(client_id, name, data), client_id, name, new, size_bytes)
+                with self._log.adding(entry):
+                    recorded = True
+                os.rename(new, file, src_dir_fd=folder, dst_dir_fd=folder)
+            with translated(shown, definite=False):
+                os.fsync(folder)
+        return entry
+
+    def _mark(self, entry: Entry) -> None:
+        with suppress(FractosError):  # it is done, whether or not it can be marked
+            self._log.mark(entry)
 
 
 def _copy(file: str, folder: int, target: int, shown: str, added_bytes: int) -> int:
