@@ -6,9 +6,10 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import grpc
 import pytest
@@ -25,24 +26,36 @@ CONTROLLERS = {
     "cnn": "Services/ComputationalNodes/CNN/CNN_Controller/cnn_controller.py",
 }
 READY_TIMEOUT_S = 60.0
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
-def configuration_text(*node_types: str) -> str:
-    """A data_center_setup.cfg for nodes of these types, without ZooKeeper."""
+def configuration_text(*node_types: str, scripts: Mapping[str, str] = CONTROLLERS, keys: Mapping[str, str] = NONE) -> str:
+    """A data_center_setup.cfg for nodes of these types, without ZooKeeper.
+
+    By type: `scripts` to start, and `keys`, more lines of the section.
+    """
     names = ", ".join(f"{node_type}_controller" for node_type in node_types)
     sections = [
-        f"[{node_type}_controller]\npaths_to_controller = {CONTROLLERS[node_type]}\nzookeeper = False\n"
+        f"[{node_type}_controller]\npaths_to_controller = {scripts[node_type]}\nzookeeper = False\n{keys.get(node_type, '')}\n"
         for node_type in node_types
     ]
     return f"[DataCenter]\nname = test\n[Controllers]\ncontroller_names = {names}\n" + "".join(sections)
 
 
 class Nodes:
-    """The nodes of one test datacenter."""
+    """The nodes of one test datacenter, with other `scripts` and more `keys` for some types of node."""
 
-    def __init__(self, root: Path, record: DirectoryRecord | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        record: DirectoryRecord | None = None,
+        *,
+        scripts: Mapping[str, str] = NONE,
+        keys: Mapping[str, str] = NONE,
+    ) -> None:
         self.root = root
-        (root / "data_center_setup.cfg").write_text(configuration_text(*CONTROLLERS))
+        self._scripts = {**CONTROLLERS, **scripts}
+        (root / "data_center_setup.cfg").write_text(configuration_text(*CONTROLLERS, scripts=self._scripts, keys=keys))
         configuration = load(root)
         self.record = record or DirectoryRecord("files", str(root / "directory"), configuration.name)
         write_directory_record(configuration, self.record)
@@ -56,7 +69,7 @@ class Nodes:
                 self.processes[name] = subprocess.Popen(
                     [
                         sys.executable,
-                        str(ROOT / CONTROLLERS[name.partition("-")[0]]),
+                        str(ROOT / self._scripts[name.partition("-")[0]]),
                         "-n",
                         name,
                         "--path",
@@ -114,9 +127,9 @@ class Nodes:
 
 
 @contextmanager
-def running(root: Path, *names: str) -> Iterator[Nodes]:
+def running(root: Path, *names: str, scripts: Mapping[str, str] = NONE, keys: Mapping[str, str] = NONE) -> Iterator[Nodes]:
     """A datacenter of these nodes."""
-    nodes = Nodes(root)
+    nodes = Nodes(root, scripts=scripts, keys=keys)
     try:
         nodes.start(*names)
         yield nodes
