@@ -128,7 +128,6 @@ class _Node:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, told_to_stop)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, _yield)
         if self._options.log is not None:
             _log_to(self._options, self._options.log)
         server = grpc.aio.server(options=[*OPTIONS, ("grpc.so_reuseport", 0)])
@@ -266,12 +265,6 @@ class _Node:
         await transport.close()
         await server.stop(0.2)
         await controller.close()
-
-
-def _yield() -> None:
-    """Make way for the node that takes over what this one owns. Whatever is half done is made whole by the new owner."""
-    log.warning("another node takes over, since this one did not answer in time")
-    os._exit(1)
 
 
 async def _first_of(task: asyncio.Task[tuple[Controller, GrpcTransport]], stop: asyncio.Event) -> None:

@@ -103,12 +103,23 @@ def test_bad_submissions_are_refused(
     assert says in str(caught.value.details())
 
 
-def test_the_same_run_id_twice_is_refused(application: application_pb2_grpc.ApplicationStub) -> None:
+def test_the_same_run_id_twice_is_one_run(application: application_pb2_grpc.ApplicationStub) -> None:
+    request = submission(quick())
+    application.Submit(request)
+    *_, first = application.Watch(application_pb2.WatchRequest(run_id=request.run_id))
+    application.Submit(request)
+    *_, second = application.Watch(application_pb2.WatchRequest(run_id=request.run_id))
+    assert first.state == application_pb2.SUCCEEDED
+    assert second == first
+
+
+def test_a_run_id_that_was_used_for_another_graph_is_refused(application: application_pb2_grpc.ApplicationStub) -> None:
     request = submission(quick())
     application.Submit(request)
     with pytest.raises(grpc.RpcError) as caught:
-        application.Submit(request)
+        application.Submit(submission(slow(), run_id=request.run_id))
     assert caught.value.code() == grpc.StatusCode.ALREADY_EXISTS
+    assert "was submitted before with another graph" in str(caught.value.details())
 
 
 @pytest.mark.parametrize("method", ["Watch", "Cancel"])

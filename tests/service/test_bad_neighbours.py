@@ -83,7 +83,7 @@ def address(nodes: Nodes) -> str:
 async def peer_of(nodes: Nodes, address: str) -> AsyncIterator[Peer]:
     server = grpc.aio.server()
     peer = Peer(address, f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}")
-    fractos_pb2_grpc.add_ChannelServicer_to_server(ChannelServicer("test", peer.take, time.time), server)
+    fractos_pb2_grpc.add_ChannelServicer_to_server(ChannelServicer("test", peer.take, time.time, lambda: 0), server)
     await server.start()
     try:
         yield peer
