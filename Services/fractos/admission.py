@@ -1,15 +1,59 @@
-"""How much an application node lets in, so that no node has to refuse what is under way. Pure.
+"""How much an application node lets in, so that no node has to refuse what is under way and no run waits in vain. Pure.
 
 Each run reserves, for every type of node it visits, as many places as it has steps there, and its graph's size in bytes; it
 gives them back when it ends. Inside the datacenter nothing is refused for lack of room, so a ring of full queues cannot form.
+
+A queue that is longer than a run's patience would end every run by its deadline, with nothing done in time. So where steps have
+queued up for a while, a run is let in only if those before it will be done, at the pace seen lately, within half its time.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 
 from Services.fractos.errors import ResourceExhaustedError
+
+PATIENCE = 0.5  # the part of a run's time that those before it may take
+WINDOW_S = 0.5  # how long the pace is measured before it counts
+QUEUE = 64  # with fewer steps in flight nothing queues up, so that the pace says little
+SMOOTHING = 0.5  # the weight of the latest window
+LEAST_RETRY_S, MOST_RETRY_S = 0.05, 1.0
+
+
+class _Pace:
+    """The steps in flight on one type of node, and how fast they get done."""
+
+    __slots__ = ("_done", "_least", "_rate", "_since", "in_flight")
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+        self._rate: float | None = None  # steps a second; None: not known, or without a queue
+        self._since = 0.0  # when the window began; in it:
+        self._done = 0
+        self._least = 0  # in flight at once
+
+    def measure(self, now: float) -> None:
+        """End the window if it is due."""
+        elapsed = now - self._since
+        if elapsed < WINDOW_S:
+            return
+        if self._least < QUEUE or elapsed > 10 * WINDOW_S:  # no queue, or nobody has looked for long
+            self._rate = None
+        else:
+            latest = self._done / elapsed
+            self._rate = latest if self._rate is None else self._rate + SMOOTHING * (latest - self._rate)
+        self._since, self._done, self._least = now, 0, self.in_flight
+
+    def release(self, count: int, *, done: bool) -> None:
+        """Take note that steps are no longer in flight."""
+        self.in_flight -= count
+        self._least = min(self._least, self.in_flight)
+        if done:
+            self._done += count
+
+    def wait_s(self) -> float:
+        """How long a step that comes now will wait for those before it, as far as one can tell."""
+        return self.in_flight / max(self._rate, 0.001) if self._rate is not None and self.in_flight >= QUEUE else 0.0
 
 
 class Admission:
@@ -18,21 +62,16 @@ class Admission:
     def __init__(self, steps_per_type: int, graph_bytes: int) -> None:
         self._steps_per_type = steps_per_type
         self._graph_bytes = graph_bytes
-        self._steps: Counter[str] = Counter()
+        self._paces: dict[str, _Pace] = {}
         self._bytes = 0
 
-    def reserve(self, steps: Mapping[str, int], size_bytes: int) -> None:
-        """Reserve room for a run with that many steps on each type of node.
+    def reserve(self, steps: Mapping[str, int], size_bytes: int, timeout_s: float, now: float) -> None:
+        """Reserve room for a run with that many steps on each type of node, to end within `timeout_s`.
 
-        Raises ResourceExhaustedError, naming the limit, if there is not enough; then nothing is reserved.
+        Raises ResourceExhaustedError, which says when to come again, if there is not enough; then nothing is reserved.
         """
         for node_type, count in steps.items():
-            if self._steps[node_type] + count > self._steps_per_type:
-                raise ResourceExhaustedError(
-                    f"{self._steps[node_type]} steps are in flight on the {node_type} nodes and this run has {count} more;"
-                    f" the limit is {self._steps_per_type}. Submit again later",
-                    retry_after_s=0.1,
-                )
+            self._check(node_type, count, timeout_s, now)
         if self._bytes + size_bytes > self._graph_bytes:
             raise ResourceExhaustedError(
                 f"the graphs in flight hold {self._bytes} bytes and this one has {size_bytes} more;"
@@ -43,14 +82,40 @@ class Admission:
 
     def reserve_anyway(self, steps: Mapping[str, int], size_bytes: int) -> None:
         """Reserve room for a run that was accepted before, whether there is enough or not."""
-        self._steps.update(steps)
+        for node_type, count in steps.items():
+            self._pace(node_type).in_flight += count
         self._bytes += size_bytes
 
-    def release(self, steps: Mapping[str, int], size_bytes: int) -> None:
-        """Give back what `reserve` took."""
-        self._steps.subtract(steps)
+    def release(self, steps: Mapping[str, int], size_bytes: int, *, done: bool) -> None:
+        """Give back what `reserve` took. `done`: the run got what it wanted from the nodes, instead of being stopped."""
+        for node_type, count in steps.items():
+            self._paces[node_type].release(count, done=done)
         self._bytes -= size_bytes
 
     def reserved(self) -> int:
         """How many steps have a reservation."""
-        return self._steps.total()
+        return sum(pace.in_flight for pace in self._paces.values())
+
+    def _pace(self, node_type: str) -> _Pace:
+        pace = self._paces.get(node_type)
+        if pace is None:
+            pace = self._paces[node_type] = _Pace()
+        return pace
+
+    def _check(self, node_type: str, count: int, timeout_s: float, now: float) -> None:
+        pace = self._pace(node_type)
+        if pace.in_flight + count > self._steps_per_type:
+            raise ResourceExhaustedError(
+                f"{pace.in_flight} steps are in flight on the {node_type} nodes and this run has {count} more;"
+                f" the limit is {self._steps_per_type}. Submit again later",
+                retry_after_s=0.1,
+            )
+        pace.measure(now)
+        wait_s = pace.wait_s()
+        if wait_s > PATIENCE * timeout_s:
+            too_long_s = wait_s - PATIENCE * timeout_s
+            raise ResourceExhaustedError(
+                f"the {pace.in_flight} steps in flight on the {node_type} nodes will take some {wait_s:.1f} s,"
+                f" too long for a run of {timeout_s:g} s. Submit again later, or with a longer timeout",
+                retry_after_s=min(max(too_long_s, LEAST_RETRY_S), MOST_RETRY_S),
+            )

@@ -56,6 +56,7 @@ PLAN_BYTES_KEPT = 64 << 10  # larger ones are checked each time
 REOPEN_S = 1.0  # how often a channel is tried again to a node that is listed but does not answer
 RECORD_AGAIN_S = 0.5  # how often what the journal did not take is tried again
 MAX_RESULT_BYTES = 2 * MAX_MESSAGE_BYTES
+STOPPED = {DeadlineExceededError.status, RunCancelledError.status}
 ENDED_KEPT = 1000  # runs that are known after their end without asking the journal
 ENDED_BYTES_KEPT = 64 << 20
 
@@ -244,7 +245,7 @@ class Runs:
         check_timeout(timeout_s)
         run = Run(request.run_id, self._plan(request.graph), now, now + timeout_s, tickets=[ticket])
         self._attempts.place(run, now)
-        self._admission.reserve(run.plan.steps_by_type, run.plan.size_bytes)
+        self._admission.reserve(run.plan.steps_by_type, run.plan.size_bytes, timeout_s, now)
         self._running[run.run_id] = run
         self._deadlines.add(run.run_id, run.deadline)
         self._emit(Record(RunRecord(run.run_id, run.plan.digest, request.graph, now, run.deadline, dict(run.placed))))
@@ -349,7 +350,8 @@ class Runs:
     def _forget(self, run: Run) -> None:
         del self._running[run.run_id]
         self._deadlines.discard(run.run_id, run.deadline)
-        self._admission.release(run.plan.steps_by_type, run.plan.size_bytes)
+        done = run.result is not None and run.result.failure.status not in STOPPED
+        self._admission.release(run.plan.steps_by_type, run.plan.size_bytes, done=done)
 
     def _keep(self, run: Run) -> None:
         """Remember a run that has ended for Watch and ListRuns, within bounds."""

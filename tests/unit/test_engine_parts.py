@@ -182,15 +182,46 @@ class TestSchedule:
         assert schedule.pop_due(2.0) == ["b"]
 
 
+NOW = 1_700_000_000.0
+
+
 class TestAdmission:
-    def test_limits_are_named_and_released(self) -> None:
+    def test_room_is_reserved_as_a_whole_or_not_at_all_and_given_back(self) -> None:
         admission = Admission(steps_per_type=10, graph_bytes=100)
-        admission.reserve({"math": 6, "storage": 1}, 50)
-        with pytest.raises(ResourceExhaustedError, match="math nodes") as caught:
-            admission.reserve({"storage": 1, "math": 5}, 1)
-        assert caught.value.retry_after_s > 0
-        with pytest.raises(ResourceExhaustedError, match="100"):
-            admission.reserve({"math": 1}, 51)
+        admission.reserve({"math": 6, "storage": 1}, 50, 30, NOW)
+        with pytest.raises(ResourceExhaustedError, match="6 steps are in flight on the math nodes and this run has 5 more"):
+            admission.reserve({"storage": 1, "math": 5}, 1, 30, NOW)
+        with pytest.raises(ResourceExhaustedError, match="50 bytes and this one has 51 more"):
+            admission.reserve({"math": 1}, 51, 30, NOW)
         assert admission.reserved() == 7
-        admission.release({"math": 6, "storage": 1}, 50)
-        admission.reserve({"math": 10}, 100)
+        admission.release({"math": 6, "storage": 1}, 50, done=True)
+        admission.reserve({"math": 10}, 100, 30, NOW)
+
+    def test_a_run_that_would_wait_longer_than_half_its_time_is_refused_until_the_queue_is_shorter(self) -> None:
+        admission = Admission(steps_per_type=10_000, graph_bytes=100)
+        for tick in range(200):  # a device that does 100 steps a second, and a queue of 1,000
+            now = NOW + tick / 100
+            admission.reserve({"math": 1 if tick else 1000}, 0, 60, now)
+            admission.release({"math": 1}, 0, done=True)
+        with pytest.raises(ResourceExhaustedError, match=r"will take some 10\.0 s, too long for a run of 10 s") as caught:
+            admission.reserve({"math": 1}, 0, 10, now)
+        assert caught.value.retry_after_s == 1.0
+        admission.reserve({"math": 1}, 0, 25, now)
+        admission.reserve({"storage": 1}, 0, 1, now)
+        admission.release({"math": 960}, 0, done=True)
+        admission.reserve({"math": 1}, 0, 10, now)
+
+    def test_steps_that_were_stopped_count_for_no_pace(self) -> None:
+        admission = Admission(steps_per_type=10_000, graph_bytes=100)
+        for tick in range(200):
+            admission.reserve({"math": 1 if tick else 100}, 0, 1e9, NOW + tick / 100)
+            admission.release({"math": 1}, 0, done=False)
+        with pytest.raises(ResourceExhaustedError):
+            admission.reserve({"math": 1}, 0, 60, NOW + 2)
+
+    def test_without_a_queue_nothing_is_said_about_the_wait(self) -> None:
+        admission = Admission(steps_per_type=10_000, graph_bytes=100)
+        for tick in range(200):
+            admission.reserve({"math": 10}, 0, 60, NOW + tick / 100)
+            admission.release({"math": 10}, 0, done=tick % 10 == 0)
+        admission.reserve({"math": 5000}, 0, 1, NOW + 2)
