@@ -96,10 +96,10 @@ class Engine:
         self._now = 0.0  # of the event being handled
         self.placement = Placement()
         self.ledger = Ledger(self._limits.runs_remembered)
-        self.tenure = Tenure(identity.name, self._limits.held, self._emit)
         self._durable = durable
         self.runs = Runs(identity, catalogue, self.placement, self.ledger, self._limits, self._emit) if with_runs else None
         self._reports = Reports(identity, self._emit, self._take_completion if with_runs else None)
+        self.tenure = Tenure(identity, self._limits.held, self._reports, self._emit)
         self._handlers: dict[type, Callable[[Any, float], None]] = {
             FrameReceived: self._on_frame,
             DeviceDone: self._on_device_done,
@@ -108,8 +108,8 @@ class Engine:
             MembersChanged: self._on_members_changed,
             PeerEpoch: self._on_peer_epoch,
             Owned: self._on_owned,
-            OwnedElsewhere: self._on_owned_elsewhere,
-            NotOwned: self._on_not_owned,
+            OwnedElsewhere: self.tenure.on_owned_elsewhere,
+            NotOwned: self.tenure.on_not_owned,
             TimerDue: self._on_timer_due,
         }
         if self.runs is not None:
@@ -161,24 +161,13 @@ class Engine:
             self._emit(Log(logging.WARNING, f"refused a step of run {request.run_id.hex()}: its deadline is long over"))
             return
         try:
-            if self._durable and not self._may_serve(frame):
+            if self._durable and not self.tenure.admits(frame):
                 return
             arrived = self.ledger.admit(request)
             if arrived is not None:
                 self._begin(frame, arrived, now)
         except FractosError as error:
             self._reports.fail(request, error)
-
-    def _may_serve(self, frame: fractos_pb2.Frame) -> bool:
-        """Whether a Request was sent to this node as the owner that it is. If it is a standby the Request waits."""
-        epoch = self.tenure.epoch
-        if not epoch:
-            self.tenure.hold(frame)
-        elif frame.request.steps[0].epoch != epoch:
-            self._reports.redirect(frame.request, self.identity.address, epoch)
-        else:
-            return True
-        return False
 
     def _begin(self, frame: fractos_pb2.Frame, arrived: list[fractos_pb2.Request], now: float) -> None:
         """Hand a step to the device. `arrived` are the Requests it was waiting for, that of `frame` among them."""
@@ -191,7 +180,7 @@ class Engine:
         operation = self._catalogue.get(path)
         if operation is None or operation.node_type != self.identity.node_type:
             raise UnimplementedError(f"{self.identity.name} is a {self.identity.node_type} node; it has no {path}")
-        if len(self._work) >= self._limits.calls:
+        if len(self._work) >= self._limits.calls and not self.ledger.has_begun(request.run_id, step.id):
             raise ResourceExhaustedError(
                 f"{self.identity.name} has {self._limits.calls} calls waiting, which is its limit", retry_after_s=0.1
             )
@@ -377,25 +366,11 @@ class Engine:
     # -- ownership --------------------------------------------------------------------------------------------------------
 
     def _on_owned(self, event: Owned, now: float) -> None:
-        held = self.tenure.settle(event.epoch)
-        self._emit(Log(logging.INFO, f"{self.identity.name} is the owner in epoch {event.epoch}"))
+        held = self.tenure.on_owned(event)
         if self.runs is not None:
             self.runs.on_owned(event, now)
         for frame in held:
             self._on_request(frame, now)
-
-    def _on_owned_elsewhere(self, event: OwnedElsewhere, now: float) -> None:
-        self._emit(Log(logging.INFO, f"{self.identity.name} stands by for {event.node}, the owner in epoch {event.epoch}"))
-        for frame in self.tenure.settle():
-            self._reports.redirect(frame.request, event.address, event.epoch)
-
-    def _on_not_owned(self, event: NotOwned, now: float) -> None:
-        self._emit(Log(logging.WARNING, f"{self.identity.name} cannot serve: {event.error}"))
-        for frame in self.tenure.settle():
-            if event.error.retryable:
-                self._reports.lose(frame.request, event.error)
-            else:
-                self._reports.fail(frame.request, event.error)
 
     def _on_submitted(self, event: Submitted, now: float) -> None:
         assert self.runs is not None

@@ -84,6 +84,11 @@ class Ledger:
             return None
         return [one for _, one in sorted(run.joins.pop(step.id).items())]
 
+    def has_begun(self, run_id: bytes, step_id: int) -> bool:
+        """Whether a step of a run that is not over was begun here before."""
+        run = self._runs.get(run_id)
+        return run is not None and step_id in run.steps
+
     def begin(self, run_id: bytes, attempt: int, step_id: int, inputs: bytes) -> BegunStep | None:
         """Take note that an admitted step begins. Returns what an earlier attempt made of it, or None: it has to be done now.
 
