@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
@@ -237,6 +238,41 @@ def test_a_write_waits_for_an_append(files: Files, monkeypatch: pytest.MonkeyPat
         assert append.result() == 4
         write.result()
     assert files.read("admin", "a") == b"new"
+
+
+def test_a_rename_that_fails_leaves_nothing_behind(files: Files, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The entry was on disk already: without its temporary file it would say "done"."""
+    files.append("admin", "a", "x", "run/1")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rename", broken)
+        with pytest.raises(DataLossError, match="admin/a: the disk reports an error") as caught:
+            files.append("admin", "a", "y", "run/2")
+    assert caught.value.definite
+    assert entries(root) == [("run/1", None)]
+    assert tree(root / "admin") == {"a"}
+    assert files.append("admin", "a", "y", "run/2") == 2
+    assert files.read("admin", "a") == b"xy"
+
+
+def test_an_append_whose_last_step_fails_has_happened(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename = os.rename
+
+    def rename_then_break(*arguments: Any, **options: Any) -> None:
+        rename(*arguments, **options)
+        patched.setattr(os, "fsync", broken)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rename", rename_then_break)
+        for _ in range(2):  # repeated, it cannot be said to be on disk either
+            with pytest.raises(DataLossError) as caught:
+                files.append("admin", "a", "x", "run/1")
+        assert not caught.value.definite
+    assert files.append("admin", "a", "x", "run/1") == 1
+    assert files.read("admin", "a") == b"x"
+
+
+def broken(*_: object, **__: object) -> None:
+    raise OSError(errno.EIO, "broken")
 
 
 def test_a_storage_folder_that_is_exchanged_has_entries_of_its_own(files: Files, root: Path) -> None:

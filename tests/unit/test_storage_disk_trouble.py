@@ -118,7 +118,8 @@ def test_a_read_only_disk(root: Path, change: str, appended_before: bool) -> Non
     files = started(root)
     with pytest.raises(FailedPreconditionError, match="the disk is read-only; mount it for writing") as caught:
         do(files)
-    assert caught.value.definite
+    # What was appended cannot be looked up: perhaps an earlier attempt of the step has done it.
+    assert caught.value.definite is not (change == "append" and appended_before)
     assert_untouched(files, root)
     subprocess.run(["mount", "-o", "remount,rw", str(root)], check=True)
     do(files)
@@ -172,7 +173,7 @@ def done(change: Callable[[Files], object], files: Files, spare: int) -> bool:
         except FractosError as error:
             assert isinstance(error, ResourceExhaustedError), error
             assert "ulimit -n" in error.message
-            assert error.definite
+            assert error.definite or "appends.db" in error.message  # what cannot be looked up is not known
             return False
     return True
 

@@ -125,16 +125,17 @@ class AppendLog:
             self._close()
 
     def _select(self, condition: str, *values: str) -> list[Entry]:
-        with self._lock, self._translated():
+        # Who cannot look does not know whether an earlier attempt of the step has done it.
+        with self._lock, self._translated(definite=False):
             if self._connection is None and not self._path.exists():
                 return []  # looking makes no file
-            rows = self._connected().execute(f"SELECT {_COLUMNS} FROM appends WHERE {condition}", values)
+            rows = self._connected(definite=False).execute(f"SELECT {_COLUMNS} FROM appends WHERE {condition}", values)
             return [Entry(*row) for row in rows]
 
     @contextmanager
     def _transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
         with self._lock, self._translated():
-            database = self._connected()
+            database = self._connected(definite=True)
             database.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             database.execute("BEGIN IMMEDIATE")
             try:
@@ -145,9 +146,9 @@ class AppendLog:
                     database.execute("ROLLBACK")
                 raise
 
-    def _connected(self) -> sqlite3.Connection:
+    def _connected(self, *, definite: bool) -> sqlite3.Connection:
         """The connection to the database that lies there now: somebody may have moved the storage folder and made a new one."""
-        with translated(str(self._path)):
+        with translated(str(self._path), definite=definite):
             if self._connection is not None and self._opened == _identity(self._path):
                 return self._connection
             self._close()
@@ -170,8 +171,8 @@ class AppendLog:
             connection.close()
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
-        with translated_database(self._path):
+    def _translated(self, *, definite: bool = True) -> Iterator[None]:
+        with translated_database(self._path, definite=definite):
             try:
                 yield
             except sqlite3.Error:

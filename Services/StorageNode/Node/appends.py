@@ -61,9 +61,9 @@ class Appends:
         if entry.temporary is None:
             return True
         *folders, _ = names.path_of(entry.client_id, entry.name)
-        # Without the folder the file is gone as well, by another's hand.
-        gone = suppress(FileNotFoundError)
-        with translated(f"{entry.client_id}/{entry.name}", "name"), gone, descended(self._root, folders) as folder:
+        unknown = translated(f"{entry.client_id}/{entry.name}", "name", definite=False)
+        gone = suppress(FileNotFoundError)  # without the folder the file is gone as well, by another's hand
+        with unknown, gone, descended(self._root, folders) as folder:
             if exists(entry.temporary, folder):
                 self._log.forget(entry.temporary)
                 remove(entry.temporary, folder)

@@ -84,16 +84,19 @@ def check_is_file(mode: int) -> None:
 
 
 @contextmanager
-def translated_database(path: Path) -> Iterator[None]:
-    """Raise SQLite's errors about the database in that file as errors of the tree. The connection must be closed by then."""
+def translated_database(path: Path, *, definite: bool = True) -> Iterator[None]:
+    """Raise SQLite's errors about the database in that file as errors of the tree. The connection must be closed by then.
+
+    `definite=False`: what was asked for may have happened all the same.
+    """
     try:
         yield
     except sqlite3.Error as error:
         if str(error) not in _ABOUT_THE_DATABASE:
-            with translated(str(path)):
+            with translated(str(path), definite=definite):
                 _open_as_sqlite_does(path)
         kind, text = _ABOUT_THE_DATABASE.get(str(error), (DataLossError, "it cannot be used; check the disk, and ulimit -f"))
-        raise kind(f"{path}: {text} ({error})") from error
+        raise kind(f"{path}: {text} ({error})", definite=definite) from error
 
 
 def _open_as_sqlite_does(path: Path) -> None:
