@@ -1,4 +1,4 @@
-"""How tests wait: on an event loop of their own, by polling with a deadline."""
+"""How tests wait: by polling with a deadline, on an event loop of their own or without one."""
 
 from __future__ import annotations
 
@@ -19,6 +19,14 @@ async def eventually(condition: Callable[[], object], timeout_s: float = TIMEOUT
     while not condition():
         assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {condition}"
         await asyncio.sleep(0.005)
+
+
+def wait_until(condition: Callable[[], object], timeout_s: float = TIMEOUT_S) -> None:
+    """The same without an event loop."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {condition}"
+        time.sleep(0.005)
 
 
 def on_event_loop(test: Callable[Parameters, Coroutine[Any, Any, None]]) -> Callable[Parameters, None]:
