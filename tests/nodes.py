@@ -12,11 +12,14 @@ from pathlib import Path
 from types import MappingProxyType
 
 import grpc
+import psutil
 import pytest
 
 from Services.fractos.config import load, write_directory_record
 from Services.fractos.directory import open_directory
 from Services.fractos.directory.interface import DirectoryRecord, Member
+from Services.fractos.graph import TaskGraph
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[1]
 CONTROLLERS = {
@@ -108,6 +111,12 @@ class Nodes:
         """A gRPC channel to a node."""
         return grpc.insecure_channel(self.address(name), [("grpc.max_receive_message_length", 80 << 20)])
 
+    def wait_until_busy(self, name: str) -> None:
+        """Wait until a node computes: its processor time grows."""
+        process = psutil.Process(self.processes[name].pid)
+        before = process.cpu_times().user
+        until(lambda: process.cpu_times().user >= before + 0.1)
+
     def kill(self, name: str) -> None:
         """kill -9, and wait until the process is gone."""
         self.processes[name].kill()
@@ -124,6 +133,15 @@ class Nodes:
         codes = {name: process.wait(20) for name, process in self.processes.items()}
         self.processes.clear()
         assert set(codes.values()) <= {0}, codes
+
+
+def slow_graph(steps: int = 100) -> TaskGraph:
+    """Some 30 ms of work for each step, one after the other."""
+    graph = TaskGraph("slow")
+    step = graph.math.binomial_expansion(a=3, b=4, n=9999)
+    for _ in range(steps):
+        step = graph.math.binomial_expansion(a=3, b=4, n=9999, after=step)
+    return graph
 
 
 @contextmanager

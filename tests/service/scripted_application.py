@@ -17,6 +17,7 @@ from protos import application_pb2, application_pb2_grpc, fractos_pb2
 from Services.fractos.connection import background_loop
 from Services.fractos.directory import open_directory
 from Services.fractos.directory.interface import Directory, DirectoryRecord
+from Services.fractos.graph import TaskGraph
 from tests.nodes import Nodes
 
 Answer = Callable[[application_pb2.SubmitRequest], application_pb2.RunResult | None]
@@ -82,6 +83,22 @@ class ScriptedApplication(application_pb2_grpc.ApplicationServicer):
         self.requests.append("submit")
         self.submissions.append(request.submit)
         return self.answer(request.submit)
+
+
+def quick() -> TaskGraph:
+    """A graph to submit; nobody looks into it."""
+    graph = TaskGraph("quick")
+    graph.math.factorial(n=5)
+    return graph
+
+
+def never(request: application_pb2.SubmitRequest) -> None:
+    """No answer."""
+
+
+def break_session(request: application_pb2.SubmitRequest) -> application_pb2.RunResult:
+    """An answer that ends the session."""
+    raise BrokenSessionError
 
 
 @contextmanager

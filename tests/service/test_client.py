@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import math
 import subprocess
 import sys
@@ -31,7 +30,7 @@ from Services.fractos.errors import (
     RunCancelledError,
     UnavailableError,
 )
-from tests.nodes import Nodes, nodes, running
+from tests.nodes import Nodes, nodes, running, slow_graph
 
 __all__ = ["nodes"]
 
@@ -42,15 +41,6 @@ CLIENT = "admin"
 def datacenter(nodes: Nodes) -> Iterator[Datacenter]:
     with connect(nodes.root) as connected:
         yield connected
-
-
-def slow_graph(steps: int = 100) -> TaskGraph:
-    """Some 30 ms of work for each step, one after the other."""
-    graph = TaskGraph("slow")
-    step = graph.math.binomial_expansion(a=3, b=4, n=9999)
-    for _ in range(steps):
-        step = graph.math.binomial_expansion(a=3, b=4, n=9999, after=step)
-    return graph
 
 
 def test_a_run_returns_plain_python_values_and_the_way_it_took(datacenter: Datacenter) -> None:
@@ -314,7 +304,7 @@ class TestDeaths:
         with running(tmp_path, "application-0", "math-0") as nodes, connect(nodes.root) as datacenter:
             nodes.start("math-1")
             run = datacenter.submit(slow_graph(30), timeout_s=60)
-            wait_until_begun(nodes, "math-0")
+            nodes.wait_until_busy("math-0")
             nodes.kill("math-0")
             run.result()
             assert {(hop.node, hop.attempt) for hop in run.trail} == {("math-1", 2)}
@@ -323,7 +313,7 @@ class TestDeaths:
         with running(tmp_path, "application-0", "math-0") as nodes, connect(nodes.root) as datacenter:
             nodes.start("math-1")
             run = datacenter.submit(slow_graph(30), timeout_s=60)
-            wait_until_begun(nodes, "math-0")
+            nodes.wait_until_busy("math-0")
             stopped = psutil.Process(nodes.processes["math-0"].pid)
             stopped.suspend()
             run.result()
@@ -338,76 +328,11 @@ class TestDeaths:
     def test_a_run_in_a_dying_node_fails_soon_if_there_is_no_other(self, tmp_path: Path) -> None:
         with running(tmp_path, "application-0", "math-0") as nodes, connect(nodes.root) as datacenter:
             run = datacenter.submit(slow_graph(), timeout_s=60)
-            wait_until_begun(nodes, "math-0")
+            nodes.wait_until_busy("math-0")
             nodes.kill("math-0")
             with pytest.raises(UnavailableError, match="math-0") as caught:
                 run.result()
             assert not caught.value.definite
-
-    def test_a_client_waits_for_the_application_node_that_replaces_a_dead_one(self, tmp_path: Path) -> None:
-        with running(tmp_path, "application-0", "math-0") as nodes, connect(nodes.root) as datacenter:
-            graph = TaskGraph("twice")
-            step = graph.math.shift_left(value=3, bits=1)
-            assert datacenter.run(graph)[step].value == 6
-            run = datacenter.submit(slow_graph(), timeout_s=0.5)
-            nodes.kill("application-0")
-            with pytest.raises(UnavailableError, match=r"lost the application node.*no application node") as caught:
-                run.result()
-            assert not caught.value.definite
-            assert caught.value.context.run_id == run.run_id
-            with pytest.raises(UnavailableError, match="no application node") as caught:
-                datacenter.run(graph, timeout_s=0.5)
-            assert caught.value.definite
-            with pytest.raises(UnavailableError, match="no application node"):
-                connect(nodes.root)
-            waiting = datacenter.submit(graph)
-            nodes.start("application-0")
-            assert waiting.result()[step].value == 6
-
-    def test_a_client_uses_the_other_application_node_when_one_dies(self, tmp_path: Path) -> None:
-        with running(tmp_path, "application-0", "math-0") as nodes, connect(nodes.root) as datacenter:
-            nodes.start("application-1")
-            graph = TaskGraph("twice")
-            step = graph.math.shift_left(value=3, bits=1)
-            for _ in range(2):
-                assert datacenter.run(graph)[step].value == 6
-                if "application-0" in nodes.processes:
-                    nodes.kill("application-0")
-
-    def test_a_stopped_application_node_is_noticed(self, tmp_path: Path) -> None:
-        with running(tmp_path, "application-0", "math-0") as nodes, connect(nodes.root) as datacenter:
-            psutil.Process(nodes.processes["application-0"].pid).suspend()
-            try:
-                with pytest.raises(UnavailableError, match=r"application-0: .*no connection within 2 s"):
-                    connect(nodes.root)
-                nodes.start("application-1")
-                graph = TaskGraph("moved")
-                step = graph.math.shift_left(value=3, bits=1)
-                assert datacenter.run(graph)[step].value == 6
-            finally:
-                nodes.kill("application-0")
-
-    def test_a_run_goes_on_while_its_application_node_is_stopped(
-        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        caplog.set_level(logging.INFO)
-        with running(tmp_path, "application-0", "math-0") as nodes, connect(nodes.root) as datacenter:
-            run = datacenter.submit(slow_graph(30), timeout_s=60)
-            wait_until_begun(nodes, "math-0")
-            stopped = psutil.Process(nodes.processes["application-0"].pid)
-            stopped.suspend()
-            wait_until(lambda: "it has sent nothing for" in caplog.text)
-            stopped.resume()
-            assert run.result().run_id == run.run_id
-
-    def test_a_run_goes_on_when_its_application_node_is_started_again(self, tmp_path: Path) -> None:
-        with running(tmp_path, "application-0", "math-0") as nodes, connect(nodes.root) as datacenter:
-            runs = [datacenter.submit(slow_graph(10), timeout_s=60) for _ in range(3)]
-            wait_until_begun(nodes, "math-0")
-            nodes.kill("application-0")
-            nodes.start("application-0")
-            for run in runs:
-                assert run.result().run_id == run.run_id
 
     def test_a_restarted_node_is_used_again(self, tmp_path: Path) -> None:
         with running(tmp_path, "application-0", "math-0") as nodes, connect(nodes.root) as datacenter:
@@ -419,18 +344,3 @@ class TestDeaths:
                 datacenter.run(graph)
             nodes.start("math-0")
             assert datacenter.run(graph)[step].value == 6
-
-
-def wait_until_begun(nodes: Nodes, name: str) -> None:
-    """Wait until a node computes: its processor time grows."""
-    process = psutil.Process(nodes.processes[name].pid)
-    before = process.cpu_times().user
-    wait_until(lambda: process.cpu_times().user >= before + 0.1)
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    """Wait until it is true."""
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

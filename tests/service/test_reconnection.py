@@ -1,46 +1,28 @@
-"""The client when application nodes die, are silent, have to think, or have no room: against scripted ones."""
+"""The client when application nodes die, are silent or have to think: against scripted ones."""
 
 from __future__ import annotations
 
-import signal
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from protos import application_pb2
-from Services.fractos import Datacenter, TaskGraph, connect
+from Services.fractos import Datacenter, connect
 from Services.fractos.directory.interface import DirectoryRecord
-from Services.fractos.errors import DeadlineExceededError, ResourceExhaustedError, RunCancelledError, UnavailableError
-from tests.service.scripted_application import BrokenSessionError, ScriptedApplication, refuse, scripted, succeed
-from tests.waiting import TIMEOUT_S
+from Services.fractos.errors import RunCancelledError, UnavailableError
+from tests.service.scripted_application import (
+    BrokenSessionError,
+    ScriptedApplication,
+    break_session,
+    never,
+    quick,
+    scripted,
+    succeed,
+)
+from tests.waiting import TIMEOUT_S, until
 from tests.zookeeper_server import ZooKeeperServer
-
-
-def quick() -> TaskGraph:
-    graph = TaskGraph("quick")
-    graph.math.factorial(n=5)
-    return graph
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait until it is true."""
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
-def never(request: application_pb2.SubmitRequest) -> None:
-    """No answer."""
-
-
-def break_session(request: application_pb2.SubmitRequest) -> application_pb2.RunResult:
-    raise BrokenSessionError
 
 
 def run_until_broken(datacenter: Datacenter, node: ScriptedApplication) -> None:
@@ -258,114 +240,3 @@ class TestChoice:
         says = r"no application node of datacenter 'test' answers \(application-0: .*a standby; application-1: .*a standby\)"
         with scripted(tmp_path, *nodes) as root, pytest.raises(UnavailableError, match=says):
             connect(root)
-
-
-class Room:
-    """Admits some runs at a time; each stays until the next submission after it."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.refusals = 0
-        self.admitted: list[bytes] = []
-
-    def __call__(self, request: application_pb2.SubmitRequest) -> application_pb2.RunResult:
-        self.refusals += 1
-        if self.refusals % (self.size + 1) == 0:
-            self.admitted.append(request.run_id)
-            return succeed(request)
-        return refuse(request)
-
-
-class TestWaitingForRoom:
-    def test_without_wait_a_refusal_is_an_error(self, tmp_path: Path) -> None:
-        node = ScriptedApplication(refuse)
-        with scripted(tmp_path, node) as root, connect(root) as datacenter:
-            with pytest.raises(ResourceExhaustedError, match="no room") as caught:
-                datacenter.run(quick())
-            assert caught.value.retry_after_s > 0
-        assert len(node.submissions) == 1
-
-    def test_with_wait_it_is_submitted_until_there_is_room(self, tmp_path: Path) -> None:
-        refusals = iter(range(5))
-        node = ScriptedApplication(lambda request: succeed(request) if next(refusals, None) is None else refuse(request))
-        with scripted(tmp_path, node) as root, connect(root) as datacenter:
-            result = datacenter.run(quick(), wait=True, timeout_s=20)
-        assert {request.run_id.hex() for request in node.submissions} == {result.run_id}
-        assert len(node.submissions) == 6
-        timeouts = [request.timeout_s for request in node.submissions]
-        assert timeouts[0] == 20
-        assert timeouts[-1] < 20
-
-    def test_its_timeout_counts_from_the_first_submission(self, tmp_path: Path) -> None:
-        node = ScriptedApplication(refuse)
-        with scripted(tmp_path, node) as root, connect(root) as datacenter:
-            with pytest.raises(DeadlineExceededError, match="no room") as caught:
-                datacenter.run(quick(), wait=True, timeout_s=1)
-            assert caught.value.definite
-            node.answer = succeed
-            datacenter.run(quick(), wait=True, timeout_s=20)
-
-    def test_it_can_be_cancelled_while_it_waits(self, tmp_path: Path) -> None:
-        node = ScriptedApplication(refuse)
-        with scripted(tmp_path, node) as root, connect(root) as datacenter:
-            run = datacenter.submit(quick(), wait=True)
-            until(lambda: len(node.submissions) >= 2)
-            run.cancel()
-            with pytest.raises(RunCancelledError) as caught:
-                run.result()
-            assert caught.value.definite
-
-    def test_an_interrupt_while_it_waits_cancels_it(self, tmp_path: Path) -> None:
-        node = ScriptedApplication(refuse)
-        main = threading.main_thread().ident
-        assert main is not None
-
-        def interrupt() -> None:
-            until(lambda: len(node.submissions) >= 2)
-            signal.pthread_kill(main, signal.SIGINT)
-
-        with scripted(tmp_path, node) as root, connect(root) as datacenter:
-            thread = threading.Thread(target=interrupt)
-            thread.start()
-            with pytest.raises(KeyboardInterrupt):
-                datacenter.run(quick(), wait=True)
-            thread.join()
-            known = len(node.submissions)
-            node.answer = succeed
-            result = datacenter.run(quick(), wait=True)
-            assert [request.run_id.hex() for request in node.submissions[known:]] == [result.run_id]
-
-    def test_a_run_that_had_begun_is_not_begun_anew(self, tmp_path: Path) -> None:
-        node = ScriptedApplication(partial(refuse, attempt=1))
-        with scripted(tmp_path, node) as root, connect(root) as datacenter, pytest.raises(ResourceExhaustedError):
-            datacenter.run(quick(), wait=True)
-        assert len(node.submissions) == 1
-
-    def test_many_get_in_one_after_the_other(self, tmp_path: Path) -> None:
-        room = Room(3)
-        node = ScriptedApplication(room)
-        with scripted(tmp_path, node) as root, connect(root) as datacenter:
-            runs = [datacenter.submit(quick(), wait=True, timeout_s=60) for _ in range(20)]
-            ended = [run.result().run_id for run in runs]
-        assert [run_id.hex() for run_id in sorted(room.admitted)] == sorted(ended)
-
-    def test_close_does_not_wait_for_room(self, tmp_path: Path) -> None:
-        node = ScriptedApplication(refuse)
-        with scripted(tmp_path, node) as root, connect(root) as datacenter:
-            run = datacenter.submit(quick(), wait=True, timeout_s=3600)
-            until(lambda: node.submissions)
-            datacenter.close()
-            with pytest.raises(UnavailableError, match="closed"):
-                run.result()
-
-    def test_those_that_wait_outlive_the_session(self, tmp_path: Path) -> None:
-        first, second = ScriptedApplication(refuse), ScriptedApplication()
-        with scripted(tmp_path, first, second) as root, connect(root) as datacenter:
-            runs = [datacenter.submit(quick(), wait=True) for _ in range(10)]
-            until(lambda: len(first.submissions) >= 10)
-            first.answer = break_session
-            for run in runs:
-                run.result()
-        assert Counter(request.run_id for request in second.submissions) == dict.fromkeys(
-            (request.run_id for request in second.submissions), 1
-        )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -13,15 +11,7 @@ from Services.fractos import Datacenter, TaskGraph, connect
 from Services.fractos.client import Run
 from Services.fractos.errors import FailedPreconditionError
 from tests.nodes import Nodes, running
-from tests.waiting import TIMEOUT_S
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait until it is true."""
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+from tests.waiting import until
 
 
 def appending(number: int, pause_bits: int = 0) -> TaskGraph:

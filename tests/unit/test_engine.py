@@ -19,6 +19,7 @@ from Services.fractos.events import (
 )
 from Services.fractos.graph import TaskGraph, default_catalogue
 from Services.fractos.ledger import CLOCK_BOUND_S
+from Services.fractos.limits import Limits
 from Services.fractos.placement import Identity
 from Services.fractos.plan import MAX_VALUE_BYTES, make_plan
 from Services.fractos.reports import AGAIN_S
@@ -200,6 +201,20 @@ def test_a_step_that_is_at_the_device_answers_the_latest_attempt() -> None:
     (answer,) = sent(node.handle(DeviceDone(asked.key, response, None, NOW, NOW), NOW))
     assert answer.frame.completion.attempt == 2
     assert [hop.attempt for hop in answer.frame.completion.trail] == [1]
+
+
+def test_a_full_node_refuses_what_is_new_but_goes_on_with_what_it_has_begun() -> None:
+    node = Engine(Identity("math", "math-0", "at math-0"), default_catalogue(), limits=Limits(calls=1))
+    asked = call(node.handle(arriving(one_step()), NOW))
+    other = arriving(one_step())
+    other.frame.request.run_id = b"o" * 16
+    (refusal,) = sent(node.handle(other, NOW))
+    assert refusal.frame.completion.failure.status == "RESOURCE_EXHAUSTED"
+    again = arriving(one_step())
+    again.frame.request.attempt = 2
+    assert sent(node.handle(again, NOW)) == []
+    (answer,) = sent(node.handle(done(asked), NOW + 2))
+    assert (answer.frame.completion.run_id, answer.frame.completion.attempt) == (b"r" * 16, 2)
 
 
 def test_a_step_that_failed_fails_in_a_later_attempt_too() -> None:
