@@ -25,6 +25,7 @@ class Recorder:
         self._entries: list[Entry] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal") if journal.full_sync else None
         self._committing = False
+        self._closed = False
 
     def take(self, effect: Record) -> None:
         """Take an entry, to be written at the next `commit`."""
@@ -32,7 +33,7 @@ class Recorder:
 
     def commit(self) -> Recorded | None:
         """Write what was taken. Returns the answer, or None if there is nothing to write or the answer comes later."""
-        if not self._entries or self._committing:
+        if not self._entries or self._committing or self._closed:
             return None
         entries, self._entries = self._entries, []
         if self._thread is None:
@@ -50,7 +51,8 @@ class Recorder:
                 await asyncio.sleep(CLEAR_PAUSE_S)
 
     def close(self) -> None:
-        """Write nothing more; what is being written is."""
+        """Write nothing more; what is being written is. Nobody was told of what was not: it is not accepted, or not ended."""
+        self._closed = True
         if self._thread is not None:
             self._thread.shutdown()
         self._journal.close()

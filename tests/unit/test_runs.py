@@ -158,6 +158,7 @@ def test_a_run_that_the_journal_knows_is_answered_from_it_and_not_done_again() -
     assert [effect for effect in effects if isinstance(effect, (Accepted, RunEnded))] == [Accepted(RUN, 9), RunEnded(result)]
     assert requests(effects) == []
     entry = only(Record, node.handle(submitted(power(3), ticket=10), NOW)).entry
+    assert isinstance(entry, RunRecord)
     known = entry._replace(digest=b"another", result=result.SerializeToString())
     refused = only(Refused, node.handle(Recorded([entry], {RUN: known}, None), NOW))
     assert (refused.ticket, refused.error.status) == (10, "ALREADY_EXISTS")
