@@ -3,9 +3,8 @@
 A service subclasses Adaptor and writes one method per rpc of its proto, named in snake_case, that takes the request message
 and returns the response message (or raises an error of `errors.py`). The method of an operation that the proto calls
 `remembered` takes a second argument, `step_key: str`: the same for every repetition of one step of one run, and for nothing
-else. The Controller calls the methods in a thread of the
-node's bounded executor, several at a time; a method marked `@inline` is called on the event loop itself and must return within
-some ten microseconds.
+else. The Controller calls the methods in a thread of the node's bounded executor, several at a time; a method marked `@inline`
+is called on the event loop itself and must return within some ten microseconds.
 """
 
 from __future__ import annotations
