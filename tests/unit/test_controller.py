@@ -6,6 +6,8 @@ import asyncio
 import re
 import threading
 import time
+from functools import partial
+from pathlib import Path
 
 import pytest
 from google.protobuf.message import Message
@@ -22,6 +24,7 @@ from Services.fractos.placement import Identity
 from Services.fractos.plan import make_plan
 from Services.fractos.transport.interface import Transport
 from Services.fractos.values import from_big_integer, to_big_integer
+from Services.StorageNode.Storage_Adaptor.storage_adaptor import StorageAdaptor
 from tests.waiting import eventually, on_event_loop
 
 PATIENCE_S = 10.0
@@ -97,6 +100,12 @@ def arriving(graph: TaskGraph, run: bytes, timeout_s: float = PATIENCE_S) -> Fra
     request = fractos_pb2.Request.FromString(make_plan(graph.serialized(), default_catalogue()).openings[0])
     request.run_id, request.attempt, request.deadline, request.home = run, 1, time.time() + timeout_s, "home"
     return FrameReceived(fractos_pb2.Frame(request=request))
+
+
+def append(text: str) -> TaskGraph:
+    graph = TaskGraph("append")
+    graph.storage.append_text(client_id="admin", name="a", text=text)
+    return graph
 
 
 def power(base: int) -> TaskGraph:
@@ -248,6 +257,22 @@ async def test_inline_operations_run_on_the_event_loop() -> None:
     assert device.begun == [threading.get_ident()]
     assert notes.sent[0].completion.failure.status == "UNAVAILABLE"  # nobody is listed for the second step
     await controller.close()
+
+
+@on_event_loop
+async def test_a_node_that_was_started_again_does_a_remembered_step_once(tmp_path: Path) -> None:
+    """The next attempt of a run has the same steps; another run has others."""
+    for attempt, run in ((1, b"run"), (2, b"run"), (1, b"another run")):
+        adaptor, notes = StorageAdaptor.create(default_catalogue(), tmp_path, tmp_path), Notes()
+        controller = Controller(Engine(Identity("storage", "storage-0", "here"), default_catalogue()), adaptor, notes)
+        event = arriving(append("+"), run)
+        event.frame.request.attempt = attempt
+        controller.feed(event)
+        await eventually(partial(len, notes.sent))
+        assert not notes.sent[0].completion.HasField("failure")
+        await controller.close()
+        adaptor.stop()
+    assert (tmp_path / "admin" / "a").read_text() == "++"
 
 
 @pytest.mark.parametrize(

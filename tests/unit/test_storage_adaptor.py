@@ -12,6 +12,7 @@ import numpy
 import pytest
 from PIL import Image
 
+from protos import storage_pb2
 from Services.fractos.errors import (
     DataLossError,
     FailedPreconditionError,
@@ -62,6 +63,19 @@ def test_bytes_texts_and_integers(call: Client, folder: Path) -> None:
     assert list(call("list", prefix="sub").names) == ["sub/t"]
     assert call("delete", name="b").deleted
     assert not call("delete", name="b").deleted
+
+
+def test_texts_are_appended_once_for_a_step(tmp_path: Path) -> None:
+    adaptor = StorageAdaptor.create(CATALOGUE, tmp_path, tmp_path / "storage")
+    adaptor.start()
+    adaptor.recover()
+    operation = CATALOGUE.get("storage.append_text")
+    assert operation
+    request = storage_pb2.AppendTextRequest(client_id="admin", name="a", text="ü")
+    answers = [adaptor.call(operation, request, key) for key in ("run/1", "run/1", "run/2", "", "")]
+    assert [getattr(answer, "size_bytes", None) for answer in answers] == [2, 2, 4, 6, 8]
+    assert list((tmp_path / "storage" / "admin").iterdir()) == [tmp_path / "storage" / "admin" / "a"]
+    adaptor.stop()
 
 
 def test_an_image_is_a_tensor(call: Client) -> None:
