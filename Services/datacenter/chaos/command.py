@@ -1,0 +1,64 @@
+"""The command `chaos`: checks, runs the storm, shows and writes the report."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from Services.datacenter import layout
+from Services.datacenter.chaos.options import Options
+from Services.datacenter.chaos.report import RECOVERY_COLUMNS, Report
+from Services.datacenter.chaos.storm import START, Storm
+from Services.datacenter.processes import Processes
+from Services.datacenter.screen import Screen
+from Services.fractos.config import Configuration, write_atomically
+from Services.fractos.errors import FailedPreconditionError
+
+INTERRUPTED = 130
+
+
+def run_chaos(configuration: Configuration, options: Options, screen: Screen) -> int:
+    """Run it and return the exit code: 0, 1 if anything was lost, wrong or duplicated, 130 after Ctrl-C if not.
+
+    Raises FailedPreconditionError if the datacenter does not run or another chaos is at work in it.
+    """
+    if not Processes(configuration.root).living():
+        raise FailedPreconditionError(f"the datacenter in {configuration.root} is not running; {START}")
+    with alone(configuration.root):
+        storm = Storm(configuration, options, screen)
+        screen.say(f"seed {options.seed}: the same faults again with --seed {options.seed}")
+        report, interrupted = storm.run()
+    show(report, screen)
+    if options.report:
+        write_atomically(options.report.absolute(), json.dumps(report.as_json(), indent=2) + "\n")
+    if not report.passed:
+        return 1
+    return INTERRUPTED if interrupted else 0
+
+
+@contextmanager
+def alone(root: Path) -> Iterator[None]:
+    """Keep a second chaos out; raises FailedPreconditionError. Locks a folder that is there, makes no file."""
+    descriptor = os.open(layout.state(root), os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise FailedPreconditionError(f"another chaos is at work in {root}; wait for its end") from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def show(report: Report, screen: Screen) -> None:
+    """Print the tables, and what is wrong."""
+    screen.grid(("chaos", f"seed {report.seed}"), report.rows())
+    if report.faults:
+        screen.say("")
+        screen.grid(RECOVERY_COLUMNS, report.recovery_rows())
+    for line in report.violation_lines():
+        screen.say(line)
