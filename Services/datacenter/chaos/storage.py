@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from Services.datacenter.chaos.checker import Violation
@@ -23,6 +24,7 @@ class Store:
         self.files = [Files.of(f"chaos-{id}-client-{number}") for number in range(clients)]
         self.probe_file = f"chaos-{id}-probe.txt"
         self._folder = folder / CLIENT  # on this host's disk
+        self._was_there = self._folder.exists()
 
     def make(self, datacenter: Datacenter) -> None:
         """Write every file once. Raises the error of a run that fails."""
@@ -47,8 +49,11 @@ class Store:
         return [*violations, *on_disk]
 
     def remove(self, datacenter: Datacenter) -> None:
-        """Remove the files, and the folder if nothing else is in it. Raises the error of a run that fails."""
+        """Remove the files, and the folder that they made if nothing else is in it. Raises the error of a run that fails."""
         self._delete(datacenter, [self.probe_file, *(name for files in self.files for name in files.names)])
+        if not self._was_there:
+            with suppress(OSError):
+                self._folder.rmdir()
 
     def remove_left(self, datacenter: Datacenter) -> int:
         """Remove what a chaos that was killed has left, and return how many files that was."""
