@@ -1,4 +1,4 @@
-"""Which faults a chaos chooses: the same for a seed, spread over everything, never more than the datacenter promises to survive."""
+"""Which faults a chaos chooses: the same for a seed, spread over everything, within what the datacenter promises to survive."""
 
 from __future__ import annotations
 

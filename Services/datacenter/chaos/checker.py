@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ Sort = Literal["lost", "wrong", "duplicated"]
 OK = "OK"
 LOST = "LOST"  # no answer, long after the deadline
 VIOLATIONS_KEPT = 200
+
+log = logging.getLogger("chaos")
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ class Checker:
         """Count a run that has ended, and what it breaks."""
         violations = [*ended.violations, *self._broken_by(ended)]
         failed = ended.status != OK
+        if failed and ended.status not in ended.excused:
+            log.info("%s: %s: %s", ended.kind, _shown(ended), ended.detail)
         with self._lock:
             self.tally.probes += ended.probe
             self.tally.runs += not ended.probe
@@ -77,6 +82,7 @@ class Checker:
             elif failed and not ended.probe:
                 self.tally.failed[_shown(ended)] += 1
                 if self._was_promised(ended):
+                    log.warning("%s: that was not to fail: a node of every type it needs lived", ended.kind)
                     self.tally.unkept += 1
                     self.tally.unkept_statuses[_shown(ended)] += 1
         self.report(*violations)
@@ -85,6 +91,7 @@ class Checker:
         """Count violations that were found otherwise."""
         with self._lock:
             for violation in violations:
+                log.error("%s: %s", violation.sort, violation.what)
                 self.tally.violations[violation.sort] += 1
                 if len(self.violations) < VIOLATIONS_KEPT:
                     self.violations.append(violation)

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from Services.datacenter import layout
 from Services.datacenter.chaos.options import Options
 from Services.datacenter.chaos.report import RECOVERY_COLUMNS, Report
 from Services.datacenter.chaos.storm import START, Storm
+from Services.datacenter.logs import node_log
 from Services.datacenter.processes import Processes
 from Services.datacenter.screen import Screen
 from Services.fractos.config import Configuration, write_atomically
 from Services.fractos.errors import FailedPreconditionError
+from Services.fractos.output import FORMAT, LOG_BYTES
 
 INTERRUPTED = 130
+LOG = "chaos"
 
 
 def run_chaos(configuration: Configuration, options: Options, screen: Screen) -> int:
@@ -28,9 +33,9 @@ def run_chaos(configuration: Configuration, options: Options, screen: Screen) ->
     """
     if not Processes(configuration.root).living():
         raise FailedPreconditionError(f"the datacenter in {configuration.root} is not running; {START}")
-    with alone(configuration.root):
+    with alone(configuration.root), _logged(log := node_log(configuration, LOG)):
         storm = Storm(configuration, options, screen)
-        screen.say(f"seed {options.seed}: the same faults again with --seed {options.seed}")
+        screen.say(f"seed {options.seed}: the same faults again with --seed {options.seed}; faults and failures are in {log}")
         report, interrupted = storm.run()
     show(report, screen)
     if options.report:
@@ -52,6 +57,24 @@ def alone(root: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _logged(path: Path) -> Iterator[None]:
+    """Log to a file meanwhile, within the bounds of other logs: what the client says would tear the line on the screen."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8")
+    handler.setFormatter(logging.Formatter(FORMAT))
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.removeHandler(handler)
+        handler.close()
 
 
 def show(report: Report, screen: Screen) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import time
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from Services.datacenter.chaos.schedule import SERVERS, Fault, Rows, Target
 from Services.datacenter.chaos.watch import Look
 from Services.datacenter.observation import SERVER_ROLES, Observation
 from Services.datacenter.processes import ProcessEntry, Processes, is_server
+
+log = logging.getLogger("chaos")
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ class Injector:
         stopped = Stopped(fault, tuple(grips), now + fault.lasts_s)
         self._stopped.append(stopped)
         hit = [grip for grip in grips if grip.send(number)]
+        what = ", ".join(f"{grip.entry.name} (process {grip.entry.pid})" for grip in hit) or "nothing that was still there"
+        log.info("%s: %s sent to %s%s", fault.kind, number.name, what, f" for {fault.lasts_s:.1f} s" if fault.lasts_s else "")
         if hit:
             self._recovery.fault(fault, now)
         if not fault.lasts_s:

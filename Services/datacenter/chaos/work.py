@@ -70,7 +70,8 @@ def ended_well(work: Work, result: Result, asked_at: float) -> Ended:
 def ended_badly(work: Work, error: FractosError, asked_at: float) -> Ended:
     """Judge a failure."""
     work.settle(Fate.NOT_DONE if error.definite else Fate.UNKNOWN, asked_at, asked_at + work.timeout_s + STUCK_S)
-    return _ended(work, asked_at, status=error.status, definite=error.definite, detail=error.message)
+    detail = "; ".join(line.strip() for line in str(error).splitlines())
+    return _ended(work, asked_at, status=error.status, definite=error.definite, detail=detail)
 
 
 def _ended(
