@@ -137,6 +137,9 @@ def test_without_what_it_needs_it_says_so(datacenter: Datacenter) -> None:
 
 
 def test_a_fault_that_cannot_be_is_a_mistake_in_the_command_line(make: Make) -> None:
-    assert "--faults zookeeper: `up` has started no ZooKeeper server here" in make().run(
-        "chaos", "--faults", "zookeeper", expect=2
+    datacenter = make()
+    output = datacenter.run("chaos", "--faults", "zookeeper", expect=2)
+    assert "--faults zookeeper: `up` has started no ZooKeeper server here" in output
+    assert "--report /nowhere/at/all.json: no file can be written there" in datacenter.run(
+        "chaos", "--report", "/nowhere/at/all.json", expect=2
     )

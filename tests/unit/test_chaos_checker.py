@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from random import Random
 
 import pytest
 
@@ -10,7 +11,7 @@ from Services.datacenter.chaos.checker import LOST, OK, Checker, Ended, Violatio
 from Services.datacenter.chaos.expected_files import AppendedFile, Fate, Register, Value
 from Services.datacenter.chaos.outages import Outages
 from Services.datacenter.chaos.work import GRACE_S, is_lost
-from Services.datacenter.chaos.workload import Files
+from Services.datacenter.chaos.workload import Files, Workload
 
 DONE, NOT_DONE, UNKNOWN = Fate.DONE, Fate.NOT_DONE, Fate.UNKNOWN
 
@@ -206,6 +207,18 @@ def test_a_line_that_was_not_there_when_its_time_was_over_may_not_come_later() -
     file = appended(("a", DONE), ("u", UNKNOWN))
     assert file.read("a\n", asked_at=11) == []
     assert sorts(file.read("a\nu\n", asked_at=12)) == ["duplicated"]
+
+
+def test_an_append_goes_to_a_new_file_when_the_last_one_is_full_but_not_before_that_was_made() -> None:
+
+    files = Files([], [], [AppendedFile("someone-appended-0.txt")], "someone")
+    workload = Workload(Random(1), files, {"math"}, {}, [])
+    for fate in (DONE, UNKNOWN):
+        files.appended[0].appended(f"{fate}\n", fate)
+    for fate, expected in ((UNKNOWN, 1), (NOT_DONE, 1), (DONE, 2)):
+        workload._begin_file().settle(fate, 1, 2)
+        assert len(files.appended) == expected
+    assert files.names == ["someone-appended-0.txt", "someone-appended-1.txt"]
 
 
 def test_files_are_told_by_their_names_and_an_integer_must_be_one() -> None:

@@ -19,7 +19,7 @@ from Services.datacenter.logs import node_log
 from Services.datacenter.processes import Processes
 from Services.datacenter.screen import Screen
 from Services.fractos.config import Configuration, write_atomically
-from Services.fractos.errors import FailedPreconditionError
+from Services.fractos.errors import FailedPreconditionError, InvalidArgumentError
 from Services.fractos.output import FORMAT, LOG_BYTES
 
 INTERRUPTED = 130
@@ -33,6 +33,8 @@ def run_chaos(configuration: Configuration, options: Options, screen: Screen) ->
     """
     if not Processes(configuration.root).living():
         raise FailedPreconditionError(f"the datacenter in {configuration.root} is not running; {START}")
+    if options.report:
+        _check_writable(options.report.absolute())
     with alone(configuration.root), _logged(log := node_log(configuration, LOG)):
         storm = Storm(configuration, options, screen)
         screen.say(f"seed {options.seed}: the same faults again with --seed {options.seed}; faults and failures are in {log}")
@@ -59,6 +61,12 @@ def alone(root: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _check_writable(path: Path) -> None:
+    """Now, and not after an hour."""
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise InvalidArgumentError(f"--report {path}: no file can be written there; name one in a folder that you may write to")
+
+
 @contextmanager
 def _logged(path: Path) -> Iterator[None]:
     """Log to a file meanwhile, within the bounds of other logs: what the client says would tear the line on the screen."""
@@ -83,5 +91,10 @@ def show(report: Report, screen: Screen) -> None:
     if report.faults:
         screen.say("")
         screen.grid(RECOVERY_COLUMNS, report.recovery_rows())
+    else:
+        screen.say(
+            "no fault was possible: a single node is killed only where it is started again (restart = on-failure); of several"
+            " one is always spared"
+        )
     for line in report.violation_lines():
         screen.say(line)

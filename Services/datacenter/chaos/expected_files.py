@@ -75,6 +75,10 @@ class AppendedFile:
         self._unknown: dict[str, float] = {}  # line → until when it may still be added
         self._refused: set[str] = set()  # may not appear any more
 
+    def __len__(self) -> int:
+        """How many lines were to be added, with whatever success."""
+        return len(self._done) + len(self._unknown) + len(self._refused)
+
     def appended(self, line: str, fate: Fate, *, until: float = inf) -> None:
         """An append has ended. `line` ends with a newline."""
         if fate is Fate.DONE:

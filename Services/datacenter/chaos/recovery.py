@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from statistics import median
 
 from Services.datacenter.chaos.schedule import SERVERS, Fault
+
+NORMAL_KEPT = 1000
 
 
 @dataclass
@@ -30,8 +33,10 @@ class Recovery:
 
     def __init__(self, types: Collection[str]) -> None:
         self._types = set(types)  # those that are probed
-        self._normal: dict[str, list[float]] = {one: [] for one in types}  # latencies before the first fault
+        # Latencies before the first fault, the last ones.
+        self._normal: dict[str, deque[float]] = {one: deque(maxlen=NORMAL_KEPT) for one in types}
         self._lock = threading.Lock()
+        self._open: list[Recovered] = []
         self.faults: list[Recovered] = []
 
     def fault(self, fault: Fault, at: float) -> None:
@@ -39,6 +44,7 @@ class Recovery:
         awaited = self._types if fault.type == SERVERS else self._types & {fault.type}
         with self._lock:
             self.faults.append(Recovered(fault, at, set(awaited)))
+            self._open.append(self.faults[-1])
 
     def probe(self, node_type: str, submitted_at: float, ended_at: float) -> None:
         """A run that needs this type has ended well."""
@@ -46,10 +52,11 @@ class Recovery:
             if not self.faults:
                 self._normal[node_type].append(ended_at - submitted_at)
                 return
-            for one in self.faults:
+            for one in self._open:
                 if node_type in one.awaited and submitted_at >= one.at:
                     one.awaited.discard(node_type)
                     one.took_s[node_type] = max(0.0, ended_at - one.at - self._normal_s(node_type))
+            self._open = [one for one in self._open if one.awaited]
 
     def normal_s(self) -> dict[str, float]:
         """The median latency of a probe before the first fault, by type."""
@@ -58,7 +65,7 @@ class Recovery:
     def open(self) -> list[Recovered]:
         """The faults from which the datacenter has not recovered."""
         with self._lock:
-            return [one for one in self.faults if one.awaited]
+            return list(self._open)
 
     def _normal_s(self, node_type: str) -> float:
         return median(self._normal[node_type]) if self._normal[node_type] else 0.0

@@ -13,7 +13,7 @@ from Services.datacenter.chaos.work import run_until_done
 from Services.datacenter.chaos.workload import CLIENT, Files
 from Services.fractos import Datacenter, FractosError, TaskGraph
 
-OWN = re.compile(r"chaos-[0-9a-f]{16}-(client-\d+-(text-\d+|integer-\d+|appended)|probe)\.txt")
+OWN = re.compile(r"chaos-[0-9a-f]{16}-(client-\d+-((text|integer|appended)-\d+)|probe)\.txt")
 PATIENCE_S = 30.0
 
 
@@ -50,7 +50,8 @@ class Store:
 
     def remove(self, datacenter: Datacenter) -> None:
         """Remove the files, and the folder that they made if nothing else is in it. Raises the error of a run that fails."""
-        self._delete(datacenter, [self.probe_file, *(name for files in self.files for name in files.names)])
+        begun = [files.next_appended().name for files in self.files]
+        self._delete(datacenter, [self.probe_file, *begun, *(name for files in self.files for name in files.names)])
         if not self._was_there:
             with suppress(OSError):
                 self._folder.rmdir()

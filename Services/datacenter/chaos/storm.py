@@ -51,6 +51,7 @@ class Storm:
         types = {name: type_of(name) for name in self._processes.living() if is_node(name) or is_server(name)}
         self._check(types)
         self._types = set(types.values())
+        self._supervised = {name for name, entry in self._processes.entries.items() if entry.supervised}
         self._schedule = Schedule(options.seed, kinds_of(options, has_servers=SERVERS in self._types), options.every_s)
         self._outages = Outages(types)
         self._checker = Checker(self._outages)
@@ -117,6 +118,7 @@ class Storm:
                 self._inject(watch, injector, threads)
             except KeyboardInterrupt:
                 interrupted = True
+                self._screen.say("interrupted: undoing the faults, and waiting for the last runs ...")
             finally:
                 with interruption.ignored():
                     injector.undo()
@@ -179,10 +181,9 @@ class Storm:
             self._checker.report(Violation("lost", f"no run that needs {needed} has succeeded since the {what}"))
 
     def _unready(self) -> list[str]:
-        """What was hit and is not ready again, but for what nobody starts again."""
+        """What was hit and is not ready again, but for what nobody was to start again."""
         self._processes.read()
-        coming = {name for name, entry in self._processes.entries.items() if entry.supervised} | self._processes.living().keys()
-        return sorted(self._outages.now_out() & coming)
+        return sorted(self._outages.now_out() & (self._supervised | self._processes.living().keys()))
 
     def _report(self) -> Report:
         return Report(

@@ -115,7 +115,7 @@ def _answer(run: Run, work: Work, asked_at: float, outages: Outages) -> Result:
 
 def is_lost(deadline: float, now: float, outages: Outages) -> bool:
     """Whether a run without an answer should have had it by now."""
-    return now > max(deadline, outages.back_since(HOME)) + GRACE_S
+    return now > deadline + GRACE_S and now > outages.back_since(HOME) + GRACE_S
 
 
 def run_until_done(datacenter: Datacenter, graph: TaskGraph, patience_s: float) -> Result:

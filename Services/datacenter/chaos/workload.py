@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -21,6 +21,7 @@ REGISTERS = 2  # of each kind
 MOST_POSSIBLE = 4  # values of a file; beyond that it is read before it is written again
 LARGEST_BITS = 4000
 SHORT_S = (0.001, 0.2)  # deadlines that may be too short
+MOST_LINES = 1000  # of an appended file: a read of it is judged as a whole
 SAME = 1e-3  # the network computes pictures in batches, so that the last digits of a probability vary
 APPEND = default_catalogue().get("storage.append_text")
 
@@ -39,7 +40,8 @@ class Files:
 
     texts: list[Register]
     integers: list[Register]
-    appended: list[AppendedFile] = field(default_factory=list)
+    appended: list[AppendedFile]  # the last one grows
+    client: str
 
     @classmethod
     def of(cls, client: str) -> Files:
@@ -47,8 +49,13 @@ class Files:
         return cls(
             texts=[Register(f"{client}-text-{number}.txt", f"{client} begins\n") for number in range(REGISTERS)],
             integers=[Register(f"{client}-integer-{number}.txt", number) for number in range(REGISTERS)],
-            appended=[AppendedFile(f"{client}-appended.txt")] if APPEND else [],
+            appended=[AppendedFile(f"{client}-appended-0.txt")] if APPEND else [],
+            client=client,
         )
+
+    def next_appended(self) -> AppendedFile:
+        """The file to append to when the last one is full; it is not one of these files before it was made."""
+        return AppendedFile(f"{self.client}-appended-{len(self.appended)}.txt")
 
     @property
     def names(self) -> list[str]:
@@ -203,7 +210,9 @@ class Workload:
 
     def _append(self) -> Work:
         assert APPEND
-        file = self._rng.choice(self._files.appended)
+        file = self._files.appended[-1]
+        if len(file) >= MOST_LINES:
+            return self._begin_file()
         line = f"{file.name} {self._next_number()}\n"
         graph = TaskGraph("chaos append")
         graph.storage.append_text(client_id=CLIENT, name=file.name, text=line)
@@ -212,6 +221,17 @@ class Workload:
             file.appended(line, fate, until=until)
 
         return Work("append_text", graph, frozenset({"storage"}), _nothing, settle, repeatable=APPEND.repeatable)
+
+    def _begin_file(self) -> Work:
+        file = self._files.next_appended()
+        graph = TaskGraph("chaos begin file")
+        graph.storage.write_text(client_id=CLIENT, name=file.name, text="")
+
+        def settle(fate: Fate, asked_at: float, until: float) -> None:
+            if fate is Fate.DONE:
+                self._files.appended.append(file)
+
+        return Work("begin file", graph, frozenset({"storage"}), _nothing, settle)
 
     def _predict(self) -> Work:
         name, expected = self._rng.choice(sorted(self._predictions.items()))
