@@ -74,9 +74,9 @@ def test_the_table_says_what_was_counted() -> None:
     assert (rows["lost"], rows["wrong"], rows["duplicated"]) == ("0", "0", "0")
     assert rows["failed"] == "UNAVAILABLE (fate unknown) 3"
     assert rows["failed as asked"] == "CANCELLED 2"
-    assert rows["of these unkept"] == "0"
+    assert rows["though promised"] == "0"
     unkept = Tally(unkept=2, unkept_statuses=Counter({"UNAVAILABLE (nothing done)": 2}))
-    assert dict(report(tally=unkept).rows())["of these unkept"].startswith("UNAVAILABLE (nothing done) 2, though")
+    assert dict(report(tally=unkept).rows())["though promised"].startswith("UNAVAILABLE (nothing done) 2, while")
 
 
 def test_times_to_recover_are_by_kind_with_median_99th_percentile_and_maximum() -> None:

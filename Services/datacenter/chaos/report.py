@@ -39,13 +39,13 @@ class Report:
     def rows(self) -> list[tuple[str, str]]:
         """The table of counts."""
         tally, duration_s = self.tally, self.ended - self.began
-        unkept = f"{_counts(tally.unkept_statuses)}, though a node of every type lived" if tally.unkept else "0"
+        unkept = f"{_counts(tally.unkept_statuses)}, while a node of every type lived" if tally.unkept else "0"
         return [
             ("runs", f"{tally.runs:,} of {self.clients} clients in {duration_s:.0f} s, and {tally.probes:,} probes"),
             ("faults", _counts(self._kinds())),
             *((sort, f"{tally.violations[sort]:,}") for sort in SORTS),
             ("failed", _counts(tally.failed)),
-            ("of these unkept", unkept),
+            ("though promised", unkept),
             ("failed as asked", _counts(tally.excused)),
         ]
 
