@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import signal
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -59,7 +58,8 @@ class Injector:
         """The processes that may be hit, as they are now."""
         self._processes.read()
         out = self._outages.now_out()
-        return [self._target(entry, out, look.observation) for entry in _hittable(self._processes)]
+        entries = [entry for name, entry in self._processes.entries.items() if name in self._outages.names]
+        return [self._target(entry, out, look.observation) for entry in entries]
 
     def inject(self, fault: Fault) -> bool:
         """Do it. Returns whether there was still anything to do it to."""
@@ -127,10 +127,6 @@ def ready_in(observation: Observation) -> set[str]:
 def _leaders(observation: Observation) -> set[str]:
     leading = {one.server for one in observation.zookeeper if one.role == "leader"}
     return leading | {one.node for one in observation.nodes if one.role == "leader"}
-
-
-def _hittable(processes: Processes) -> Sequence[ProcessEntry]:
-    return [entry for entry in processes.entries.values() if is_server(entry.name) or "-" in entry.name]
 
 
 def _lived_s(entry: ProcessEntry) -> float:

@@ -28,6 +28,11 @@ class Outages:
         self._held: dict[str, float] = {}  # name → when it is, or was, let go
         self._lock = threading.Lock()
 
+    @property
+    def names(self) -> Collection[str]:
+        """All processes that there were at the beginning."""
+        return self._types.keys()
+
     def begin(self, name: str, now: float, *, held: bool = False) -> None:
         """A fault is about to hit a process. One that is out already stays out. `held`: at least until `let_go`."""
         with self._lock:
