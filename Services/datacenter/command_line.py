@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from Services.datacenter.chaos import options as chaos
 from Services.datacenter.completion import SHELLS
 from Services.datacenter.terminals import KINDS
 
@@ -80,6 +81,10 @@ def make_parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--model", default="default", metavar="NAME", help="which model to make or replace (default: %(default)s)"
     )
+    storm = commands.add_parser(
+        "chaos", parents=[place], help="kill and stop nodes under load, and check every answer", description=chaos.DESCRIPTION
+    )
+    chaos.add_arguments(storm)
     completion = commands.add_parser("completion", help="have a shell complete commands and flags", description=COMPLETION)
     completion.add_argument("shell", choices=SHELLS)
     return parser

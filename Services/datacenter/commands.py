@@ -29,6 +29,8 @@ from Services.datacenter import (
     terminals,
     training,
 )
+from Services.datacenter.chaos.command import run_chaos
+from Services.datacenter.chaos.options import Options
 from Services.datacenter.command_line import make_parser, parse
 from Services.datacenter.lock import exclusive
 from Services.datacenter.models import read_models
@@ -219,6 +221,10 @@ def _train(task: Task) -> int:
     return 0
 
 
+def _chaos(task: Task) -> int:
+    return run_chaos(launcher.as_running(task.configuration), Options.of(task.options), task.screen)
+
+
 def _completion(task: Task) -> int:
     print(completion.script(make_parser(), task.options.shell))
     return 0
@@ -233,6 +239,7 @@ COMMANDS: dict[str, Callable[[Task], int]] = {
     "check": _check,
     "demo": _demo,
     "train": _train,
+    "chaos": _chaos,
     "completion": _completion,
 }
 

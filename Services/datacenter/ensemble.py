@@ -183,6 +183,11 @@ def running_servers(root: Path) -> dict[str, int]:
     return dict(sorted(running.items()))
 
 
+def was_stopped(folder: Path) -> bool:
+    """Whether the server in this folder that does not run any more was stopped with its zkServer.sh, and has not crashed."""
+    return not (folder / "data" / "zookeeper_server.pid").exists()
+
+
 def _folder(root: Path, number: int) -> Path:
     return root / "zookeeper" / f"zookeeper{number}"
 

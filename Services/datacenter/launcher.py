@@ -78,9 +78,10 @@ def _start(configuration: Configuration, processes: Processes, screen: Screen) -
 def _spawn(configuration: Configuration, processes: Processes, dead: Collection[str]) -> None:
     """Start the servers and the nodes of the plan that are dead."""
     # All at once: a node tries again until ZooKeeper answers, and loading a model takes longer than electing a leader.
+    any_restarts = any(controller.restart for controller in configuration.controllers)
     for server in ensemble.read_servers(configuration.root):
         if server.name in dead:
-            processes.spawn(server.name, server.command, log=server.output, folder=server.folder)
+            processes.spawn(server.name, server.command, log=server.output, folder=server.folder, supervised=any_restarts)
     for node in configuration.nodes:
         if node.name in dead:
             settings = configuration.controller(node.node_type)

@@ -61,7 +61,7 @@ class ServerStatus:
     """One ZooKeeper server. The fields are those of `status --json`."""
 
     server: str  # "zookeeper0", or "external0" if others run it
-    role: str  # one of SERVER_ROLES when it serves, else "starting" or "dead"
+    role: str  # one of SERVER_ROLES when it serves, else "starting", "restarting" or "dead"
     address: str
     pid: int | None  # None: no process, or others run it
 
@@ -87,7 +87,7 @@ class Observation:
     def dead(self) -> tuple[str, ...]:
         """The names of the servers and nodes of which no process runs."""
         return (
-            *(server.server for server in self.zookeeper if server.role == "dead"),
+            *(server.server for server in self.zookeeper if server.role in {"dead", "restarting"}),
             *(node.node for node in self.nodes if node.state in {"dead", "restarting"}),
         )
 
@@ -146,7 +146,9 @@ class Observer:
             pid = living[server.name].pid
         else:
             pid = ensemble.running_servers(self._configuration.root).get(server.name)  # started by hand
-        role = await mode_of(server.address) or "starting" if pid else "dead"
+        entry = self._processes.entries.get(server.name)
+        again = SUPERVISOR in living and entry is not None and entry.supervised
+        role = await mode_of(server.address) or "starting" if pid else "restarting" if again else "dead"
         return ServerStatus(server.name, role, server.address, pid)
 
     async def _members(self, patience_s: float, *, reachable: bool) -> tuple[Member, ...]:

@@ -15,12 +15,14 @@ from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from Services.datacenter.models import ModelStatus
 from Services.datacenter.observation import Observation
 
 COLOURS = {"ready": "green", "starting": "yellow", "stopping": "yellow", "restarting": "yellow", "dead": "red"}
 PIPED_WIDTH = 200  # columns; no address is cut where there is no terminal
+PIPED_EVERY_S = 5.0  # how often a line that changes is printed there
 
 
 class Screen:
@@ -80,6 +82,29 @@ class Screen:
         else:
             self.say(f"{title} ...")
             yield lambda done, total, note: self.say(f"{title}: {done}/{total} {note}".rstrip())
+
+    @contextmanager
+    def line(self) -> Iterator[Callable[[str], None]]:
+        """Show how something stands in one line: call what this gives with each new text. In a pipe a few are printed."""
+        if self._console.is_terminal:
+            with Live(console=self._console, auto_refresh=False) as live:
+                yield lambda text: live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
+        else:
+            shown_at = [float("-inf")]
+
+            def print_some(text: str) -> None:
+                if time.monotonic() >= shown_at[0] + PIPED_EVERY_S:
+                    shown_at[0] = time.monotonic()
+                    self.say(text)
+
+            yield print_some
+
+    def grid(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Print a table of plain texts."""
+        table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+        for row in rows:
+            table.add_row(*map(escape, row))
+        self._console.print(table)
 
     def _tell(self, observation: Observation, shown: dict[str, str], began: float) -> None:
         """Print a line for each node and server whose state is another than `shown`, which it brings up to date."""

@@ -1,4 +1,5 @@
-"""The supervisor: a process of its own that starts crashed nodes again, at growing intervals and not for ever.
+"""The supervisor: a process of its own that starts crashed nodes and ZooKeeper servers again, at growing intervals and not for
+ever.
 
 `up` starts it as `python -m Services.datacenter.supervisor ROOT` and records it like a node, so that `down` stops it, before
 anything else. It acts only while it holds the launcher's lock and finds itself in the record: what `down` has stopped is never
@@ -14,16 +15,16 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from Services.datacenter import layout
+from Services.datacenter import ensemble, layout
 from Services.datacenter.lock import exclusive_now
-from Services.datacenter.processes import SUPERVISOR, ProcessEntry, Processes
+from Services.datacenter.processes import SUPERVISOR, ProcessEntry, Processes, is_server
 from Services.fractos.errors import FractosError
 from Services.fractos.output import log_to_output
 
 LOOK_EVERY_S = 0.25
 FIRST_DELAY_S = 0.5  # doubled with every failure in a row
 MOST_FAILURES = 5  # in a row
-STABLE_S = 60.0  # a node that lived so long begins a new row
+STABLE_S = 60.0  # one that lived so long begins a new row
 
 log = logging.getLogger("supervisor")
 
@@ -102,7 +103,7 @@ class Supervisor:
             if not self._is_recorded() or self._processes.entries.get(entry.name) != entry:
                 return
             row = self._failures[entry.name][1].row
-            if layout.told_to_stop(self._root, entry.name).exists():
+            if self._was_told_to_stop(entry):
                 log.info("%s was told to stop: it is not started again", entry.name)
                 self._processes.leave_dead(entry.name)
             elif row > MOST_FAILURES:
@@ -110,6 +111,11 @@ class Supervisor:
                 self._processes.leave_dead(entry.name)
             else:
                 self._start_again(entry, row)
+
+    def _was_told_to_stop(self, entry: ProcessEntry) -> bool:
+        if is_server(entry.name):
+            return ensemble.was_stopped(Path(entry.folder))
+        return layout.told_to_stop(self._root, entry.name).exists()
 
     def _start_again(self, entry: ProcessEntry, row: int) -> None:
         message = f"starting {entry.name} again: failure {row} of {MOST_FAILURES} in a row, restart {entry.restarts + 1}"

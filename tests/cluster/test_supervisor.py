@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ import psutil
 import pytest
 
 from Services.datacenter.supervisor import FIRST_DELAY_S, LOOK_EVERY_S
-from tests.cluster.conftest import Datacenter, until
+from tests.cluster.conftest import Datacenter, until, zookeeper_or_skip
 
 NODES = {"math-0", "math-1", "storage-0"}
 
@@ -188,6 +189,36 @@ def test_a_python_that_has_gone_is_named(datacenter: Datacenter) -> None:
     os.kill(datacenter.pids()["math-0"], signal.SIGKILL)
     until(lambda: log(datacenter).count("cannot start math-0 (/gone/bin/python") == 2, "a second attempt")
     assert "No such file or directory: '/gone/bin/python'" in log(datacenter)
+
+
+@pytest.fixture
+def supervised_servers(make_datacenter: Callable[..., Datacenter]) -> Datacenter:
+    """A datacenter that uses three ZooKeeper servers, with everything started again when it crashes."""
+    zookeeper_or_skip()
+    return make_datacenter(zookeeper=True, restart="on-failure")
+
+
+def test_a_crashed_zookeeper_server_is_started_again(supervised_servers: Datacenter) -> None:
+    supervised_servers.run("up")
+    before = supervised_servers.pids()
+    os.kill(before["zookeeper1"], signal.SIGKILL)
+    until(lambda: supervised_servers.pids()["zookeeper1"] not in {None, before["zookeeper1"]}, "zookeeper1 to be started again")
+    until(lambda: supervised_servers.status()["zookeeper1"]["role"] in {"leader", "follower"}, "it to serve")
+    assert {name: pid for name, pid in supervised_servers.pids().items() if pid != before[name]}.keys() == {"zookeeper1"}
+    supervised_servers.run("down")
+    assert not supervised_servers.processes()
+
+
+def test_a_zookeeper_server_that_was_stopped_by_hand_stays_stopped(supervised_servers: Datacenter) -> None:
+    supervised_servers.run("up")
+    before = supervised_servers.pids()
+    script = supervised_servers.root / "zookeeper/zookeeper1/bin/zkServer.sh"
+    assert subprocess.run([script, "stop"], capture_output=True, text=True, check=True).stdout.endswith("STOPPED\n")
+    until(lambda: "zookeeper1 was told to stop: it is not started again" in log(supervised_servers), "the supervisor to see it")
+    assert supervised_servers.pids() == {**before, "zookeeper1": None}
+    assert supervised_servers.status()["zookeeper1"]["role"] == "dead"
+    supervised_servers.run("up")
+    assert supervised_servers.pids()["zookeeper1"] is not None
 
 
 def test_it_ends_when_the_datacenters_folder_has_gone(datacenter: Datacenter) -> None:

@@ -67,7 +67,7 @@ def test_a_wrong_command_line_is_said_with_exit_code_2(line: str, said: str, cap
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["", "up", "down", "status", "logs", "check", "demo", "train"])
+@pytest.mark.parametrize("command", ["", "up", "down", "status", "logs", "check", "demo", "train", "chaos"])
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         parse([*command.split(), "--help"], HERE)

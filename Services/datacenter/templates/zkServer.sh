@@ -14,12 +14,13 @@ command_of() {
 }
 
 # Process ids are used again by others: the process must also be this server, or this script before it becomes the server.
-running() {
+is_server() {
     local command
-    pid=$(cat "$pidfile" 2>/dev/null) && command=$(command_of "$pid") || return 1
+    command=$(command_of "$1") || return 1
     command=${command% }
     [[ $command == *" $main $config" || $command == *" $server/bin/zkServer.sh start-foreground" ]]
 }
+running() { pid=$(cat "$pidfile" 2>/dev/null) && is_server "$pid"; }
 
 # One of ZooKeeper's four-letter words, asked at the client port.
 ask() {
@@ -42,6 +43,7 @@ within() {
 }
 
 stopped() { ! running; }
+gone() { ! is_server "$pid"; }
 listening_or_dead() { stopped || (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; }
 
 announce() {
@@ -95,9 +97,9 @@ stop)
         echo "no zookeeper to stop"
         exit 0
     fi
+    rm -f "$pidfile" # before it ends: by this the supervisor knows that it is no crash
     kill "$pid"
-    within 100 stopped || kill -9 "$pid"
-    rm -f "$pidfile"
+    within 100 gone || kill -9 "$pid"
     echo STOPPED
     ;;
 status)
