@@ -9,6 +9,7 @@ queued up for a while, a run is let in only if those before it will be done, at 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 
 from Services.fractos.errors import ResourceExhaustedError
@@ -16,18 +17,22 @@ from Services.fractos.errors import ResourceExhaustedError
 PATIENCE = 0.5  # the part of a run's time that those before it may take
 WINDOW_S = 0.5  # how long the pace is measured before it counts
 QUEUE = 64  # with fewer steps in flight nothing queues up, so that the pace says little
-SMOOTHING = 0.5  # the weight of the latest window
+WINDOWS = 4  # how many of them count
 LEAST_RETRY_S, MOST_RETRY_S = 0.05, 1.0
 
 
 class _Pace:
-    """The steps in flight on one type of node, and how fast they get done."""
+    """The steps in flight on one type of node, and how fast they get done.
 
-    __slots__ = ("_done", "_least", "_rate", "_since", "in_flight")
+    The best of some windows counts, and one in which nothing got done does not: a node that has stopped is no slow one, and its
+    runs are about to be repeated elsewhere.
+    """
+
+    __slots__ = ("_done", "_least", "_rates", "_since", "in_flight")
 
     def __init__(self) -> None:
         self.in_flight = 0
-        self._rate: float | None = None  # steps a second; None: not known, or without a queue
+        self._rates: deque[float] = deque(maxlen=WINDOWS)  # steps a second; none: not known, or without a queue
         self._since = 0.0  # when the window began; in it:
         self._done = 0
         self._least = 0  # in flight at once
@@ -37,11 +42,10 @@ class _Pace:
         elapsed = now - self._since
         if elapsed < WINDOW_S:
             return
-        if self._least < QUEUE or elapsed > 10 * WINDOW_S:  # no queue, or nobody has looked for long
-            self._rate = None
-        else:
-            latest = self._done / elapsed
-            self._rate = latest if self._rate is None else self._rate + SMOOTHING * (latest - self._rate)
+        if self._least < QUEUE or elapsed > WINDOWS * WINDOW_S:  # no queue, or nobody has looked for long
+            self._rates.clear()
+        elif self._done:
+            self._rates.append(self._done / elapsed)
         self._since, self._done, self._least = now, 0, self.in_flight
 
     def release(self, count: int, *, done: bool) -> None:
@@ -53,7 +57,7 @@ class _Pace:
 
     def wait_s(self) -> float:
         """How long a step that comes now will wait for those before it, as far as one can tell."""
-        return self.in_flight / max(self._rate, 0.001) if self._rate is not None and self.in_flight >= QUEUE else 0.0
+        return self.in_flight / max(self._rates) if self._rates and self.in_flight >= QUEUE else 0.0
 
 
 class Admission:

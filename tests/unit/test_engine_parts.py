@@ -211,13 +211,14 @@ class TestAdmission:
         admission.release({"math": 960}, 0, done=True)
         admission.reserve({"math": 1}, 0, 10, now)
 
-    def test_steps_that_were_stopped_count_for_no_pace(self) -> None:
+    def test_steps_that_were_stopped_and_times_without_any_done_count_for_no_pace(self) -> None:
         admission = Admission(steps_per_type=10_000, graph_bytes=100)
-        for tick in range(200):
-            admission.reserve({"math": 1 if tick else 100}, 0, 1e9, NOW + tick / 100)
-            admission.release({"math": 1}, 0, done=False)
-        with pytest.raises(ResourceExhaustedError):
-            admission.reserve({"math": 1}, 0, 60, NOW + 2)
+        for tick in range(400):  # 100 steps a second for two seconds, then none
+            admission.reserve({"math": 1 if tick else 1000}, 0, 1e9, NOW + tick / 100)
+            admission.release({"math": 1}, 0, done=tick < 200)
+        with pytest.raises(ResourceExhaustedError, match=r"will take some 10\.0 s"):
+            admission.reserve({"math": 1}, 0, 10, NOW + 4)
+        admission.reserve({"math": 1}, 0, 25, NOW + 4)
 
     def test_without_a_queue_nothing_is_said_about_the_wait(self) -> None:
         admission = Admission(steps_per_type=10_000, graph_bytes=100)
