@@ -136,7 +136,7 @@ class Attempts:
         """The process for a step that gets one at submission: in a later attempt the same, as long as it answers."""
         before = run.placed.get(step.id)
         if before is not None:
-            member = self._placement.named(before.node)
+            member = self._placement.named(before.node, now)
             lives = member is not None and member.id == before.id and not self._placement.is_suspected(member, now)
             if step.id in run.plan.unrepeatable:
                 if lives:

@@ -387,10 +387,10 @@ class Engine:
     # -- the directory and time -------------------------------------------------------------------------------------------
 
     def _on_members_changed(self, event: MembersChanged, now: float) -> None:
-        for member in self.placement.update(event.members):
+        for member in self.placement.update(event.members, now):
             if self.runs is not None and member.node_type in self._catalogue.node_types:
                 self._emit(KeepLink(member.address))
-        leader = next(iter(self.placement.of_type(self.identity.node_type)), None)
+        leader = next(iter(self.placement.of_type(self.identity.node_type, now)), None)
         if (self._durable or self.runs is not None) and leader is not None and leader.address == self.identity.address:
             self.tenure.ask()
 

@@ -29,10 +29,10 @@ class Farewell:
         assert run.result is not None
         stopped = run.result.HasField("failure")
         if stopped or run.attempt > 1:
-            members = [member for node_type in run.plan.steps_by_type for member in self._placement.of_type(node_type)]
+            members = [member for node_type in run.plan.steps_by_type for member in self._placement.of_type(node_type, now)]
         else:
             names = dict.fromkeys(hop.node for hop in run.result.trail)
-            members = [member for name in names if (member := self._placement.named(name))]
+            members = [member for name in names if (member := self._placement.named(name, now))]
         self._add(run.run_id, run.deadline, members, now, stopped=stopped)
 
     def add_stopped(self, run_id: bytes, deadline: float, now: float) -> None:
