@@ -65,7 +65,8 @@ class ApplicationServicer:
     """Missing associated documentation comment in .proto file."""
 
     def Submit(self, request, context):
-        """Starts a run. Returns once it is accepted; Watch tells how it ends.
+        """Starts a run. Returns once it is in the journal; Watch tells how it ends. The same id again is the same run, until a minute
+        after its deadline; with another graph it is refused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
