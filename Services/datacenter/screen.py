@@ -23,6 +23,7 @@ from Services.datacenter.observation import Observation
 COLOURS = {"ready": "green", "starting": "yellow", "stopping": "yellow", "restarting": "yellow", "dead": "red"}
 PIPED_WIDTH = 200  # columns; no address is cut where there is no terminal
 PIPED_EVERY_S = 5.0  # how often a line that changes is printed there
+LINE_EVERY_S = 0.2  # and on a terminal
 
 
 class Screen:
@@ -88,16 +89,11 @@ class Screen:
         """Show how something stands in one line: call what this gives with each new text. In a pipe a few are printed."""
         if self._console.is_terminal:
             with Live(console=self._console, auto_refresh=False) as live:
-                yield lambda text: live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
+                yield _sometimes(
+                    LINE_EVERY_S, lambda text: live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
+                )
         else:
-            shown_at = [float("-inf")]
-
-            def print_some(text: str) -> None:
-                if time.monotonic() >= shown_at[0] + PIPED_EVERY_S:
-                    shown_at[0] = time.monotonic()
-                    self.say(text)
-
-            yield print_some
+            yield _sometimes(PIPED_EVERY_S, self.say)
 
     def grid(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table of plain texts."""
@@ -114,6 +110,19 @@ class Screen:
             if shown.get(name) != state and state not in {"dead", "restarting", "starting"}:
                 self.say(f"{time.monotonic() - began:5.1f} s  {name} is {state} at {address}")
             shown[name] = state
+
+
+def _sometimes(every_s: float, show: Callable[[str], None]) -> Callable[[str], None]:
+    """What shows a text unless it did so less than `every_s` ago."""
+    shown_at = float("-inf")
+
+    def show_some(text: str) -> None:
+        nonlocal shown_at
+        if time.monotonic() >= shown_at + every_s:
+            shown_at = time.monotonic()
+            show(text)
+
+    return show_some
 
 
 def _wrapped(line: str, width: int, hang: int) -> str:

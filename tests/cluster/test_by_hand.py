@@ -149,7 +149,7 @@ def test_nodes_by_hand_form_a_datacenter_on_the_servers_that_run(servers: Datace
     assert pids.items() <= servers.pids().items()
     servers.run("up")  # though the configuration says files
     output = servers.run("down")
-    assert "stopped zookeeper2\n" in output
+    assert "stopped supervisor, zookeeper2\n" in output
     assert "zookeeper0 runs on: it was started by hand" in output
     assert servers.status()["zookeeper2"]["role"] == "dead"
     assert pids.items() <= servers.pids().items()

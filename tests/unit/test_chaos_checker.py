@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from random import Random
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -12,6 +14,8 @@ from Services.datacenter.chaos.expected_files import AppendedFile, Fate, Registe
 from Services.datacenter.chaos.outages import Outages
 from Services.datacenter.chaos.work import GRACE_S, is_lost
 from Services.datacenter.chaos.workload import Files, Workload
+from Services.fractos import Result
+from Services.fractos.graph import Step
 
 DONE, NOT_DONE, UNKNOWN = Fate.DONE, Fate.NOT_DONE, Fate.UNKNOWN
 
@@ -219,6 +223,33 @@ def test_an_append_goes_to_a_new_file_when_the_last_one_is_full_but_not_before_t
         workload._begin_file().settle(fate, 1, 2)
         assert len(files.appended) == expected
     assert files.names == ["someone-appended-0.txt", "someone-appended-1.txt"]
+
+
+class Answers:
+    """Stands for a result: what each step of a graph has answered."""
+
+    def __init__(self, values: dict[int, int]) -> None:
+        self._values = values
+
+    def __getitem__(self, step: Step) -> SimpleNamespace:
+        return SimpleNamespace(value=self._values[step._id])
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ({0: 5, 3: 5 << 7}, []),
+        ({0: 5 << 7, 3: 5 << 14}, ["wrong"]),  # done twice: the second attempt has read what the first had written
+        ({0: 5, 3: 5}, ["wrong"]),  # the write is lost
+    ],
+)
+def test_a_change_that_is_not_done_exactly_once_is_found_once(answers: dict[int, int], expected: list[str]) -> None:
+    files = Files([], [Register("file", 5)], [], "someone")
+    work = Workload(Random(1), files, {"math", "storage"}, {}, [])._change_integer()
+    violations = work.judge(cast("Result", Answers(answers)), 10)
+    work.settle(Fate.DONE, 10, 10)
+    assert sorts(list(violations)) == expected
+    assert files.integers[0].read(answers[3], asked_at=20) == []
 
 
 def test_files_are_told_by_their_names_and_an_integer_must_be_one() -> None:

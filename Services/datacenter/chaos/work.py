@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from Services.datacenter.chaos.checker import LOST, OK, Ended, Violation
 from Services.datacenter.chaos.expected_files import Fate
@@ -62,7 +62,7 @@ def do(work: Work, datacenter: Datacenter, outages: Outages) -> Ended:
 
 def ended_well(work: Work, result: Result, asked_at: float) -> Ended:
     """Judge an answer."""
-    violations = tuple(work.judge(result, asked_at))
+    violations = tuple(replace(one, what=f"{one.what} (run {result.run_id})") for one in work.judge(result, asked_at))
     work.settle(Fate.DONE, asked_at, asked_at)
     return _ended(work, asked_at, violations=violations)
 
