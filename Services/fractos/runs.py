@@ -170,8 +170,11 @@ class Runs:
             elif isinstance(entry, RunRecord) and entry.run_id in event.known:
                 self._answer_known(run, event.known[entry.run_id])
             else:
+                is_over_early = bool(run.tickets) and run.result is not None
                 self._accept(run)
-                if run.result is None and run.attempt == entry.attempt:
+                if is_over_early:
+                    self._record_end(run)
+                elif run.result is None and run.attempt == entry.attempt:
                     self._attempts.send(run, now)
 
     def on_completion(self, completion: fractos_pb2.Completion, now: float) -> None:
@@ -179,8 +182,8 @@ class Runs:
         owner = completion.owner if completion.lost else None
         news = owner is not None and self._placement.learn(owner.address, owner.epoch)
         run = self._running.get(completion.run_id)
-        if run is None or completion.attempt != run.attempt or run.result is not None:
-            return
+        if run is None or completion.attempt != run.attempt or run.result is not None or run.tickets:
+            return  # with tickets: nothing of it has been sent from here yet
         run.trail = _merged(run.trail, completion.trail) if run.trail else completion.trail
         if completion.lost:
             self._attempts.repeat_soon(run, completion.failure.message, now, at_once=news)
@@ -335,8 +338,13 @@ class Runs:
             self._emit(Log(logging.INFO, f"run {run.run_id.hex()} ({run.plan.name}) failed: {result.failure.message}"))
         run.result, run.trail = result, ()
         self._ledger.finish(run.run_id, run.deadline)
-        record = EndRecord(run.run_id, result.SerializeToString(), result.HasField("failure"), self._forget_at(run.deadline))
-        self._emit(Record(record))
+        if not run.tickets:  # else the journal may know the run already, with another end
+            self._record_end(run)
+
+    def _record_end(self, run: Run) -> None:
+        assert run.result is not None
+        failed = run.result.HasField("failure")
+        self._emit(Record(EndRecord(run.run_id, run.result.SerializeToString(), failed, self._forget_at(run.deadline))))
 
     def _conclude(self, run: Run, now: float) -> None:
         """Answer the client, once, and have every node that may hold a part of the run forget it."""
