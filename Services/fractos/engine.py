@@ -220,8 +220,8 @@ class Engine:
     def _on_device_done(self, event: DeviceDone, now: float) -> None:
         key, message, error, started_at, finished_at = event
         work = self._work.pop(key, None)
-        if work is None or self.ledger.is_over(key.run_id):
-            return  # the run ended while the device was busy
+        if work is None or not self.ledger.is_open(key.run_id):
+            return  # the run ended while the device was busy, perhaps so long ago that it is forgotten
         frame, request, step, operation, received_at, request_bytes = work
         response = message.SerializeToString() if message is not None else b""
         size = len(response)

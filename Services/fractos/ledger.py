@@ -146,6 +146,10 @@ class Ledger:
         """Whether the run is known to have ended."""
         return self._runs.get(run_id, self) is None
 
+    def is_open(self, run_id: bytes) -> bool:
+        """Whether the run is known and has not ended."""
+        return self._runs.get(run_id) is not None
+
     def expire(self, now: float) -> None:
         """Forget the runs whose time is over."""
         for run_id in self.expiry.pop_due(now):
