@@ -98,7 +98,7 @@ class Engine:
         self.ledger = Ledger(self._limits.runs_remembered)
         self._durable = durable
         self.runs = Runs(identity, catalogue, self.placement, self.ledger, self._limits, self._emit) if with_runs else None
-        self._reports = Reports(identity, self._emit, self._take_completion if with_runs else None)
+        self._reports = Reports(identity, self.ledger, self._emit, self._take_completion if with_runs else None)
         self.tenure = Tenure(identity, self._limits.held, self._reports, self._emit)
         self._handlers: dict[type, Callable[[Any, float], None]] = {
             FrameReceived: self._on_frame,
@@ -121,7 +121,11 @@ class Engine:
         """Take note of one event at Unix time `now`, in seconds, and return what is to be done, in this order."""
         self._now = now
         self._handlers[type(event)](event, now)
-        due = min(self.ledger.expiry.next_due, self._reports.next_due)
+        return self.settle()
+
+    def settle(self) -> list[Effect]:
+        """Return what is to be done, with a Wake if need be; after an event that raised, what it had led to by then."""
+        due = min(self.ledger.expiry.next_due, self._reports.next_due, self.tenure.next_due)
         if self.runs is not None:
             due = min(due, self.runs.next_due)
         if due < self._wake_at:
@@ -162,6 +166,9 @@ class Engine:
             return
         try:
             if self._durable and not self.tenure.admits(frame):
+                return
+            if request.steps[0].process not in ("", self.identity.id):
+                self._reports.lose(request, UnavailableError(f"{self.identity.name} was started anew: it is not the one meant"))
                 return
             arrived = self.ledger.admit(request)
             if arrived is not None:
@@ -344,6 +351,9 @@ class Engine:
 
     def _on_link_opened(self, event: LinkOpened, now: float) -> None:
         self.placement.trust(event.address)
+        self._reports.reached(event.address)
+        if self.runs is not None:
+            self.runs.on_link_opened(event.address, now)
 
     def _on_link_lost(self, event: LinkLost, now: float) -> None:
         member = self.placement.suspect(event.address, now)
@@ -358,10 +368,9 @@ class Engine:
         for frame in event.unknown:
             if frame.HasField("request"):
                 self._reports.lose_unknown(frame.request, name)
-        for frame in (*event.unknown, *event.unsent):
-            # A Finished that is lost only costs memory.
-            if frame.HasField("completion"):
-                self._reports.send_again(SendFrame(event.address, frame), now)
+        # Of a Finished that is lost the home tells again, if it stopped something, when the channel opens again.
+        lost = [frame for frame in (*event.unknown, *event.unsent) if frame.HasField("completion")]
+        self._reports.lost(event.address, lost, now)
 
     # -- ownership --------------------------------------------------------------------------------------------------------
 
@@ -387,17 +396,18 @@ class Engine:
     # -- the directory and time -------------------------------------------------------------------------------------------
 
     def _on_members_changed(self, event: MembersChanged, now: float) -> None:
-        for member in self.placement.update(event.members, now):
+        for member in self.placement.update(event.members):
             if self.runs is not None and member.node_type in self._catalogue.node_types:
                 self._emit(KeepLink(member.address))
-        leader = next(iter(self.placement.of_type(self.identity.node_type, now)), None)
-        if (self._durable or self.runs is not None) and leader is not None and leader.address == self.identity.address:
-            self.tenure.ask()
+        if self._durable or self.runs is not None:
+            leader = next(iter(self.placement.of_type(self.identity.node_type)), None)
+            self.tenure.lead(is_leader=leader is not None and leader.address == self.identity.address)
 
     def _on_timer_due(self, event: TimerDue, now: float) -> None:
         self._wake_at = math.inf
         self.ledger.expire(now)
         self._reports.resend(now)
+        self.tenure.on_timer_due(now)
         if self.runs is not None:
             self.runs.on_timer_due(now)
 

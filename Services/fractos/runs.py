@@ -20,6 +20,7 @@ from Services.fractos.errors import (
     Context,
     DeadlineExceededError,
     FractosError,
+    InternalError,
     InvalidArgumentError,
     NotFoundError,
     ResourceExhaustedError,
@@ -45,7 +46,7 @@ from Services.fractos.limits import Limits
 from Services.fractos.operations import Catalogue
 from Services.fractos.placement import Identity, Placement
 from Services.fractos.plan import MAX_MESSAGE_BYTES, Plan, check_timeout, digest_of, make_plan
-from Services.fractos.records import AttemptRecord, EndRecord, Entry, Place, RunRecord
+from Services.fractos.records import AttemptRecord, EndRecord, Entry, Inquiry, Place, RunRecord
 from Services.fractos.run import Run
 from Services.fractos.schedule import Schedule
 
@@ -94,9 +95,9 @@ class Runs:
     # -- questions --------------------------------------------------------------------------------------------------------
 
     def find(self, run_id: bytes) -> Run:
-        """Return a run that is running or ended lately. Raises NotFoundError."""
+        """Return a run that is running or ended lately. Raises NotFoundError; also while it is not accepted yet."""
         run = self._running.get(run_id) or self._ended.get(run_id)
-        if run is None:
+        if run is None or run.tickets:
             raise NotFoundError(
                 f"run {run_id.hex() or '(no id)'} is not known here; the last {ENDED_KEPT} that ended are", field="run_id"
             )
@@ -146,7 +147,10 @@ class Runs:
                 return
             _check_same(run_id, run.plan.digest, digest_of(request.graph))
         except FractosError as error:
-            self._emit(Refused(run_id, ticket, error))
+            if run is None and len(run_id) == 16:  # it may have been accepted, and answered, long ago
+                self._emit(Record(Inquiry(run_id, digest_of(request.graph), ticket, error)))
+            else:
+                self._emit(Refused(run_id, ticket, error))
             return
         if run.tickets:
             run.tickets.append(ticket)
@@ -162,11 +166,15 @@ class Runs:
             if event.error is not None:
                 self._not_recorded(entry, event.error, now)
                 continue
+            if isinstance(entry, Inquiry):
+                self._answer_inquiry(entry, event.known.get(entry.run_id))
+                continue
             run = self._running.get(entry.run_id)
             if run is None:
                 continue
             if isinstance(entry, EndRecord):
-                self._conclude(run, now)
+                if run.result is not None:
+                    self._conclude(run, now)
             elif isinstance(entry, RunRecord) and entry.run_id in event.known:
                 self._answer_known(run, event.known[entry.run_id])
             else:
@@ -200,6 +208,10 @@ class Runs:
         run = self._running.get(event.run_id)
         if run is not None:
             self._end_with(run, RunCancelledError("the run was cancelled", definite=False), now)
+
+    def on_link_opened(self, address: str, now: float) -> None:
+        """Tell a node again what it may have missed."""
+        self._farewell.tell_again(address, now)
 
     def on_link_lost(self, member: Member, now: float, *, opened: bool) -> None:
         """Try the channel again; repeat the runs that may have been at the node."""
@@ -293,21 +305,31 @@ class Runs:
     def _answer_known(self, run: Run, known: RunRecord) -> None:
         """Answer a run that the journal had already: it was submitted before, and has ended."""
         self._forget(run)
-        try:
-            _check_same(run.run_id, known.digest, run.plan.digest)
-            if known.result is None:
-                raise AlreadyExistsError(f"run {run.run_id.hex()} is under way elsewhere", field="run_id")
-        except FractosError as error:
-            for ticket in run.tickets:
-                self._emit(Refused(run.run_id, ticket, error))
-            return
-        self._accept(run)
-        self._emit(RunEnded(application_pb2.RunResult.FromString(known.result)))
+        refusal = InternalError(f"run {run.run_id.hex()} is in the journal and has not ended, but is not under way")
+        for ticket in run.tickets:
+            self._answer_inquiry(Inquiry(run.run_id, run.plan.digest, ticket, refusal), known)
+
+    def _answer_inquiry(self, inquiry: Inquiry, known: RunRecord | None) -> None:
+        """Answer a submission with the end that the journal knows; refuse it if it knows none."""
+        error = inquiry.refusal
+        if known is not None:
+            try:
+                _check_same(inquiry.run_id, known.digest, inquiry.digest)
+            except FractosError as different:
+                error, known = different, None
+        if known is not None and known.result is not None:
+            self._emit(Accepted(inquiry.run_id, inquiry.ticket))
+            self._emit(RunEnded(application_pb2.RunResult.FromString(known.result)))
+        else:
+            assert error is not None
+            self._emit(Refused(inquiry.run_id, inquiry.ticket, error))
 
     def _not_recorded(self, entry: Entry, error: FractosError, now: float) -> None:
         """Refuse a run that cannot be recorded. What concerns a run that was accepted is tried until it can be."""
         run = self._running.get(entry.run_id)
-        if isinstance(entry, RunRecord) and run is not None:
+        if isinstance(entry, Inquiry):
+            self._answer_inquiry(entry, None)
+        elif isinstance(entry, RunRecord) and run is not None:
             self._forget(run)
             for ticket in run.tickets:
                 self._emit(Refused(run.run_id, ticket, error))
@@ -352,8 +374,10 @@ class Runs:
         self._forget(run)
         run.ended_at = now
         self._emit(RunEnded(run.result))
-        self._keep(run)
         self._farewell.add(run, now)
+        if run.plan.size_bytes > PLAN_BYTES_KEPT:  # no other run shares it
+            run.plan = run.plan.without_steps()
+        self._keep(run)
 
     def _forget(self, run: Run) -> None:
         del self._running[run.run_id]

@@ -13,7 +13,7 @@ from Services.fractos.admission import Admission
 from Services.fractos.directory.interface import Member
 from Services.fractos.errors import AbortedError, ResourceExhaustedError, UnavailableError
 from Services.fractos.ledger import CLOCK_BOUND_S, KEPT_BYTES, Ledger
-from Services.fractos.placement import LINGER_S, SUSPICION_S, Placement
+from Services.fractos.placement import SUSPICION_S, Placement
 from Services.fractos.schedule import Schedule
 
 
@@ -123,13 +123,13 @@ class TestLedger:
 class TestPlacement:
     def test_the_lowest_sequence_leads_and_pins_are_kept(self) -> None:
         placement = Placement()
-        placement.update((member("math-0", 7), member("math-1", 3)), 0.0)
+        placement.update((member("math-0", 7), member("math-1", 3)))
         assert placement.choose(step(), 0.0).name == "math-1"
         assert placement.choose(step(node="math-0"), 0.0).name == "math-0"
 
     def test_a_suspected_leader_is_avoided_until_it_answers_or_time_passes(self) -> None:
         placement = Placement()
-        placement.update((member("math-0", 1), member("math-1", 2)), 0.0)
+        placement.update((member("math-0", 1), member("math-1", 2)))
         placement.suspect("at math-0", 10.0)
         assert placement.choose(step(), 10.0).name == "math-1"
         assert placement.choose(step(), 10.0 + SUSPICION_S).name == "math-0"
@@ -139,7 +139,7 @@ class TestPlacement:
 
     def test_with_nobody_else_a_suspected_node_is_tried_unless_trust_is_asked_for(self) -> None:
         placement = Placement()
-        placement.update((member("math-0", 1),), 0.0)
+        placement.update((member("math-0", 1),))
         placement.suspect("at math-0", 0.0)
         assert placement.choose(step(), 0.0).name == "math-0"
         with pytest.raises(UnavailableError, match="no node of type math"):
@@ -147,32 +147,45 @@ class TestPlacement:
 
     def test_a_node_that_is_not_there_is_named_with_those_that_are(self) -> None:
         placement = Placement()
-        placement.update((member("math-0", 1),), 0.0)
+        placement.update((member("math-0", 1),))
         with pytest.raises(UnavailableError, match=r"no node math-5 .*listed of that type: math-0"):
             placement.choose(step(node="math-5"), 0.0)
 
     def test_a_restarted_node_is_new_and_no_longer_suspected(self) -> None:
         placement = Placement()
-        assert placement.update((member("math-0", 1),), 0.0) == [member("math-0", 1)]
+        assert placement.update((member("math-0", 1),)) == [member("math-0", 1)]
         placement.suspect("at math-0", 0.0)
-        assert placement.update((member("math-0", 2, "elsewhere"),), 0.0) == [member("math-0", 2, "elsewhere")]
+        assert placement.update((member("math-0", 2, "elsewhere"),)) == [member("math-0", 2, "elsewhere")]
         assert placement.choose(step(), 0.0, trusted_only=True).address == "elsewhere"
-        assert placement.update((member("math-0", 2, "elsewhere"),), 0.0) == []
+        assert placement.update((member("math-0", 2, "elsewhere"),)) == []
 
     def test_a_node_lingers_while_the_directory_lists_no_other_and_its_channel_holds(self) -> None:
         placement = Placement()
-        placement.update((member("math-0", 1), member("math-1", 2)), 0.0)
+        placement.update((member("math-0", 1), member("math-1", 2)))
         placement.learn("at math-1", 3)
-        placement.update((), 10.0)
+        placement.update(())
         assert placement.choose(step(), 10.0).name == "math-1"
         assert placement.choose(step(node="math-0"), 10.0).name == "math-0"
         placement.suspect("at math-1", 11.0)
         assert placement.choose(step(), 11.0).name == "math-0"
-        placement.update((member("math-1", 3),), 12.0)
+        placement.update((member("math-1", 3),))
         assert placement.choose(step(), 12.0).name == "math-1"
-        placement.update((), 13.0)
+        placement.update(())
+        placement.suspect("at math-1", 13.0)
+        placement.suspect("at math-0", 13.0)
         with pytest.raises(UnavailableError):
-            placement.choose(step(), 13.0 + LINGER_S)
+            placement.choose(step(), 13.0 + SUSPICION_S)
+
+    def test_the_owner_is_asked_although_only_others_are_listed_as_long_as_its_channel_holds(self) -> None:
+        placement = Placement()
+        placement.update((member("math-0", 1), member("math-1", 2)))
+        placement.learn("at math-0", 3)
+        placement.update((member("math-1", 2),))
+        assert placement.choose(step(), 0.0).name == "math-0"
+        assert placement.choose(step(node="math-0"), 0.0).name == "math-0"
+        placement.suspect("at math-0", 1.0)
+        assert placement.choose(step(), 1.0).name == "math-1"
+        assert placement.choose(step(), 1.0 + SUSPICION_S).name == "math-1"
 
 
 class TestSchedule:
