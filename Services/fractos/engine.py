@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from google.protobuf.message import DecodeError, Message
 
 from protos import fractos_pb2
+from Services.fractos.delivery import bind, other_hops
 from Services.fractos.errors import (
     DeadlineExceededError,
     FractosError,
@@ -192,7 +193,7 @@ class Engine:
                 f"{self.identity.name} has {self._limits.calls} calls waiting, which is its limit", retry_after_s=0.1
             )
         if len(arrived) > 1:
-            request.trail.extend(_other_hops(request, arrived))
+            request.trail.extend(other_hops(request, arrived))
             arguments = b"".join((step.arguments, *(one.bound for one in arrived)))
         else:
             arguments = step.arguments + request.bound
@@ -303,7 +304,7 @@ class Engine:
     ) -> None:
         """Send a step on its way: the first of `request`, which is that of `frame`."""
         step = request.steps[0]
-        bound = self._bind(step, edge, response)
+        bound = bind(self._catalogue, step, edge, response)
         request.sender = sender
         request.bound = bound
         request.sent_at = now
@@ -312,21 +313,6 @@ class Engine:
             self._reports.fail(request, ResourceExhaustedError(text))
             return
         self._route(frame, step, now)
-
-    def _bind(self, step: fractos_pb2.Step, edge: fractos_pb2.Edge, response: Message) -> bytes:
-        """Copy outputs into fields of the next step's request message. Serialized messages merge when they are joined."""
-        bindings = edge.bindings
-        operation = self._catalogue.get(step.operation) if bindings else None
-        if operation is None:
-            return b""  # the node it goes to refuses an operation that nobody knows
-        target = operation.request_class()
-        for binding in bindings:
-            value = getattr(response, binding.source)
-            if isinstance(value, (bool, int, float, str, bytes)):
-                setattr(target, binding.target, value)
-            else:
-                getattr(target, binding.target).MergeFrom(value)
-        return target.SerializeToString()
 
     def _route(self, frame: fractos_pb2.Frame, step: fractos_pb2.Step, now: float, *, trusted_only: bool = False) -> None:
         try:
@@ -410,9 +396,3 @@ class Engine:
         self.tenure.on_timer_due(now)
         if self.runs is not None:
             self.runs.on_timer_due(now)
-
-
-def _other_hops(request: fractos_pb2.Request, arrived: list[fractos_pb2.Request]) -> list[fractos_pb2.Hop]:
-    """The hops that the other Requests of a join bring and this one does not."""
-    known = {hop.step for hop in request.trail}
-    return list({hop.step: hop for other in arrived for hop in other.trail if hop.step not in known}.values())

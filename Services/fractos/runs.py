@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from protos import application_pb2, fractos_pb2
 from Services.fractos.admission import Admission
 from Services.fractos.attempts import Attempts
 from Services.fractos.directory.interface import Member
+from Services.fractos.ended_runs import KEPT, EndedRuns
 from Services.fractos.errors import (
     AlreadyExistsError,
     Context,
@@ -45,21 +46,18 @@ from Services.fractos.ledger import Ledger
 from Services.fractos.limits import Limits
 from Services.fractos.operations import Catalogue
 from Services.fractos.placement import Identity, Placement
-from Services.fractos.plan import MAX_MESSAGE_BYTES, Plan, check_timeout, digest_of, make_plan
+from Services.fractos.plan import MAX_MESSAGE_BYTES, check_timeout, digest_of
+from Services.fractos.plans import Plans, is_shared
 from Services.fractos.records import AttemptRecord, EndRecord, Entry, Inquiry, Place, RunRecord
 from Services.fractos.run import Run
 from Services.fractos.schedule import Schedule
 
 DEFAULT_TIMEOUT_S = 30.0
 TOPOLOGIES = ("ring",)
-PLANS_KEPT = 256  # graphs that were checked lately
-PLAN_BYTES_KEPT = 64 << 10  # larger ones are checked each time
 REOPEN_S = 1.0  # how often a channel is tried again to a node that is listed but does not answer
 RECORD_AGAIN_S = 0.5  # how often what the journal did not take is tried again
 MAX_RESULT_BYTES = 2 * MAX_MESSAGE_BYTES
 STOPPED = {DeadlineExceededError.status, RunCancelledError.status}
-ENDED_KEPT = 1000  # runs that are known after their end without asking the journal
-ENDED_BYTES_KEPT = 64 << 20
 
 
 class Runs:
@@ -83,10 +81,9 @@ class Runs:
         self._admission = Admission(limits.steps_per_type, limits.graph_bytes)
         self._attempts = Attempts(identity, placement, emit, self._end_with)
         self._farewell = Farewell(placement, emit)
-        self._plans: OrderedDict[bytes, Plan] = OrderedDict()
+        self._plans = Plans(catalogue)
         self._running: dict[bytes, Run] = {}  # with those whose acceptance or end is being recorded
-        self._ended: OrderedDict[bytes, Run] = OrderedDict()
-        self._ended_bytes = 0
+        self._ended = EndedRuns()
         self._deadlines: Schedule[bytes] = Schedule(tick_s=0.02)
         self._reopenings: Schedule[Member] = Schedule(tick_s=0.1)
         self._unrecorded: deque[Entry] = deque()
@@ -99,14 +96,14 @@ class Runs:
         run = self._running.get(run_id) or self._ended.get(run_id)
         if run is None or run.tickets:
             raise NotFoundError(
-                f"run {run_id.hex() or '(no id)'} is not known here; the last {ENDED_KEPT} that ended are", field="run_id"
+                f"run {run_id.hex() or '(no id)'} is not known here; the last {KEPT} that ended are", field="run_id"
             )
         return run
 
     def newest(self, limit: int) -> list[Run]:
         """Return up to `limit` runs, those in flight first, then those that ended, each the newest first."""
         running = sorted(self._running.values(), key=lambda run: -run.submitted_at)
-        return [*running, *reversed(self._ended.values())][:limit]
+        return [*running, *self._ended.newest_first()][:limit]
 
     def in_flight(self) -> int:
         """How many runs have not ended."""
@@ -258,30 +255,17 @@ class Runs:
             raise InvalidArgumentError(f"there is no topology {request.topology[:40]!r}; there is {known}", field="topology")
         timeout_s = request.timeout_s or DEFAULT_TIMEOUT_S
         check_timeout(timeout_s)
-        run = Run(request.run_id, self._plan(request.graph), now, now + timeout_s, tickets=[ticket])
+        run = Run(request.run_id, self._plans.of(request.graph), now, now + timeout_s, tickets=[ticket])
         self._attempts.place(run, now)
         self._admission.reserve(run.plan.steps_by_type, run.plan.size_bytes, timeout_s, now)
         self._running[run.run_id] = run
         self._deadlines.add(run.run_id, run.deadline)
         self._emit(Record(RunRecord(run.run_id, run.plan.digest, request.graph, now, run.deadline, dict(run.placed))))
 
-    def _plan(self, serialized: bytes) -> Plan:
-        """The checked graph; graphs that were seen lately are not checked again."""
-        plan = self._plans.get(serialized)
-        if plan is None:
-            plan = make_plan(serialized, self._catalogue)
-            if plan.size_bytes <= PLAN_BYTES_KEPT:
-                self._plans[serialized] = plan
-                if len(self._plans) > PLANS_KEPT:
-                    self._plans.popitem(last=False)
-        else:
-            self._plans.move_to_end(serialized)
-        return plan
-
     def _resume(self, record: RunRecord, now: float) -> None:
         """Have a run go on that the journal holds unfinished; end it if it is a graph that today's protos do not admit."""
         try:
-            plan = self._plan(record.graph)
+            plan = self._plans.of(record.graph)
         except FractosError as error:
             self._emit(Log(logging.ERROR, f"run {record.run_id.hex()} of the journal cannot go on: {error}"))
             failure = failure_of(error, self._here(record.attempt))
@@ -375,23 +359,15 @@ class Runs:
         run.ended_at = now
         self._emit(RunEnded(run.result))
         self._farewell.add(run, now)
-        if run.plan.size_bytes > PLAN_BYTES_KEPT:  # no other run shares it
+        if not is_shared(run.plan):
             run.plan = run.plan.without_steps()
-        self._keep(run)
+        self._ended.add(run)
 
     def _forget(self, run: Run) -> None:
         del self._running[run.run_id]
         self._deadlines.discard(run.run_id, run.deadline)
         done = run.result is not None and run.result.failure.status not in STOPPED
         self._admission.release(run.plan.steps_by_type, run.plan.size_bytes, done=done)
-
-    def _keep(self, run: Run) -> None:
-        """Remember a run that has ended for Watch and ListRuns, within bounds."""
-        self._ended[run.run_id] = run
-        self._ended_bytes += run.result_bytes
-        while len(self._ended) > 1 and (len(self._ended) > ENDED_KEPT or self._ended_bytes > ENDED_BYTES_KEPT):
-            _, oldest = self._ended.popitem(last=False)
-            self._ended_bytes -= oldest.result_bytes
 
     def _without_outputs(self, result: application_pb2.RunResult, size_bytes: int) -> application_pb2.RunResult:
         """The failure of a run whose outputs are too large together."""
