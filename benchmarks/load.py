@@ -17,7 +17,7 @@ from Services.fractos.errors import DeadlineExceededError, FractosError, Resourc
 
 TICK_S = 0.005
 LOOK_S = 0.02  # how often it is looked at what has ended; with very many runs it is done less often:
-LOOK_SHARE = 0.05  # of the time, at the most
+LOOK_SHARE = 0.2  # of the time, at the most
 LATE_S = 15.0  # how long after the last deadline a run may be unanswered until it counts as lost
 MOST_LATENCIES = 20_000  # kept of each length
 
@@ -40,10 +40,11 @@ class Report:
     """What became of it. A run counts as good if it was answered, with its output, before its timeout."""
 
     offered: int = 0
-    outcomes: Counter[str] = field(default_factory=Counter)  # good, late, refused, lost, or the name of an error
+    outcomes: Counter[str] = field(default_factory=Counter)  # good, late, answered late, refused, lost, or an error
     good_by_second: Counter[str] = field(default_factory=Counter)  # by Unix time: comparable between processes
     latencies_s: dict[str, list[float]] = field(default_factory=dict)  # of the good ones, by length
     seconds: float = 0.0
+    lag_s: float = 0.0  # the longest time between two looks: as much later than it was a run may have seemed to end
 
     def add(self, other: Report) -> None:
         """Add what another thread or process did at the same time."""
@@ -53,6 +54,7 @@ class Report:
         for length, latencies in other.latencies_s.items():
             self.latencies_s.setdefault(length, []).extend(latencies)
         self.seconds = max(self.seconds, other.seconds)
+        self.lag_s = max(self.lag_s, other.lag_s)
 
 
 @dataclass(frozen=True)
@@ -86,17 +88,18 @@ class Generator:
 
     def open(self) -> None:
         """Submit at the rates, without waiting for anything."""
-        began, look_at = time.monotonic(), 0.0
+        began = looked_at = look_at = time.monotonic()
         submitted = dict.fromkeys(self._load.rates, 0)
         while (now := time.monotonic()) < began + self._load.seconds:
             for length, rate in self._load.rates.items():
                 due = int((now - began) * rate)
                 self._flying += [self._submit(length) for _ in range(due - submitted[length])]
                 submitted[length] = due
-            if now >= look_at:
+            if (looks_at := time.monotonic()) >= look_at:
+                self.report.lag_s = max(self.report.lag_s, looks_at - looked_at)
                 self._look()
-                took_s = time.monotonic() - now
-                look_at = now + max(LOOK_S, took_s / LOOK_SHARE)
+                looked_at = time.monotonic()
+                look_at = looks_at + max(LOOK_S, (looked_at - looks_at) / LOOK_SHARE)
             time.sleep(TICK_S)
         self.report.seconds = time.monotonic() - began
         deadline = time.monotonic() + self._load.timeout_s + LATE_S
@@ -132,8 +135,8 @@ class Generator:
         except FractosError as error:
             outcome = type(error).__name__
         took_s = time.monotonic() - one.submitted_at
-        if outcome == "good" and took_s > self._load.timeout_s + LOOK_S:
-            outcome = "late"
+        if outcome == "good" and took_s > self._load.timeout_s:
+            outcome = "answered late"
         self.report.outcomes[outcome] += 1
         if outcome == "good":
             self.report.good_by_second[str(int(time.time()))] += 1

@@ -20,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -35,6 +36,7 @@ LONG, SHORT = 20, 1  # steps
 LEAST_GOODPUT = 0.8  # of the best
 MOST_MEMORY = 1.5  # of that of warm nodes
 ENOUGH = 0.95  # of the rate that should be offered
+MOST_LAG_S = 0.25  # until a client has seen an answer
 NODES = ("application-0", "math-0")
 SAMPLE_S = 0.5
 
@@ -114,10 +116,7 @@ def _client(load: Load) -> Report:
     command = [sys.executable, str(Path(__file__).with_name("load.py"))]
     done = subprocess.run(command, input=json.dumps(asdict(load)), stdout=subprocess.PIPE, text=True, check=True)
     fields = json.loads(done.stdout)
-    report = Report(fields["offered"], latencies_s=fields["latencies_s"], seconds=fields["seconds"])
-    report.outcomes.update(fields["outcomes"])
-    report.good_by_second.update(fields["good_by_second"])
-    return report
+    return Report(**{**fields, **{name: Counter(fields[name]) for name in ("outcomes", "good_by_second")}})
 
 
 def misses(phases: list[Phase], warm: Mapping[str, int]) -> list[str]:
@@ -152,7 +151,7 @@ def as_text(phases: list[Phase], warm: Mapping[str, int]) -> str:
             figures = percentile(latencies, 0.5), percentile(latencies, 0.99), max(latencies)
             numbers = "".join(f"{figure:9.3f}" for figure in figures)
             lines.append(f"{phase.name:20}{length:>9}{len(latencies):9}{numbers}")
-    lines += ["", f"{'memory (USS), MB':20}" + "".join(f"{node:>16}" for node in NODES)]
+    lines += ["", f"{'resident memory, MB':20}" + "".join(f"{node:>16}" for node in NODES)]
     for phase in phases:
         sizes = (f"{phase.memory[node] / 1e6:9.1f} ({phase.memory[node] / warm[node]:4.2f})" for node in NODES)
         lines.append(f"{phase.name:20}" + "".join(sizes))

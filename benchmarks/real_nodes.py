@@ -88,8 +88,8 @@ class Nodes:
         self.start(name)
 
     def memory(self) -> dict[str, int]:
-        """How many bytes each node has of its own (USS)."""
-        return {name: int(psutil.Process(process.pid).memory_full_info().uss) for name, process in self._processes.items()}
+        """How many bytes of each node are resident."""
+        return {name: psutil.Process(process.pid).memory_info().rss for name, process in self._processes.items()}
 
     def close(self) -> None:
         """End all nodes."""
