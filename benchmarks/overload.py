@@ -35,6 +35,7 @@ THREADS = 4  # of each client that waits
 LONG, SHORT = 20, 1  # steps
 LEAST_GOODPUT = 0.8  # of the best
 MOST_MEMORY = 1.5  # of that of warm nodes
+LATE = ("late", "answered late")
 ENOUGH = 0.95  # of the rate that should be offered
 MOST_LAG_S = 0.25  # until a client has seen an answer
 NODES = ("application-0", "math-0")
@@ -70,7 +71,7 @@ class Phase:
     @property
     def lost(self) -> int:
         """Runs that nobody answered, or that failed without reason."""
-        return sum(count for how, count in self.report.outcomes.items() if how not in {"good", "late", "refused"})
+        return sum(count for how, count in self.report.outcomes.items() if how not in {"good", "refused", *LATE})
 
 
 class Benchmark:
@@ -143,7 +144,7 @@ def as_text(phases: list[Phase], warm: Mapping[str, int]) -> str:
         outcomes = phase.report.outcomes
         lines.append(
             f"{phase.name:20}{phase.offered:9.0f}{phase.goodput:9.0f}{min(seconds):9.0f}{max(seconds):9.0f}"
-            f"{phase.goodput / best:9.2f}{outcomes['refused']:9}{outcomes['late']:9}{phase.lost:9}"
+            f"{phase.goodput / best:9.2f}{outcomes['refused']:9}{sum(outcomes[how] for how in LATE):9}{phase.lost:9}"
         )
     lines += ["", f"{'latency, s':20}" + "".join(f"{head:>9}" for head in ("steps", "runs", "median", "99 %", "most"))]
     for phase in phases:
