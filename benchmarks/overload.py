@@ -31,7 +31,7 @@ from real_nodes import Nodes, real_nodes
 
 TIMEOUT_S = 5.0
 IN_FLIGHT = 32
-THREADS = 4  # of each client that waits
+THREADS = 2  # of each client that waits
 LONG, SHORT = 20, 1  # steps
 LEAST_GOODPUT = 0.8  # of the best
 MOST_MEMORY = 1.5  # of that of warm nodes
