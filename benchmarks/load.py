@@ -44,6 +44,7 @@ class Report:
     outcomes: Counter[str] = field(default_factory=Counter)  # good, late, answered late, refused, lost, or an error
     good_by_second: Counter[str] = field(default_factory=Counter)  # by Unix time: comparable between processes
     latencies_s: dict[str, list[float]] = field(default_factory=dict)  # of the good ones, by length
+    began_at: float = 0.0  # Unix time
     seconds: float = 0.0
     lag_s: float = 0.0  # the longest time between two looks: as much later than it was a run may have seemed to end
 
@@ -54,6 +55,7 @@ class Report:
         self.good_by_second.update(other.good_by_second)
         for length, latencies in other.latencies_s.items():
             self.latencies_s.setdefault(length, []).extend(latencies)
+        self.began_at = max(self.began_at, other.began_at)
         self.seconds = max(self.seconds, other.seconds)
         self.lag_s = max(self.lag_s, other.lag_s)
 
@@ -77,7 +79,7 @@ class Generator:
 
     def closed(self) -> None:
         """Keep the same number in flight."""
-        began = time.monotonic()
+        began, self.report.began_at = time.monotonic(), time.time()
         flying = deque(self._submit("1") for _ in range(self._load.in_flight))
         while time.monotonic() < began + self._load.seconds:
             first = flying.popleft()
@@ -90,6 +92,7 @@ class Generator:
     def open(self) -> None:
         """Submit at the rates, without waiting for anything."""
         began = looked_at = look_at = time.monotonic()
+        self.report.began_at = time.time()
         submitted = dict.fromkeys(self._load.rates, 0)
         while (now := time.monotonic()) < began + self._load.seconds:
             for length, rate in self._load.rates.items():

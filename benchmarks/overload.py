@@ -40,6 +40,7 @@ ENOUGH = 0.95  # of the rate that should be offered
 MOST_LAG_S = 0.25  # until a client has seen an answer
 NODES = ("application-0", "math-0")
 SAMPLE_S = 0.5
+LEAST_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -53,15 +54,14 @@ class Phase:
 
     @property
     def goodputs(self) -> list[float]:
-        """Good runs in each of the seconds, but for those at the ends."""
-        seconds = sorted(map(int, self.report.good_by_second))
-        inner = range(seconds[0] + 1, min(seconds[-1], seconds[0] + int(self.report.seconds))) if seconds else range(0)
-        return [float(self.report.good_by_second[str(second)]) for second in inner]
+        """Good runs in each of the whole seconds in which the clients submitted."""
+        first, end = int(self.report.began_at) + 1, int(self.report.began_at + self.report.seconds)
+        return [float(self.report.good_by_second[str(second)]) for second in range(first, end)]
 
     @property
     def goodput(self) -> float:
         """Good runs a second, of the phase."""
-        return statistics.fmean(self.goodputs) if self.goodputs else 0.0
+        return statistics.fmean(self.goodputs)
 
     @property
     def offered(self) -> float:
@@ -104,7 +104,7 @@ class Benchmark:
         best = self.phase("best", Load(folder, warm_s, TIMEOUT_S, in_flight=IN_FLIGHT), clients=1)
         warm = dict(best.memory)
         rate = factor * best.goodput
-        shorter_s = max(seconds / 3, 5.0)
+        shorter_s = max(seconds / 3, LEAST_S)
         load = Load(folder, seconds, TIMEOUT_S, rates={str(SHORT): rate})
         waiting = replace(load, seconds=shorter_s, wait=True, threads=THREADS)
         mixed = replace(load, seconds=shorter_s, rates={str(SHORT): rate / 2 / SHORT, str(LONG): rate / 2 / LONG})
@@ -140,7 +140,7 @@ def as_text(phases: list[Phase], warm: Mapping[str, int]) -> str:
     heads = ("offered", "good", "lowest", "highest", "of best", "refused", "late", "lost")
     lines = [f"{'runs per second':20}" + "".join(f"{head:>9}" for head in heads)]
     for phase in phases:
-        seconds = phase.goodputs or [0.0]
+        seconds = phase.goodputs
         outcomes = phase.report.outcomes
         lines.append(
             f"{phase.name:20}{phase.offered:9.0f}{phase.goodput:9.0f}{min(seconds):9.0f}{max(seconds):9.0f}"
@@ -167,6 +167,8 @@ def main() -> int:
     parser.add_argument("--delay-ms", type=float, default=5, help="how long an operation takes (default: %(default)s)")
     parser.add_argument("--clients", type=int, default=2, help="client processes (default: %(default)s)")
     options = parser.parse_args()
+    if min(options.seconds, options.warm_seconds) < LEAST_S:
+        parser.error(f"a phase needs {LEAST_S:g} seconds at least")
     with real_nodes(*NODES, delays_ms={"math": options.delay_ms}) as nodes:
         phases, warm = Benchmark(nodes, options.clients).all(options.seconds, options.warm_seconds, options.factor)
     print(as_text(phases, warm))
