@@ -213,6 +213,17 @@ class TestSchedule:
 NOW = 1_700_000_000.0
 
 
+def busy(queue: int) -> Admission:
+    """For two seconds a device has done 100 steps a second, with as many runs of one step in flight."""
+    admission = Admission(steps_per_type=10_000, graph_bytes=100)
+    for _ in range(queue):
+        admission.reserve({"math": 1}, 0, 1e9, NOW)
+    for tick in range(200):
+        admission.release({"math": 1}, 0, done=True)
+        admission.reserve({"math": 1}, 0, 1e9, NOW + tick / 100)
+    return admission
+
+
 class TestAdmission:
     def test_room_is_reserved_as_a_whole_or_not_at_all_and_given_back(self) -> None:
         admission = Admission(steps_per_type=10, graph_bytes=100)
@@ -226,25 +237,28 @@ class TestAdmission:
         admission.reserve({"math": 10}, 100, 30, NOW)
 
     def test_a_run_that_would_wait_longer_than_half_its_time_is_refused_until_the_queue_is_shorter(self) -> None:
-        admission = Admission(steps_per_type=10_000, graph_bytes=100)
-        for tick in range(200):  # a device that does 100 steps a second, and a queue of 1,000
-            now = NOW + tick / 100
-            admission.reserve({"math": 1 if tick else 1000}, 0, 60, now)
-            admission.release({"math": 1}, 0, done=True)
-        with pytest.raises(ResourceExhaustedError, match=r"will take some 10\.0 s, too long for a run of 10 s") as caught:
-            admission.reserve({"math": 1}, 0, 10, now)
+        admission = busy(1000)
+        with pytest.raises(ResourceExhaustedError, match=r"wait for some 10\.0 s, too long for one of 10 s") as caught:
+            admission.reserve({"math": 1}, 0, 10, NOW + 2)
         assert caught.value.retry_after_s == 1.0
-        admission.reserve({"math": 1}, 0, 25, now)
-        admission.reserve({"storage": 1}, 0, 1, now)
-        admission.release({"math": 960}, 0, done=True)
-        admission.reserve({"math": 1}, 0, 10, now)
+        admission.reserve({"math": 1}, 0, 25, NOW + 2)
+        admission.reserve({"storage": 1}, 0, 1, NOW + 2)
+        for _ in range(950):
+            admission.release({"math": 1}, 0, done=True)
+        admission.reserve({"math": 1}, 0, 10, NOW + 2)
+
+    def test_each_step_of_a_run_waits_for_its_turn(self) -> None:
+        admission = busy(1000)
+        admission.reserve({"math": 2}, 0, 45, NOW + 2)
+        with pytest.raises(ResourceExhaustedError, match=r"wait for some 30\.0 s"):
+            admission.reserve({"math": 3}, 0, 45, NOW + 2)
 
     def test_steps_that_were_stopped_and_times_without_any_done_count_for_no_pace(self) -> None:
-        admission = Admission(steps_per_type=10_000, graph_bytes=100)
-        for tick in range(400):  # 100 steps a second for two seconds, then none
-            admission.reserve({"math": 1 if tick else 1000}, 0, 1e9, NOW + tick / 100)
-            admission.release({"math": 1}, 0, done=tick < 200)
-        with pytest.raises(ResourceExhaustedError, match=r"will take some 10\.0 s"):
+        admission = busy(1000)
+        for tick in range(200, 400):
+            admission.reserve({"math": 1}, 0, 1e9, NOW + tick / 100)
+            admission.release({"math": 1}, 0, done=False)
+        with pytest.raises(ResourceExhaustedError, match=r"wait for some 10\.0 s"):
             admission.reserve({"math": 1}, 0, 10, NOW + 4)
         admission.reserve({"math": 1}, 0, 25, NOW + 4)
 
