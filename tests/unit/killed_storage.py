@@ -78,7 +78,7 @@ def check_overtaken(root: Path, before: str, after: str) -> bool:
     seen = content(files)
     assert seen in (before or None, after), seen
     files.write("admin", "a", b"new")
-    assert files.append("admin", "a", "!", "another/1") == 4
+    assert files.append("admin", "a", "!", step("another/1")) == 4
     happened = seen == after
     assert files.append("admin", "a", ADDED, KEY) == (len(after) if happened else 4 + len(ADDED))
     assert content(files) == ("new!" if happened else "new!" + ADDED)
@@ -131,7 +131,7 @@ def change_randomly(root: Path, seed: int, steps: int) -> int:
         def change(kind: str = kind, name: str = name, text: str = text, step: int = step) -> None:
             mine = Files(root)
             if kind == "append":
-                mine.append("admin", name, text, f"run/{step}")
+                mine.append("admin", name, text, step(f"run/{step}"))
             elif kind == "write":
                 mine.write("admin", name, text.encode())
             else:
@@ -146,7 +146,7 @@ def change_randomly(root: Path, seed: int, steps: int) -> int:
         assert seen in ({old, new} if killed else {new}), (kind, killed, seen)
         expected[name] = seen
         if killed and kind == "append" and rng.random() < 0.7:
-            files.append("admin", name, text, f"run/{step}")
+            files.append("admin", name, text, step(f"run/{step}"))
             expected[name] = new
         assert {name: content(files, name) for name in "abc"} == expected
     files.recover()
@@ -169,7 +169,7 @@ def main(folder: str, scenario: str, detail: str) -> None:
         return
     if scenario == "later":
         files.write("admin", "a", OLD.encode())
-        files.append("admin", "b", "x", "an earlier one")
+        files.append("admin", "b", "x", step("an earlier one"))
     files.close()
     happened = kill_everywhere(root, OLD if scenario == "later" else "", CHECKS[detail])
     assert happened == sorted(happened), "there is one moment at which it happens"

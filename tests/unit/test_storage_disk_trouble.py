@@ -49,7 +49,7 @@ def started(root: Path) -> Files:
 # Each leaves `a` as LARGE if it is done.
 CHANGES: dict[str, Callable[[Files], object]] = {
     "write": lambda files: files.write("admin", "a", LARGE),
-    "append": lambda files: files.append("admin", "a", LARGE[len(OLD) :].decode(), "run/1"),
+    "append": lambda files: files.append("admin", "a", LARGE[len(OLD) :].decode(), step("run/1")),
 }
 DELETE: Callable[[Files], object] = lambda files: files.delete("admin", "a")  # noqa: E731
 RESULTS = {"write": LARGE, "append": OLD + LARGE[len(OLD) :]}
@@ -85,13 +85,13 @@ def test_a_disk_that_fills_up_while_appends_are_remembered(root: Path) -> None:
     fill(root / "filler", 100_000)
     with pytest.raises(ResourceExhaustedError, match="the disk is full"):
         while True:
-            files.append("admin", "a", "line\n", f"run/{lines}")
+            files.append("admin", "a", "line\n", step(f"run/{lines}"))
             lines += 1
     assert files.read("admin", "a") == b"line\n" * lines
     (root / "filler").unlink()
-    files.append("admin", "a", "line\n", f"run/{lines}")
+    files.append("admin", "a", "line\n", step(f"run/{lines}"))
     for again in range(lines):
-        files.append("admin", "a", "line\n", f"run/{again}")
+        files.append("admin", "a", "line\n", step(f"run/{again}"))
     assert files.read("admin", "a") == b"line\n" * (lines + 1)
     files.close()
 
@@ -111,7 +111,7 @@ def test_a_read_only_disk(root: Path, change: str, appended_before: bool) -> Non
     files = started(root)
     files.write("admin", "a", OLD)
     if appended_before:
-        files.append("admin", "a", "", "run/0")
+        files.append("admin", "a", "", step("run/0"))
     files.close()
     do = CHANGES.get(change, DELETE)
     subprocess.run(["mount", "-o", "remount,ro", str(root)], check=True)
@@ -135,7 +135,7 @@ def test_too_many_open_files_at_any_point(tmp_path: Path, change: str, appended_
     files = started(root)
     files.write("admin", "a", OLD)
     if appended_before:
-        files.append("admin", "a", "", "run/0")
+        files.append("admin", "a", "", step("run/0"))
         files.close()
     do = CHANGES.get(change, DELETE)
     refused = 0
@@ -173,7 +173,7 @@ def done(change: Callable[[Files], object], files: Files, spare: int) -> bool:
         except FractosError as error:
             assert isinstance(error, ResourceExhaustedError), error
             assert "ulimit -n" in error.message
-            assert error.definite or "appends.db" in error.message  # what cannot be looked up is not known
+            assert error.definite or "changes.db" in error.message  # what cannot be looked up is not known
             return False
     return True
 
