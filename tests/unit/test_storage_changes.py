@@ -104,10 +104,11 @@ def test_without_a_step_a_change_is_made_each_time(files: Files, root: Path, kin
 )
 @pytest.mark.parametrize("kind", ["write", "append"])
 def test_other_inputs_of_the_same_step_are_refused(files: Files, kind: str, inputs: tuple[str, str, str]) -> None:
-    def change(client_id: str, name: str, text: str) -> object:
+    def change(client_id: str, name: str, text: str) -> None:
         if kind == "append":
-            return files.append(client_id, name, text, step("run/1"))
-        return files.write(client_id, name, text.encode(), step=step("run/1"))
+            files.append(client_id, name, text, step("run/1"))
+        else:
+            files.write(client_id, name, text.encode(), step=step("run/1"))
 
     change("admin", "a", "one")
     with pytest.raises(AbortedError, match=rf"another change \({kind} admin/a\): .*; run the graph again") as caught:
