@@ -2,15 +2,14 @@
 
 A service subclasses Adaptor and writes one method per rpc of its proto, named in snake_case, that takes the request message
 and returns the response message (or raises an error of `errors.py`). The method of an operation that the proto calls
-`remembered` takes a second argument, `step_key: str`: the same for every repetition of one step of one run, and for nothing
-else. The Controller calls the methods in the node's device threads, several at a time; a method marked `@inline` is called on
-the event loop itself and must return within some ten microseconds. One that takes long asks `interruption.current()` now and
-then whether it still need go on.
+`remembered` takes a second argument, `step: Step | None`: what it is for, so that it is done once when the step is repeated;
+None for a call outside any run. The Controller calls the methods in the node's device threads, several at a time; a method
+marked `@inline` is called on the event loop itself and must return within some ten microseconds. One that takes long asks
+`interruption.current()` now and then whether it still need go on.
 """
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -19,6 +18,7 @@ from google.protobuf.message import Message
 
 from Services.fractos.errors import InternalError
 from Services.fractos.operations import Catalogue, Operation
+from Services.fractos.step import Step
 
 Method = TypeVar("Method", bound=Callable[..., Message])
 
@@ -52,14 +52,14 @@ class Adaptor:
         if missing:
             raise TypeError(f"{type(self).__name__} has no method for {', '.join(missing)} of {self.node_type}.proto")
 
-    def call(self, operation: Operation, request: Message, step_key: str = "") -> Message:
+    def call(self, operation: Operation, request: Message, step: Step | None = None) -> Message:
         """Run one operation. Raises what the method raises, and TypeError if it returns something else than its response.
 
-        `step_key` names the step of the run it is for; without one a remembered operation is done whatever was done before.
+        `step` is what it is for; without one a remembered operation is done whatever was done before.
         """
         method = self._methods[operation.path]
         try:
-            response: Any = method(request, step_key or uuid.uuid4().hex) if operation.remembered else method(request)
+            response: Any = method(request, step) if operation.remembered else method(request)
         except Exception:
             raise
         except BaseException as error:  # sys.exit() and the like: a device ends no node

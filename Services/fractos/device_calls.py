@@ -15,6 +15,7 @@ from Services.fractos.errors import FractosError, ResourceExhaustedError
 from Services.fractos.events import CallDevice, DeviceDone, WorkKey
 from Services.fractos.interruption import current
 from Services.fractos.operations import Operation
+from Services.fractos.step import Step
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +41,10 @@ class DeviceCalls:
     def begin(self, effect: CallDevice) -> DeviceDone | None:
         """Make a call of a run. Returns how it ended if that is known at once; else `feed` is told."""
         key, operation, request, deadline = effect
+        step = _step(key, deadline) if operation.remembered else None
         if self._is_inline(operation):
-            return self._call_inline(key, operation, request)
-        work, done = partial(self._use_device, operation, request, _step_key(key)), partial(self._called, key, operation)
+            return self._call_inline(key, operation, request, step)
+        work, done = partial(self._use_device, operation, request, step), partial(self._called, key, operation)
         try:
             self._threads.submit(key.run_id, operation.path, deadline, work, done)
         except FractosError as error:
@@ -76,19 +78,19 @@ class DeviceCalls:
     def _is_inline(self, operation: Operation) -> bool:
         return not self._delay_s and self._adaptor.is_inline(operation)
 
-    def _call_inline(self, key: WorkKey, operation: Operation, request: Message) -> DeviceDone:
+    def _call_inline(self, key: WorkKey, operation: Operation, request: Message, step: Step | None) -> DeviceDone:
         started_at = self._clock()
         try:
-            response = self._adaptor.call(operation, request, _step_key(key) if operation.remembered else "")
+            response = self._adaptor.call(operation, request, step)
         except Exception as error:  # the edge between trusted and untrusted code
             return _ended(key, operation, Outcome(None, error, started_at, self._clock()))
         return DeviceDone(key, response, None, started_at, self._clock())
 
-    def _use_device(self, operation: Operation, request: Message, step_key: str = "") -> Message:
+    def _use_device(self, operation: Operation, request: Message, step: Step | None = None) -> Message:
         """Runs in a device thread."""
         if self._delay_s:
             current().wait(self._delay_s)
-        return self._adaptor.call(operation, request, step_key)
+        return self._adaptor.call(operation, request, step)
 
     def _called(self, key: WorkKey, operation: Operation, outcome: Outcome) -> None:
         """Runs in a device thread."""
@@ -117,9 +119,9 @@ class DeviceCalls:
         return outcome.response
 
 
-def _step_key(key: WorkKey) -> str:
-    """What names a step of a run, in whichever attempt."""
-    return f"{key.run_id.hex()}/{key.step}"
+def _step(key: WorkKey, deadline: float) -> Step:
+    """The same in whichever attempt."""
+    return Step(f"{key.run_id.hex()}/{key.step}", deadline)
 
 
 def _ended(key: WorkKey, operation: Operation, outcome: Outcome) -> DeviceDone:

@@ -36,7 +36,7 @@ class Operation:
     request_class: type[Message]
     response_class: type[Message]
     idempotency: int  # a MethodOptions.IdempotencyLevel
-    remembered: bool = False  # the device keeps which step of which run it did it for: its method gets the step's key as well
+    remembered: bool = False  # the device keeps which step of which run it did it for: its method gets the step as well
 
     @property
     def repeatable(self) -> bool:

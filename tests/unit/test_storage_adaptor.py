@@ -23,6 +23,7 @@ from Services.fractos.errors import (
 from Services.fractos.operations import Catalogue
 from Services.fractos.values import from_big_integer, from_tensor, to_big_integer
 from Services.StorageNode.Storage_Adaptor.storage_adaptor import StorageAdaptor
+from tests.unit.storage_steps import step
 
 CATALOGUE = Catalogue.from_protos()
 
@@ -72,7 +73,8 @@ def test_texts_are_appended_once_for_a_step(tmp_path: Path) -> None:
     operation = CATALOGUE.get("storage.append_text")
     assert operation
     request = storage_pb2.AppendTextRequest(client_id="admin", name="a", text="ü")
-    answers = [adaptor.call(operation, request, key) for key in ("run/1", "run/1", "run/2", "", "")]
+    steps = (step("run/1"), step("run/1"), step("run/2"), None, None)
+    answers = [adaptor.call(operation, request, one) for one in steps]
     assert [getattr(answer, "size_bytes", None) for answer in answers] == [2, 2, 4, 6, 8]
     assert list((tmp_path / "storage" / "admin").iterdir()) == [tmp_path / "storage" / "admin" / "a"]
     adaptor.stop()

@@ -13,6 +13,7 @@ import pytest
 
 from Services.fractos.errors import FailedPreconditionError, FractosError, ResourceExhaustedError
 from Services.StorageNode.Node.files import Files
+from tests.unit.storage_steps import step
 from tests.unit.test_storage_files import limited
 
 OLD, LARGE = b"old" * 1000, b"x" * 300_000
@@ -49,10 +50,14 @@ def started(root: Path) -> Files:
 # Each leaves `a` as LARGE if it is done.
 CHANGES: dict[str, Callable[[Files], object]] = {
     "write": lambda files: files.write("admin", "a", LARGE),
-    "append": lambda files: files.append("admin", "a", LARGE[len(OLD) :].decode(), "run/1"),
+    "write for a step": lambda files: files.write("admin", "a", LARGE, step=step("run/1")),
+    "append for a step": lambda files: files.append("admin", "a", LARGE[len(OLD) :].decode(), step("run/1")),
 }
-DELETE: Callable[[Files], object] = lambda files: files.delete("admin", "a")  # noqa: E731
-RESULTS = {"write": LARGE, "append": OLD + LARGE[len(OLD) :]}
+DELETES: dict[str, Callable[[Files], object]] = {
+    "delete": lambda files: files.delete("admin", "a"),
+    "delete for a step": lambda files: files.delete("admin", "a", step("run/1")),
+}
+RESULTS = {"write": LARGE, "write for a step": LARGE, "append for a step": OLD + LARGE[len(OLD) :]}
 
 
 def assert_untouched(files: Files, root: Path) -> None:
@@ -78,20 +83,20 @@ def test_a_full_disk(root: Path, change: str, free_bytes: int) -> None:
     files.close()
 
 
-def test_a_disk_that_fills_up_while_appends_are_remembered(root: Path) -> None:
+def test_a_disk_that_fills_up_while_changes_are_remembered(root: Path) -> None:
     """The database needs room of its own. Whatever it is that does not fit, the append has happened or it has not."""
     files = started(root)
     lines = 0
     fill(root / "filler", 100_000)
     with pytest.raises(ResourceExhaustedError, match="the disk is full"):
         while True:
-            files.append("admin", "a", "line\n", f"run/{lines}")
+            files.append("admin", "a", "line\n", step(f"run/{lines}"))
             lines += 1
     assert files.read("admin", "a") == b"line\n" * lines
     (root / "filler").unlink()
-    files.append("admin", "a", "line\n", f"run/{lines}")
+    files.append("admin", "a", "line\n", step(f"run/{lines}"))
     for again in range(lines):
-        files.append("admin", "a", "line\n", f"run/{again}")
+        files.append("admin", "a", "line\n", step(f"run/{again}"))
     assert files.read("admin", "a") == b"line\n" * (lines + 1)
     files.close()
 
@@ -105,45 +110,45 @@ def test_deleting_helps_a_full_disk(root: Path) -> None:
     files.close()
 
 
-@pytest.mark.parametrize("appended_before", [False, True])
-@pytest.mark.parametrize("change", [*CHANGES, "delete"])
-def test_a_read_only_disk(root: Path, change: str, appended_before: bool) -> None:
+@pytest.mark.parametrize("remembered_before", [False, True])
+@pytest.mark.parametrize("change", [*CHANGES, *DELETES])
+def test_a_read_only_disk(root: Path, change: str, remembered_before: bool) -> None:
     files = started(root)
     files.write("admin", "a", OLD)
-    if appended_before:
-        files.append("admin", "a", "", "run/0")
+    if remembered_before:
+        files.append("admin", "a", "", step("run/0"))
     files.close()
-    do = CHANGES.get(change, DELETE)
+    do = (CHANGES | DELETES)[change]
     subprocess.run(["mount", "-o", "remount,ro", str(root)], check=True)
     files = started(root)
     with pytest.raises(FailedPreconditionError, match="the disk is read-only; mount it for writing") as caught:
         do(files)
-    # What was appended cannot be looked up: perhaps an earlier attempt of the step has done it.
-    assert caught.value.definite is not (change == "append" and appended_before)
+    # It cannot be looked up: perhaps an earlier attempt of the step has done it.
+    assert caught.value.definite is not (change.endswith("for a step") and remembered_before)
     assert_untouched(files, root)
     subprocess.run(["mount", "-o", "remount,rw", str(root)], check=True)
     do(files)
-    assert files.list("admin") == ([] if change == "delete" else ["a"])
+    assert files.list("admin") == ([] if change in DELETES else ["a"])
     files.close()
 
 
-@pytest.mark.parametrize("appended_before", [False, True])
-@pytest.mark.parametrize("change", [*CHANGES, "delete"])
-def test_too_many_open_files_at_any_point(tmp_path: Path, change: str, appended_before: bool) -> None:
+@pytest.mark.parametrize("remembered_before", [False, True])
+@pytest.mark.parametrize("change", [*CHANGES, *DELETES])
+def test_too_many_open_files_at_any_point(tmp_path: Path, change: str, remembered_before: bool) -> None:
     """With one more to spare each time, until there are enough."""
     root = tmp_path
     files = started(root)
     files.write("admin", "a", OLD)
-    if appended_before:
-        files.append("admin", "a", "", "run/0")
+    if remembered_before:
+        files.append("admin", "a", "", step("run/0"))
         files.close()
-    do = CHANGES.get(change, DELETE)
+    do = (CHANGES | DELETES)[change]
     refused = 0
     while not done(do, files, spare=refused):
         refused += 1
         assert_untouched(files, root)
     assert refused >= 2
-    assert files.list("admin") == ([] if change == "delete" else ["a"])
+    assert files.list("admin") == ([] if change in DELETES else ["a"])
     files.close()
 
 
@@ -173,7 +178,7 @@ def done(change: Callable[[Files], object], files: Files, spare: int) -> bool:
         except FractosError as error:
             assert isinstance(error, ResourceExhaustedError), error
             assert "ulimit -n" in error.message
-            assert error.definite or "appends.db" in error.message  # what cannot be looked up is not known
+            assert error.definite or "changes.db" in error.message  # what cannot be looked up is not known
             return False
     return True
 

@@ -29,6 +29,7 @@ from Services.fractos.errors import (
 from Services.StorageNode.Node import names
 from Services.StorageNode.Node.files import Files
 from Services.StorageNode.Node.replacement import MAX_FILE_BYTES
+from tests.unit.storage_steps import step
 
 
 @pytest.fixture
@@ -166,7 +167,10 @@ OPERATIONS: dict[str, Callable[[Files, str], object]] = {
     "read": lambda files, name: files.read("admin", name),
     "write": lambda files, name: files.write("admin", name, b"changed"),
     "delete": lambda files, name: files.delete("admin", name),
-    "append": lambda files, name: files.append("admin", name, "added", "run/1"),
+    "append": lambda files, name: files.append("admin", name, "added"),
+    "write for a step": lambda files, name: files.write("admin", name, b"changed", step=step("run/1")),
+    "delete for a step": lambda files, name: files.delete("admin", name, step("run/2")),
+    "append for a step": lambda files, name: files.append("admin", name, "added", step("run/3")),
 }
 
 

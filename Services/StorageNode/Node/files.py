@@ -1,7 +1,7 @@
 """The files of clients, below one folder: what a storage node keeps.
 
-Several processes may read, write and delete in the same folder at a time. Only one, the owner, may append, and no other may
-change a file meanwhile: see `appends.py`.
+Several processes may read in the same folder at a time, and write and delete if it is for no step. For steps, and to append,
+only the owner of the folder may change files, and nobody else meanwhile: see `changes.py`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from itertools import islice
 from pathlib import Path
 
 from Services.fractos.errors import FractosError, NotFoundError
+from Services.fractos.step import Step
 from Services.StorageNode.Node import names
-from Services.StorageNode.Node.append_log import AppendLog
-from Services.StorageNode.Node.appends import Appends
+from Services.StorageNode.Node.change_log import ChangeLog
+from Services.StorageNode.Node.changes import Change, Changes
 from Services.StorageNode.Node.faults import check_is_file, translated
 from Services.StorageNode.Node.folders import descended, make_root, opened, walk
-from Services.StorageNode.Node.replacement import MAX_FILE_BYTES, remove_abandoned, temporary, too_large, write_all
+from Services.StorageNode.Node.replacement import MAX_FILE_BYTES, remove_abandoned, too_large
 
 NAMED = 5  # of the files that are there, when another is asked for
 LOCKS = 64  # files share them; more than a node has threads, so that they seldom meet
@@ -37,13 +38,16 @@ class Files:
     for a client_id or name that cannot be one, PermissionDeniedError for links and for what the process may not touch,
     FailedPreconditionError for what is no file or a disk that is read-only, ResourceExhaustedError for a file of more than
     MAX_FILE_BYTES, a full disk or too many open files.
+
+    A change that is made for a step is made once for that: it may be repeated, with the same answer, until a little after the
+    deadline of the step's run, and raises AbortedError if it was made with other inputs. Without a step it is made each time.
     """
 
     def __init__(self, root: Path, clock: Callable[[], float] = time.time) -> None:
         """`clock` gives Unix time in seconds."""
         self._root = root
         self.own_folder = root / names.OWN_FOLDER
-        self._appends = Appends(root, AppendLog(root, clock))
+        self._changes = Changes(root, ChangeLog(root, clock))
         self._locks = [threading.Lock() for _ in range(LOCKS)]
 
     def start(self) -> None:
@@ -55,23 +59,23 @@ class Files:
                     folders.remove(names.OWN_FOLDER)
                 for file in filter(names.is_temporary, files):
                     with suppress(OSError, FractosError):  # nobody sees it: it does no harm
-                        remove_abandoned(file, folder, self._appends.is_needed)
+                        remove_abandoned(file, folder, self._changes.is_needed)
 
     def recover(self) -> None:
-        """As the new owner of the folder, remove what appends left that were killed before they had happened.
+        """As the new owner of the folder, bring in order what changes left that were killed.
 
-        What cannot be removed now is removed when its step is repeated, and does no harm until then.
+        Where that fails now it is done when the step is repeated; what was left does no harm until then.
         """
         try:
-            for entry in self._appends.unsettled():
+            for entry in self._changes.unsettled():
                 with self._lock(entry.client_id, entry.name):
-                    self._appends.settle(entry)
+                    self._changes.settle(entry)
         except FractosError as error:
-            log.warning("what killed appends left stays for now: %s", error)
+            log.warning("what killed changes left stays for now: %s", error)
 
     def close(self) -> None:
-        """Close what appends keep open. The files may still be used: it is opened again."""
-        self._appends.close()
+        """Close what changes keep open. The files may still be used: it is opened again."""
+        self._changes.close()
 
     def read(self, client_id: str, name: str) -> bytes:
         """Return the contents of a file. Raises NotFoundError, naming similar files, if it is not there."""
@@ -84,32 +88,26 @@ class Files:
                 hint = self._similar(client_id, name)
                 raise NotFoundError(f"{client_id}/{name} is not there; {hint}", field="name") from error
 
-    def write(self, client_id: str, name: str, data: bytes, *, field: str = "data") -> None:
+    def write(self, client_id: str, name: str, data: bytes, *, field: str = "data", step: Step | None = None) -> None:
         """Make `data` the contents of a file, and return once it is on disk. Folders that are missing are made.
 
         The file is there with its old or with its new contents at any time, whatever is killed or fails. `field` is the
-        argument that `data` came from. May be repeated.
+        argument that `data` came from.
         """
-        *folders, file = names.path_of(client_id, name)
         if len(data) > MAX_FILE_BYTES:
             raise too_large(f"the {field} for {client_id}/{name}", len(data), field)
-        shown = f"{client_id}/{name}"
-        with self._lock(client_id, name), translated(shown, "name"), descended(self._root, folders, make=True) as folder:
-            _replace(file, folder, data, shown)
+        self._change(Change("write", client_id, name, data), step)
 
-    def append(self, client_id: str, name: str, text: str, step_key: str) -> int:
+    def append(self, client_id: str, name: str, text: str, step: Step | None = None) -> int:
         """Add a text in UTF-8 at the end of a file, and return the file's size in bytes once it is on disk.
 
         A file that is missing is made, with its folders. The file is there with its old or with its new contents at any
-        time, whatever is killed or fails. Done once for each `step_key`: may be repeated, with the same answer, for as long as
-        a run may last. Raises AbortedError if it was done for that step with other inputs.
+        time, whatever is killed or fails.
         """
-        names.path_of(client_id, name)
         data = text.encode()
         if len(data) > MAX_FILE_BYTES:
             raise too_large(f"the text for {client_id}/{name}", len(data), "text")
-        with self._lock(client_id, name):
-            return self._appends.append(step_key, client_id, name, data)
+        return self._change(Change("append", client_id, name, data), step)
 
     def list(self, client_id: str, prefix: str = "") -> list[str]:
         """Return the names of a client's files that begin with `prefix`, in alphabetical order; links are left out.
@@ -119,15 +117,14 @@ class Files:
         with translated(client_id, "client_id"):
             return sorted(self._names(client_id, prefix))
 
-    def delete(self, client_id: str, name: str) -> bool:
-        """Remove a file, and return, once that is on disk, whether it was there. May be repeated."""
-        *folders, file = names.path_of(client_id, name)
-        with self._lock(client_id, name), translated(f"{client_id}/{name}", "name"):
-            try:
-                with descended(self._root, folders) as folder:
-                    return _remove(folder, file, f"{client_id}/{name}")
-            except FileNotFoundError:
-                return False
+    def delete(self, client_id: str, name: str, step: Step | None = None) -> bool:
+        """Remove a file, and return, once that is on disk, whether it was there."""
+        return bool(self._change(Change("delete", client_id, name), step))
+
+    def _change(self, change: Change, step: Step | None) -> int:
+        names.path_of(change.client_id, change.name)
+        with self._lock(change.client_id, change.name):
+            return self._changes.make(change, step)
 
     def _lock(self, client_id: str, name: str) -> threading.Lock:
         """What a call holds that changes a file. No call holds two."""
@@ -155,26 +152,3 @@ def _contents(descriptor: int, shown: str) -> bytes:
         raise too_large(shown, status.st_size, "name")
     with open(descriptor, "rb", closefd=False) as stream:
         return stream.read(status.st_size)
-
-
-def _replace(file: str, folder: int, data: bytes, shown: str) -> None:
-    with suppress(FileNotFoundError):
-        check_is_file(os.stat(file, dir_fd=folder, follow_symlinks=False).st_mode)
-    with temporary(folder) as (new, descriptor):
-        write_all(descriptor, data)
-        os.fsync(descriptor)
-        os.rename(new, file, src_dir_fd=folder, dst_dir_fd=folder)
-    with translated(shown, definite=False):
-        os.fsync(folder)
-
-
-def _remove(folder: int, file: str, shown: str) -> bool:
-    try:
-        check_is_file(os.stat(file, dir_fd=folder, follow_symlinks=False).st_mode)
-        os.unlink(file, dir_fd=folder)
-        removed = True
-    except FileNotFoundError:
-        removed = False  # perhaps by a call that was killed before it had reached the disk
-    with translated(shown, definite=False):
-        os.fsync(folder)
-    return removed

@@ -10,13 +10,14 @@ from Services import pictures
 from Services.fractos.adaptor import Adaptor
 from Services.fractos.errors import FractosError
 from Services.fractos.operations import Catalogue
+from Services.fractos.step import Step
 from Services.fractos.values import from_big_integer, to_big_integer
 from Services.StorageNode.Node import contents
 from Services.StorageNode.Node.files import Files
 
 
 class StorageAdaptor(Adaptor):
-    """Offers the files of one storage folder."""
+    """Offers the files of one storage folder. Each change of a file is made once for the step that it is for."""
 
     node_type = "storage"
 
@@ -39,11 +40,11 @@ class StorageAdaptor(Adaptor):
         self._files.start()
 
     def recover(self) -> None:
-        """Remove what killed appends left."""
+        """Bring in order what killed changes left."""
         self._files.recover()
 
     def stop(self) -> None:
-        """Close what appends keep open."""
+        """Close what changes keep open."""
         self._files.close()
 
     def read_image(self, request: pb.ReadImageRequest) -> pb.ReadImageResponse:
@@ -62,10 +63,10 @@ class StorageAdaptor(Adaptor):
         data = self._files.read(request.client_id, request.name)
         return pb.ReadIntegerResponse(value=to_big_integer(contents.integer_of(data, _source(request))))
 
-    def write_integer(self, request: pb.WriteIntegerRequest) -> pb.WriteIntegerResponse:
+    def write_integer(self, request: pb.WriteIntegerRequest, step: Step | None) -> pb.WriteIntegerResponse:
         """Write an integer in decimal digits."""
         digits = contents.digits_of(from_big_integer(request.value))
-        self._files.write(request.client_id, request.name, digits, field="value")
+        self._files.write(request.client_id, request.name, digits, field="value", step=step)
         return pb.WriteIntegerResponse()
 
     def read_text(self, request: pb.ReadTextRequest) -> pb.ReadTextResponse:
@@ -73,31 +74,31 @@ class StorageAdaptor(Adaptor):
         data = self._files.read(request.client_id, request.name)
         return pb.ReadTextResponse(text=contents.text_of(data, _source(request)))
 
-    def write_text(self, request: pb.WriteTextRequest) -> pb.WriteTextResponse:
+    def write_text(self, request: pb.WriteTextRequest, step: Step | None) -> pb.WriteTextResponse:
         """Write a text in UTF-8."""
-        self._files.write(request.client_id, request.name, request.text.encode(), field="text")
+        self._files.write(request.client_id, request.name, request.text.encode(), field="text", step=step)
         return pb.WriteTextResponse()
 
-    def append_text(self, request: pb.AppendTextRequest, step_key: str) -> pb.AppendTextResponse:
-        """Add a text in UTF-8 at the end of a file, once for the step of that key."""
-        return pb.AppendTextResponse(size_bytes=self._files.append(request.client_id, request.name, request.text, step_key))
+    def append_text(self, request: pb.AppendTextRequest, step: Step | None) -> pb.AppendTextResponse:
+        """Add a text in UTF-8 at the end of a file."""
+        return pb.AppendTextResponse(size_bytes=self._files.append(request.client_id, request.name, request.text, step))
 
     def read_bytes(self, request: pb.ReadBytesRequest) -> pb.ReadBytesResponse:
         """Read a file."""
         return pb.ReadBytesResponse(data=self._files.read(request.client_id, request.name))
 
-    def write_bytes(self, request: pb.WriteBytesRequest) -> pb.WriteBytesResponse:
+    def write_bytes(self, request: pb.WriteBytesRequest, step: Step | None) -> pb.WriteBytesResponse:
         """Write a file."""
-        self._files.write(request.client_id, request.name, request.data)
+        self._files.write(request.client_id, request.name, request.data, step=step)
         return pb.WriteBytesResponse()
 
     def list(self, request: pb.ListRequest) -> pb.ListResponse:
         """List a client's files in alphabetical order, subfolders included."""
         return pb.ListResponse(names=self._files.list(request.client_id, request.prefix))
 
-    def delete(self, request: pb.DeleteRequest) -> pb.DeleteResponse:
+    def delete(self, request: pb.DeleteRequest, step: Step | None) -> pb.DeleteResponse:
         """Remove a file if it is there."""
-        return pb.DeleteResponse(deleted=self._files.delete(request.client_id, request.name))
+        return pb.DeleteResponse(deleted=self._files.delete(request.client_id, request.name, step))
 
 
 def _source(request: pb.ReadImageRequest | pb.ReadIntegerRequest | pb.ReadTextRequest) -> str:

@@ -1,9 +1,10 @@
-"""Which appends were done, and for which step of which run: a SQLite database in the storage folder.
+"""Which changes of files were made, and for which step of which run: a SQLite database in the storage folder.
 
-An entry is on disk before its append happens. Until then the file as it will be lies beside the old one, under a temporary
-name, and the append happens in the moment in which that file is renamed. So an entry together with its temporary file says
-"not yet", and an entry without one "done"; nothing has to be written after the rename for that to be true. The mark that the
-entry gets then saves looking for the temporary file, and may be lost.
+An entry is kept before its change happens, and the change happens in the moment in which a file is renamed. Until a write or an
+append has happened, the file as it will be lies beside the old one, under the temporary name in the entry; so an entry together
+with its temporary file says "not yet", and an entry without one "done". With a delete it is the other way round: the temporary
+name is the one that the file gets. Nothing has to be written after the rename for that to be true. The mark that the entry gets
+then saves looking for the temporary file, and may be lost; only a deleted file is not removed without it.
 """
 
 from __future__ import annotations
@@ -16,50 +17,61 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from Services.fractos.errors import AbortedError, ResourceExhaustedError
+from Services.fractos.step import Step
 from Services.StorageNode.Node import names
 from Services.StorageNode.Node.faults import translated, translated_database
 from Services.StorageNode.Node.folders import opened
 
-KEPT_S = 2 * 3600.0  # no run lasts longer than one hour, and clocks of one datacenter differ by seconds at most
+KEPT_S = 10.0  # beyond the run's deadline: each of two clocks may be 5 s from that of the node that set it
 MAX_ENTRIES = 1_000_000  # of some 300 bytes
 BUSY_TIMEOUT_S = 5.0  # a predecessor that is being killed may still hold the database
 
+Kind = Literal["write", "append", "delete"]
+
 _SCHEMA = """
-    CREATE TABLE IF NOT EXISTS appends (
+    CREATE TABLE IF NOT EXISTS changes (
         id INTEGER PRIMARY KEY,
         step_key TEXT NOT NULL UNIQUE,
         digest BLOB NOT NULL,
+        kind TEXT NOT NULL,
         client_id TEXT NOT NULL,
         name TEXT NOT NULL,
         temporary TEXT,
-        size_bytes INTEGER NOT NULL,
-        begun_at REAL NOT NULL
+        answer INTEGER NOT NULL,
+        kept_until REAL NOT NULL
     );
-    CREATE INDEX IF NOT EXISTS unmarked ON appends (temporary) WHERE temporary IS NOT NULL;
-    CREATE INDEX IF NOT EXISTS by_time ON appends (begun_at);
+    CREATE INDEX IF NOT EXISTS unmarked ON changes (temporary) WHERE temporary IS NOT NULL;
+    CREATE INDEX IF NOT EXISTS by_time ON changes (kept_until);
 """
-# A few at a time: after a busy hour and two quiet ones, nobody waits until a million entries are gone.
-_PRUNE = "DELETE FROM appends WHERE id IN (SELECT id FROM appends WHERE begun_at < ? ORDER BY begun_at LIMIT 1000)"
-# Counting takes long; the oldest go first, so what lies between the lowest and the highest id is there.
-_SPAN = "SELECT coalesce((SELECT max(id) FROM appends) - (SELECT min(id) FROM appends) + 1, 0)"
-_COLUMNS = "step_key, digest, client_id, name, temporary, size_bytes"
+# More than one at a time, so that they do go, but not all: after a busy hour nobody waits until a million entries are gone.
+_PRUNE = "DELETE FROM changes WHERE id IN (SELECT id FROM changes WHERE kept_until < ? ORDER BY kept_until LIMIT 100)"
+# Counting takes long, so it is done only when the ids, which have gaps, say that there may be too many.
+_MOST = "SELECT coalesce((SELECT max(id) FROM changes) - (SELECT min(id) FROM changes) + 1, 0)"
+_COUNT = "SELECT count(*) FROM changes"
+_COLUMNS = "step_key, digest, kind, client_id, name, temporary, answer"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One append."""
+    """One change."""
 
     step_key: str
-    digest: bytes  # of client_id, name and text
+    digest: bytes  # of what was to be done
+    kind: Kind
     client_id: str
     name: str
-    temporary: str | None  # the own name of the file that is renamed to `name`; None: the append is known to be done
-    size_bytes: int  # of the file, with the text
+    temporary: str | None  # the own name of the file that is renamed to `name`, or the other way round; None: it is done
+    answer: int  # the file's size in bytes; for a delete, whether it was there
+
+    def happened(self, *, is_there: bool) -> bool:
+        """Whether the change has happened, if that was not noted: it is told by whether the temporary file is there."""
+        return is_there == (self.kind == "delete")
 
 
-class AppendLog:
+class ChangeLog:
     """The entries of one storage folder. Opened when it is first needed. Safe to use from several threads and processes.
 
     Everything raises an error of the tree if the database cannot be used; the next call opens it anew.
@@ -68,7 +80,7 @@ class AppendLog:
     def __init__(self, root: Path, clock: Callable[[], float] = time.time) -> None:
         """`clock` gives Unix time in seconds, as deadlines of runs do."""
         self._root = root
-        self._path = root / names.OWN_FOLDER / "appends.db"
+        self._path = root / names.OWN_FOLDER / "changes.db"
         self._clock = clock
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
@@ -79,7 +91,7 @@ class AppendLog:
         return next(iter(self._select("step_key = ?", step_key)), None)
 
     def unmarked(self) -> list[Entry]:
-        """The entries that were never marked as done: few, and all of appends that were broken off."""
+        """The entries that were never marked as done: few, and all of changes that were broken off."""
         return self._select("temporary IS NOT NULL")
 
     def has(self, temporary: str) -> bool:
@@ -87,37 +99,38 @@ class AppendLog:
         return bool(self._select("temporary = ?", temporary))
 
     @contextmanager
-    def adding(self, entry: Entry) -> Iterator[None]:
-        """Keep an entry: it goes to the disk when the block ends, and before that it is certainly not there.
+    def adding(self, entry: Entry, step: Step, *, durable: bool) -> Iterator[None]:
+        """Keep an entry: from when the block ends it outlives the process, if `durable` a power failure too; not before.
 
         Those that no run can ask for any more go. Raises AbortedError if the step has one already, ResourceExhaustedError at
         MAX_ENTRIES.
         """
-        now = self._clock()
-        values = (entry.step_key, entry.digest, entry.client_id, entry.name, entry.temporary, entry.size_bytes, now)
-        with self._transaction() as database:
-            database.execute(_PRUNE, (now - KEPT_S,))
-            if database.execute(_SPAN).fetchone()[0] >= MAX_ENTRIES:
+        columns = (entry.digest, entry.kind, entry.client_id, entry.name, entry.temporary, entry.answer)
+        with self._transaction(durable=durable) as database:
+            database.execute(_PRUNE, (self._clock(),))
+            if all(database.execute(query).fetchone()[0] >= MAX_ENTRIES for query in (_MOST, _COUNT)):
                 raise ResourceExhaustedError(
-                    f"{MAX_ENTRIES:,} appends are remembered, which is the limit; each is for {KEPT_S / 3600:g} hours",
-                    retry_after_s=60.0,
+                    f"{MAX_ENTRIES:,} changes of files are remembered, which is the limit; each is until a little after the"
+                    " deadline of its run: use shorter timeouts or submit more slowly",
+                    retry_after_s=10.0,
                 )
             try:
-                database.execute(f"INSERT INTO appends ({_COLUMNS}, begun_at) VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+                values = (step.key, *columns, step.deadline + KEPT_S)
+                database.execute(f"INSERT INTO changes ({_COLUMNS}, kept_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
             except sqlite3.IntegrityError as error:
                 raise other_inputs(entry) from error
             yield
 
     def mark(self, entry: Entry) -> None:
-        """Note that the append of an entry is done. Does not wait for the disk: it can be found out again."""
+        """Note that the change of an entry is done. Does not wait for the disk: it can be found out again."""
         with self._transaction(durable=False) as database:
-            database.execute("UPDATE appends SET temporary = NULL WHERE temporary = ?", (entry.temporary,))
+            database.execute("UPDATE changes SET temporary = NULL WHERE temporary = ?", (entry.temporary,))
 
     def forget(self, temporary: str) -> None:
         """Remove the entry that a temporary file belongs to, if there is one, and return once that is on disk."""
         if self.has(temporary):
             with self._transaction() as database:
-                database.execute("DELETE FROM appends WHERE temporary = ?", (temporary,))
+                database.execute("DELETE FROM changes WHERE temporary = ?", (temporary,))
 
     def close(self) -> None:
         """Close the database."""
@@ -129,7 +142,7 @@ class AppendLog:
         with self._lock, self._translated(definite=False):
             if self._connection is None and not self._path.exists():
                 return []  # looking makes no file
-            rows = self._connected(definite=False).execute(f"SELECT {_COLUMNS} FROM appends WHERE {condition}", values)
+            rows = self._connected(definite=False).execute(f"SELECT {_COLUMNS} FROM changes WHERE {condition}", values)
             return [Entry(*row) for row in rows]
 
     @contextmanager
@@ -183,8 +196,8 @@ class AppendLog:
 def other_inputs(entry: Entry) -> AbortedError:
     """The error for a step that was done with other inputs than it has now."""
     return AbortedError(
-        f"{entry.client_id}/{entry.name} got another text from an earlier attempt of this step, or another file did: what an"
-        " earlier step read has changed since; run the graph again",
+        f"an earlier attempt of this step made another change ({entry.kind} {entry.client_id}/{entry.name}): what an earlier"
+        " step read has changed since; run the graph again",
         definite=False,
     )
 

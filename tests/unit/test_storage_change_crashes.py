@@ -1,4 +1,4 @@
-"""Appends whose process is killed: exactly once, whole, and nothing that was acknowledged is lost."""
+"""Changes of files whose process is killed: exactly once, whole, and nothing that was acknowledged is lost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.unit.killed_storage import NOT_PERMITTED
 
 
 def kills(root: Path, *arguments: str) -> tuple[int, int]:
-    """Run the program, which checks. Returns how many kills there were, and after how many of them an append had happened."""
+    """Run the program, which checks. Returns how many kills there were, and after how many of them a change had happened."""
     command = [sys.executable, "-m", "tests.unit.killed_storage", str(root), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)
     if done.returncode == NOT_PERMITTED:
@@ -23,11 +23,20 @@ def kills(root: Path, *arguments: str) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize(
-    ("which", "check"),
-    [("first", "repeated"), ("later", "overtaken"), ("later", "killed_again")],
+    ("which", "kind", "check"),
+    [
+        ("first", "append", "repeated"),
+        ("later", "write", "repeated"),
+        ("later", "delete", "repeated"),
+        ("later", "append", "overtaken"),
+        ("later", "write", "overtaken"),
+        ("later", "delete", "overtaken"),
+        ("later", "append", "killed_again"),
+        ("later", "delete", "killed_again"),
+    ],
 )
-def test_an_append_that_is_killed_at_any_system_call(tmp_path: Path, which: str, check: str) -> None:
-    killed, happened = kills(tmp_path / "storage", which, check)
+def test_a_change_that_is_killed_at_any_system_call(tmp_path: Path, which: str, kind: str, check: str) -> None:
+    killed, happened = kills(tmp_path / "storage", which, kind, check)
     assert 0 < happened < killed
 
 
