@@ -346,3 +346,5 @@ def test_a_change_that_nobody_wants_any_more_does_not_happen(root: Path, kind: s
     assert not database(root).exists()
     change(wanted, step("run/1"))
     assert content(wanted) == after
+    wanted.close()
+    unwanted.close()
