@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import resource
 import stat
@@ -46,6 +47,7 @@ def files(root: Path) -> Files:
 
 @pytest.fixture(autouse=True)
 def _no_descriptor_stays_open() -> Iterator[None]:
+    gc.collect()  # what earlier tests have left is not to go meanwhile
     before = descriptors()
     yield
     assert descriptors() == before
