@@ -28,7 +28,7 @@ class Tensor(_message.Message):
     def __init__(self, dtype: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class Step(_message.Message):
-    __slots__ = ("id", "operation", "arguments", "node", "needs", "edges", "output", "epoch")
+    __slots__ = ("id", "operation", "arguments", "node", "needs", "edges", "output", "process", "epoch")
     ID_FIELD_NUMBER: _ClassVar[int]
     OPERATION_FIELD_NUMBER: _ClassVar[int]
     ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
@@ -36,6 +36,7 @@ class Step(_message.Message):
     NEEDS_FIELD_NUMBER: _ClassVar[int]
     EDGES_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    PROCESS_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     id: int
     operation: str
@@ -44,8 +45,9 @@ class Step(_message.Message):
     needs: int
     edges: _containers.RepeatedCompositeFieldContainer[Edge]
     output: bool
+    process: str
     epoch: int
-    def __init__(self, id: _Optional[int] = ..., operation: _Optional[str] = ..., arguments: _Optional[bytes] = ..., node: _Optional[str] = ..., needs: _Optional[int] = ..., edges: _Optional[_Iterable[_Union[Edge, _Mapping]]] = ..., output: _Optional[bool] = ..., epoch: _Optional[int] = ...) -> None: ...
+    def __init__(self, id: _Optional[int] = ..., operation: _Optional[str] = ..., arguments: _Optional[bytes] = ..., node: _Optional[str] = ..., needs: _Optional[int] = ..., edges: _Optional[_Iterable[_Union[Edge, _Mapping]]] = ..., output: _Optional[bool] = ..., process: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class Edge(_message.Message):
     __slots__ = ("to", "bindings")

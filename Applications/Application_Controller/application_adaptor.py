@@ -14,7 +14,6 @@ from protos import application_pb2, application_pb2_grpc
 from Services.fractos.controller import Controller
 from Services.fractos.errors import Context, FractosError, NotFoundError, failure_of
 from Services.fractos.events import Accepted, CancelAsked, Refused, RunEnded, Submitted
-from Services.fractos.journal import Journal
 from Services.fractos.run import Run, state_of
 from Services.fractos.runs import Runs
 from Services.fractos.transport.streams import Outbox
@@ -32,19 +31,17 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
     def __init__(self) -> None:
         self._controller: Controller
         self._runs: Runs
-        self._journal: Journal
         self._tickets = itertools.count(1)
         self._submitting: dict[int, _Submission] = {}  # by ticket, until they are accepted or refused
         self._waiting: dict[bytes, list[Reply]] = {}
         self._to_flush: set[_Session] = set()
 
-    def attach(self, controller: Controller, server: grpc.aio.Server, journal: Journal) -> None:
+    def attach(self, controller: Controller, server: grpc.aio.Server) -> None:
         """Offer the service on `server` through this Controller, whose engine has runs."""
         assert controller.engine.runs is not None
         application_pb2_grpc.add_ApplicationServicer_to_server(self, server)
         self._controller = controller
         self._runs = controller.engine.runs
-        self._journal = journal
 
     def answer(self, effect: Accepted | Refused | RunEnded) -> None:
         """Take an answer of the engine; it leaves at the next `flush`."""
@@ -84,7 +81,7 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         """Stream a run's state until it has ended."""
         async with translated_errors(context, self._controller):
             await self._controller.own()
-            result = self._result_of(request.run_id)
+            result = await self._result_of(request.run_id)
             if result is None:
                 # Whoever waits has to be known before the first await: the run may end during it.
                 async with self._end_of(request.run_id) as end:
@@ -100,7 +97,7 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         """End a run."""
         async with translated_errors(context, self._controller):
             await self._controller.own()
-            running = self._result_of(request.run_id) is None
+            running = await self._result_of(request.run_id) is None
             self._controller.feed(CancelAsked(request.run_id))
         return application_pb2.CancelResponse(cancelled=running)
 
@@ -149,12 +146,12 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         self._submitting[ticket] = submission
         self._controller.feed(Submitted(request, ticket))
 
-    def _result_of(self, run_id: bytes) -> application_pb2.RunResult | None:
+    async def _result_of(self, run_id: bytes) -> application_pb2.RunResult | None:
         """How a run ended, even if only the journal knows; None: it has not. Raises NotFoundError."""
         try:
             run = self._runs.find(run_id)
         except NotFoundError:
-            record = self._journal.find(run_id)
+            record = await self._controller.recall(run_id)
             if record is None or record.result is None:
                 raise
             return application_pb2.RunResult.FromString(record.result)
@@ -168,12 +165,17 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
     async def _end_of(self, run_id: bytes) -> AsyncIterator[asyncio.Future[application_pb2.RunResult]]:
         """The future result of a run that has not ended yet."""
         end: asyncio.Future[application_pb2.RunResult] = asyncio.get_running_loop().create_future()
+
+        def reply(result: application_pb2.RunResult) -> None:
+            if not end.done():  # whoever waited may have hung up
+                end.set_result(result)
+
         replies = self._waiting.setdefault(run_id, [])
-        replies.append(end.set_result)
+        replies.append(reply)
         try:
             yield end
         finally:
-            replies.remove(end.set_result)
+            replies.remove(reply)
 
 
 class _Submission(Protocol):
@@ -270,5 +272,5 @@ def _info(run: Run) -> application_pb2.RunInfo:
         submitted_at=run.submitted_at,
         deadline=run.deadline,
         ended_at=run.ended_at,
-        steps=len(run.plan.steps),
+        steps=run.plan.step_count,
     )

@@ -4,7 +4,8 @@ Each run reserves, for every type of node it visits, as many places as it has st
 gives them back when it ends. Inside the datacenter nothing is refused for lack of room, so a ring of full queues cannot form.
 
 A queue that is longer than a run's patience would end every run by its deadline, with nothing done in time. So where steps have
-queued up for a while, a run is let in only if those before it will be done, at the pace seen lately, within half its time.
+queued up, a run is let in only if it will have waited, at the pace seen lately, for no more than half its time. Runs take turns
+at a device, so each of its steps waits for one of every other run.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from collections.abc import Mapping
 from Services.fractos.errors import ResourceExhaustedError
 
 PATIENCE = 0.5  # the part of a run's time that those before it may take
-WINDOW_S = 0.5  # how long the pace is measured before it counts
+WINDOW_S = 0.1  # how long the pace is measured before it counts
 QUEUE = 64  # with fewer steps in flight nothing queues up, so that the pace says little
-WINDOWS = 4  # how many of them count
+WINDOWS = 10  # how many of them count
+FORGOTTEN_S = 2.0  # when the pace is not known any more if no run has come meanwhile
 LEAST_RETRY_S, MOST_RETRY_S = 0.05, 1.0
 
 
@@ -28,10 +30,11 @@ class _Pace:
     runs are about to be repeated elsewhere.
     """
 
-    __slots__ = ("_done", "_least", "_rates", "_since", "in_flight")
+    __slots__ = ("_done", "_least", "_rates", "_since", "in_flight", "runs")
 
     def __init__(self) -> None:
         self.in_flight = 0
+        self.runs = 0  # in flight
         self._rates: deque[float] = deque(maxlen=WINDOWS)  # steps a second; none: not known, or without a queue
         self._since = 0.0  # when the window began; in it:
         self._done = 0
@@ -42,22 +45,23 @@ class _Pace:
         elapsed = now - self._since
         if elapsed < WINDOW_S:
             return
-        if self._least < QUEUE or elapsed > WINDOWS * WINDOW_S:  # no queue, or nobody has looked for long
+        if self._least < QUEUE or elapsed > FORGOTTEN_S:  # no queue, or nobody has looked for long
             self._rates.clear()
         elif self._done:
             self._rates.append(self._done / elapsed)
         self._since, self._done, self._least = now, 0, self.in_flight
 
     def release(self, count: int, *, done: bool) -> None:
-        """Take note that steps are no longer in flight."""
+        """Take note that the steps of a run are no longer in flight."""
         self.in_flight -= count
+        self.runs -= 1
         self._least = min(self._least, self.in_flight)
         if done:
             self._done += count
 
-    def wait_s(self) -> float:
-        """How long a step that comes now will wait for those before it, as far as one can tell."""
-        return self.in_flight / max(self._rates) if self._rates and self.in_flight >= QUEUE else 0.0
+    def wait_s(self, count: int) -> float:
+        """How long the steps of a run that comes now will wait for those of others, as far as one can tell."""
+        return count * self.runs / max(self._rates) if self._rates and self.in_flight >= QUEUE else 0.0
 
 
 class Admission:
@@ -74,8 +78,13 @@ class Admission:
 
         Raises ResourceExhaustedError, which says when to come again, if there is not enough; then nothing is reserved.
         """
-        for node_type, count in steps.items():
-            self._check(node_type, count, timeout_s, now)
+        wait_s = sum(self._check(node_type, count, now) for node_type, count in steps.items())
+        if wait_s > PATIENCE * timeout_s:
+            raise ResourceExhaustedError(
+                f"behind those in flight the run would wait for some {wait_s:.1f} s, too long for one of {timeout_s:g} s."
+                " Submit again later, or with a longer timeout",
+                retry_after_s=min(max(wait_s - PATIENCE * timeout_s, LEAST_RETRY_S), MOST_RETRY_S),
+            )
         if self._bytes + size_bytes > self._graph_bytes:
             raise ResourceExhaustedError(
                 f"the graphs in flight hold {self._bytes} bytes and this one has {size_bytes} more;"
@@ -87,7 +96,9 @@ class Admission:
     def reserve_anyway(self, steps: Mapping[str, int], size_bytes: int) -> None:
         """Reserve room for a run that was accepted before, whether there is enough or not."""
         for node_type, count in steps.items():
-            self._pace(node_type).in_flight += count
+            pace = self._pace(node_type)
+            pace.in_flight += count
+            pace.runs += 1
         self._bytes += size_bytes
 
     def release(self, steps: Mapping[str, int], size_bytes: int, *, done: bool) -> None:
@@ -106,7 +117,8 @@ class Admission:
             pace = self._paces[node_type] = _Pace()
         return pace
 
-    def _check(self, node_type: str, count: int, timeout_s: float, now: float) -> None:
+    def _check(self, node_type: str, count: int, now: float) -> float:
+        """Return how long that many steps would wait. Raises ResourceExhaustedError if there is no room for them."""
         pace = self._pace(node_type)
         if pace.in_flight + count > self._steps_per_type:
             raise ResourceExhaustedError(
@@ -115,11 +127,4 @@ class Admission:
                 retry_after_s=0.1,
             )
         pace.measure(now)
-        wait_s = pace.wait_s()
-        if wait_s > PATIENCE * timeout_s:
-            too_long_s = wait_s - PATIENCE * timeout_s
-            raise ResourceExhaustedError(
-                f"the {pace.in_flight} steps in flight on the {node_type} nodes will take some {wait_s:.1f} s,"
-                f" too long for a run of {timeout_s:g} s. Submit again later, or with a longer timeout",
-                retry_after_s=min(max(too_long_s, LEAST_RETRY_S), MOST_RETRY_S),
-            )
+        return pace.wait_s(count)

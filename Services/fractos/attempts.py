@@ -136,7 +136,7 @@ class Attempts:
         """The process for a step that gets one at submission: in a later attempt the same, as long as it answers."""
         before = run.placed.get(step.id)
         if before is not None:
-            member = self._placement.named(before.node, now)
+            member = self._placement.named(before.node)
             lives = member is not None and member.id == before.id and not self._placement.is_suspected(member, now)
             if step.id in run.plan.unrepeatable:
                 if lives:
@@ -153,7 +153,7 @@ class Attempts:
 def _direct(step: fractos_pb2.Step, place: Place | None, owner: Owner | None) -> None:
     """Say in a step which node it is for, where all of its run has to agree on that."""
     if place is not None:
-        step.node = place.node
+        step.node, step.process = place
     if owner is not None and step.node in ("", owner.member.name):
         step.node = owner.member.name
         step.epoch = owner.epoch

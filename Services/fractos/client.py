@@ -120,7 +120,7 @@ class Datacenter:
         """Start a graph, to end within `timeout_s` seconds, and return at once.
 
         If the datacenter has no room for the run, it fails with a ResourceExhaustedError; with `wait` it is submitted again, in
-        its turn, until it is let in or `timeout_s` is over. Without an application node it waits for one in any case.
+        its turn, until it is let in or half of `timeout_s` is over. Without an application node it waits for one in any case.
 
         Raises InvalidArgumentError for an impossible timeout, ResourceExhaustedError for a graph that is too large to travel,
         UnavailableError after `close()`.

@@ -13,7 +13,7 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cache
@@ -22,6 +22,7 @@ from typing import TypeAlias
 import uvloop
 
 from protos import application_pb2
+from Services.fractos.admission import PATIENCE
 from Services.fractos.candidates import Candidates
 from Services.fractos.errors import (
     Context,
@@ -62,11 +63,16 @@ class _Submission:
 
     request: application_pb2.SubmitRequest
     ends_at: float  # by the connection's clock: when its timeout is over
-    waits: bool  # for room, if there is none
+    waits_until: float  # for room, if there is none; -inf: not at all
     outcome: Outcome = field(default_factory=Future)
     is_sent: bool = False  # it may have arrived
     is_cancelled: bool = False  # which may have got lost on the way
     refusal: str = ""  # the last one
+
+    @property
+    def waits(self) -> bool:
+        """Whether it may wait for room."""
+        return self.waits_until > -math.inf
 
     def fail(self, error: FractosError) -> None:
         """End it with an error."""
@@ -106,11 +112,12 @@ class Connection:
     # -- from any thread --------------------------------------------------------------------------------------------------
 
     def submit(self, request: application_pb2.SubmitRequest, *, wait: bool) -> Outcome:
-        """Submit a run, as often as it takes. With `wait` also if there is no room, until its timeout.
+        """Submit a run, as often as it takes. With `wait` also if there is no room, for half its timeout.
 
         Returns its future result: what the application node says, or the error that kept it from being asked.
         """
-        submission = _Submission(request, self._clock() + request.timeout_s, wait)
+        now = self._clock()
+        submission = _Submission(request, now + request.timeout_s, now + PATIENCE * request.timeout_s if wait else -math.inf)
         if not self._hand(submission):
             raise UnavailableError("this connection was closed; connect() again")
         return submission.outcome
@@ -158,8 +165,10 @@ class Connection:
         """Whether something is unanswered."""
         return bool(self._unanswered)
 
-    def take(self, results: Iterable[application_pb2.RunResult]) -> None:
+    def take(self, results: Sequence[application_pb2.RunResult]) -> None:
         """Hand results to those who wait for them."""
+        if results and self._silence_s > SILENCE_S and self._session is not None:  # it is slow no longer
+            self._silence_s = self._session.silence_s = SILENCE_S
         for result in results:
             submission = self._unanswered.pop(result.run_id, None)
             if submission is None or (submission.waits and self._was_refused(submission, result)):
@@ -323,16 +332,23 @@ class Connection:
         for run_id, submission in list(self._unanswered.items()):
             if submission.is_sent and self._session is not None:
                 continue  # the application node ends it
-            if now >= submission.ends_at + (ANSWER_GRACE_S if submission.is_sent else 0.0):
+            if now >= self._limit(submission):
                 del self._unanswered[run_id]
                 self._pacing.forget(run_id)
                 submission.fail(self._expiry(submission))
+
+    def _limit(self, submission: _Submission) -> float:
+        """Until when a submission waits here."""
+        if submission.is_sent:
+            return submission.ends_at + ANSWER_GRACE_S
+        # What is left of its time then would not do: the first in the queue would be let in too late, one after the other.
+        return submission.waits_until if submission.waits and self._session is not None else submission.ends_at
 
     def _expiry(self, submission: _Submission) -> FractosError:
         if self._session is None:
             return UnavailableError(self._trouble + self._attempts, definite=not submission.is_sent)
         reason = submission.refusal or "those that were submitted before are waiting still"
-        return DeadlineExceededError(f"the run found no room within its timeout: {reason}")
+        return DeadlineExceededError(f"the run found no room within half its timeout: {reason}")
 
 
 def _cancellation(run_id: bytes) -> application_pb2.SessionRequest:

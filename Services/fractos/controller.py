@@ -19,12 +19,11 @@ from Services.fractos.adaptor import Adaptor
 from Services.fractos.custody import Custody
 from Services.fractos.device_calls import DeviceCalls
 from Services.fractos.engine import Engine
-from Services.fractos.errors import UnavailableError, UnimplementedError
+from Services.fractos.errors import InternalError, UnavailableError, UnimplementedError
 from Services.fractos.events import (
     Accepted,
     CallDevice,
     DropCalls,
-    Effect,
     Event,
     KeepLink,
     Log,
@@ -35,6 +34,7 @@ from Services.fractos.events import (
     Refused,
     RunEnded,
     SendFrame,
+    Submitted,
     TakeOwnership,
     TimerDue,
     Wake,
@@ -42,6 +42,7 @@ from Services.fractos.events import (
 from Services.fractos.journal import Journal
 from Services.fractos.operations import Operation
 from Services.fractos.recorder import Recorder
+from Services.fractos.records import RunRecord
 from Services.fractos.transport.interface import Transport
 
 log = logging.getLogger(__name__)
@@ -131,6 +132,10 @@ class Controller:
         await self.own()
         return await self._device.call(operation, request, deadline)
 
+    async def recall(self, run_id: bytes) -> RunRecord | None:
+        """What the journal knows of a run; None if it does not."""
+        return await self._recorder.find(run_id) if self._recorder is not None else None
+
     async def own(self) -> None:
         """Become the owner of the durable state, if the node has any. Raises UnavailableError if another node is the owner."""
         if self._custody is None or self.engine.tenure.epoch:
@@ -163,20 +168,23 @@ class Controller:
         for pending in (self._timer, self._clearing, self._taking):
             if pending is not None:
                 pending.cancel()
+        quiet = self._taking is None  # else a thread may be at work on what was just taken over
         if self._device is not None:
-            await self._device.close()
+            quiet &= await self._device.close()
         if self._recorder is not None:
             self._recorder.close()
-        if self._custody is not None:
+        if self._custody is not None and quiet:  # else the lock is let go when this process ends, and they with it
             self._custody.close()
 
     def _handle(self, event: Event) -> None:
-        effects: list[Effect] = []
         # One bad event or effect must not take the node down; the run it belonged to ends by its deadline.
         try:
             effects = self.engine.handle(event, self._clock())
-        except Exception:
+        except Exception as error:
             log.exception("could not handle %s", type(event).__name__)
+            effects = self.engine.settle()
+            if isinstance(event, Submitted):
+                effects.append(Refused(event.request.run_id, event.ticket, InternalError(f"the submission failed: {error}")))
         for effect in effects:
             try:
                 self._perform[type(effect)](effect)

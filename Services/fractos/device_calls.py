@@ -68,9 +68,12 @@ class DeviceCalls:
         """Forget the calls of these runs: those that wait do not begin, those that run are interrupted if they can be."""
         self._threads.drop(run_ids)
 
-    async def close(self) -> None:
-        """Interrupt the calls that have begun, give them some seconds to end, and make no more."""
-        await asyncio.to_thread(self._threads.close)
+    async def close(self) -> bool:
+        """Interrupt the calls that have begun, give them some seconds to end, and make no more.
+
+        Returns whether all have ended.
+        """
+        return await asyncio.to_thread(self._threads.close)
 
     def _is_inline(self, operation: Operation) -> bool:
         return not self._delay_s and self._adaptor.is_inline(operation)

@@ -136,8 +136,11 @@ class DeviceThreads:
                     del self._waiting[call.run]
                 self._forget()
 
-    def close(self, timeout_s: float = CLOSE_S) -> None:
-        """Forget what waits, interrupt what runs, and wait for it to end, but no longer than `timeout_s`. May be repeated."""
+    def close(self, timeout_s: float = CLOSE_S) -> bool:
+        """Forget what waits, interrupt what runs, and wait for it to end, but no longer than `timeout_s`. May be repeated.
+
+        Returns whether all has ended.
+        """
         with self._lock:
             self._closed.set()
             self._watching.set()
@@ -153,6 +156,7 @@ class DeviceThreads:
             left = sorted(call.interruption.operation for call in self._running | self._abandoned)
         if left:
             log.warning("left behind in the device, since they did not end: %s", ", ".join(left))
+        return not left
 
     # -- with the lock held -----------------------------------------------------------------------------------------------
 

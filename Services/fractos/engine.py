@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from google.protobuf.message import DecodeError, Message
 
 from protos import fractos_pb2
+from Services.fractos.delivery import bind, other_hops
 from Services.fractos.errors import (
     DeadlineExceededError,
     FractosError,
@@ -98,7 +99,7 @@ class Engine:
         self.ledger = Ledger(self._limits.runs_remembered)
         self._durable = durable
         self.runs = Runs(identity, catalogue, self.placement, self.ledger, self._limits, self._emit) if with_runs else None
-        self._reports = Reports(identity, self._emit, self._take_completion if with_runs else None)
+        self._reports = Reports(identity, self.ledger, self._emit, self._take_completion if with_runs else None)
         self.tenure = Tenure(identity, self._limits.held, self._reports, self._emit)
         self._handlers: dict[type, Callable[[Any, float], None]] = {
             FrameReceived: self._on_frame,
@@ -121,7 +122,11 @@ class Engine:
         """Take note of one event at Unix time `now`, in seconds, and return what is to be done, in this order."""
         self._now = now
         self._handlers[type(event)](event, now)
-        due = min(self.ledger.expiry.next_due, self._reports.next_due)
+        return self.settle()
+
+    def settle(self) -> list[Effect]:
+        """Return what is to be done, with a Wake if need be; after an event that raised, what it had led to by then."""
+        due = min(self.ledger.expiry.next_due, self._reports.next_due, self.tenure.next_due)
         if self.runs is not None:
             due = min(due, self.runs.next_due)
         if due < self._wake_at:
@@ -163,6 +168,9 @@ class Engine:
         try:
             if self._durable and not self.tenure.admits(frame):
                 return
+            if request.steps[0].process not in ("", self.identity.id):
+                self._reports.lose(request, UnavailableError(f"{self.identity.name} was started anew: it is not the one meant"))
+                return
             arrived = self.ledger.admit(request)
             if arrived is not None:
                 self._begin(frame, arrived, now)
@@ -185,7 +193,7 @@ class Engine:
                 f"{self.identity.name} has {self._limits.calls} calls waiting, which is its limit", retry_after_s=0.1
             )
         if len(arrived) > 1:
-            request.trail.extend(_other_hops(request, arrived))
+            request.trail.extend(other_hops(request, arrived))
             arguments = b"".join((step.arguments, *(one.bound for one in arrived)))
         else:
             arguments = step.arguments + request.bound
@@ -220,8 +228,8 @@ class Engine:
     def _on_device_done(self, event: DeviceDone, now: float) -> None:
         key, message, error, started_at, finished_at = event
         work = self._work.pop(key, None)
-        if work is None or self.ledger.is_over(key.run_id):
-            return  # the run ended while the device was busy
+        if work is None or not self.ledger.is_open(key.run_id):
+            return  # the run ended while the device was busy, perhaps so long ago that it is forgotten
         frame, request, step, operation, received_at, request_bytes = work
         response = message.SerializeToString() if message is not None else b""
         size = len(response)
@@ -296,7 +304,7 @@ class Engine:
     ) -> None:
         """Send a step on its way: the first of `request`, which is that of `frame`."""
         step = request.steps[0]
-        bound = self._bind(step, edge, response)
+        bound = bind(self._catalogue, step, edge, response)
         request.sender = sender
         request.bound = bound
         request.sent_at = now
@@ -305,21 +313,6 @@ class Engine:
             self._reports.fail(request, ResourceExhaustedError(text))
             return
         self._route(frame, step, now)
-
-    def _bind(self, step: fractos_pb2.Step, edge: fractos_pb2.Edge, response: Message) -> bytes:
-        """Copy outputs into fields of the next step's request message. Serialized messages merge when they are joined."""
-        bindings = edge.bindings
-        operation = self._catalogue.get(step.operation) if bindings else None
-        if operation is None:
-            return b""  # the node it goes to refuses an operation that nobody knows
-        target = operation.request_class()
-        for binding in bindings:
-            value = getattr(response, binding.source)
-            if isinstance(value, (bool, int, float, str, bytes)):
-                setattr(target, binding.target, value)
-            else:
-                getattr(target, binding.target).MergeFrom(value)
-        return target.SerializeToString()
 
     def _route(self, frame: fractos_pb2.Frame, step: fractos_pb2.Step, now: float, *, trusted_only: bool = False) -> None:
         try:
@@ -344,6 +337,9 @@ class Engine:
 
     def _on_link_opened(self, event: LinkOpened, now: float) -> None:
         self.placement.trust(event.address)
+        self._reports.reached(event.address)
+        if self.runs is not None:
+            self.runs.on_link_opened(event.address, now)
 
     def _on_link_lost(self, event: LinkLost, now: float) -> None:
         member = self.placement.suspect(event.address, now)
@@ -358,10 +354,9 @@ class Engine:
         for frame in event.unknown:
             if frame.HasField("request"):
                 self._reports.lose_unknown(frame.request, name)
-        for frame in (*event.unknown, *event.unsent):
-            # A Finished that is lost only costs memory.
-            if frame.HasField("completion"):
-                self._reports.send_again(SendFrame(event.address, frame), now)
+        # Of a Finished that is lost the home tells again, if it stopped something, when the channel opens again.
+        lost = [frame for frame in (*event.unknown, *event.unsent) if frame.HasField("completion")]
+        self._reports.lost(event.address, lost, now)
 
     # -- ownership --------------------------------------------------------------------------------------------------------
 
@@ -387,22 +382,17 @@ class Engine:
     # -- the directory and time -------------------------------------------------------------------------------------------
 
     def _on_members_changed(self, event: MembersChanged, now: float) -> None:
-        for member in self.placement.update(event.members, now):
+        for member in self.placement.update(event.members):
             if self.runs is not None and member.node_type in self._catalogue.node_types:
                 self._emit(KeepLink(member.address))
-        leader = next(iter(self.placement.of_type(self.identity.node_type, now)), None)
-        if (self._durable or self.runs is not None) and leader is not None and leader.address == self.identity.address:
-            self.tenure.ask()
+        if self._durable or self.runs is not None:
+            leader = next(iter(self.placement.of_type(self.identity.node_type)), None)
+            self.tenure.lead(is_leader=leader is not None and leader.address == self.identity.address)
 
     def _on_timer_due(self, event: TimerDue, now: float) -> None:
         self._wake_at = math.inf
         self.ledger.expire(now)
         self._reports.resend(now)
+        self.tenure.on_timer_due(now)
         if self.runs is not None:
             self.runs.on_timer_due(now)
-
-
-def _other_hops(request: fractos_pb2.Request, arrived: list[fractos_pb2.Request]) -> list[fractos_pb2.Hop]:
-    """The hops that the other Requests of a join bring and this one does not."""
-    known = {hop.step for hop in request.trail}
-    return list({hop.step: hop for other in arrived for hop in other.trail if hop.step not in known}.values())

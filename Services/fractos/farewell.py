@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable
 
 from protos import fractos_pb2
 from Services.fractos.directory.interface import Member
 from Services.fractos.events import Effect, SendFrame
+from Services.fractos.ledger import CLOCK_BOUND_S
 from Services.fractos.placement import Placement
 from Services.fractos.run import Run
 
 FLUSH_S = 0.2  # how long the news of a run that succeeded waits for company
 FLUSH_RUNS = 256
+STOPPED_KEPT = 20_000
 
 
 class Farewell:
@@ -22,6 +25,7 @@ class Farewell:
         self._placement = placement
         self._emit = emit
         self._ended: list[tuple[fractos_pb2.FinishedRun, list[Member]]] = []
+        self._stopped: OrderedDict[bytes, fractos_pb2.FinishedRun] = OrderedDict()  # while a node may still do a part of it
         self.next_due = math.inf  # when `flush` is to be called
 
     def add(self, run: Run, now: float) -> None:
@@ -29,15 +33,21 @@ class Farewell:
         assert run.result is not None
         stopped = run.result.HasField("failure")
         if stopped or run.attempt > 1:
-            members = [member for node_type in run.plan.steps_by_type for member in self._placement.of_type(node_type, now)]
+            members = [member for node_type in run.plan.steps_by_type for member in self._placement.of_type(node_type)]
         else:
             names = dict.fromkeys(hop.node for hop in run.result.trail)
-            members = [member for name in names if (member := self._placement.named(name, now))]
+            members = [member for name in names if (member := self._placement.named(name))]
         self._add(run.run_id, run.deadline, members, now, stopped=stopped)
 
     def add_stopped(self, run_id: bytes, deadline: float, now: float) -> None:
         """Take note of a run that an earlier owner of the journal stopped: it may not have told everyone."""
         self._add(run_id, deadline, self._placement.members(), now, stopped=True)
+
+    def tell_again(self, address: str, now: float) -> None:
+        """Tell a node whose channel has opened which runs were stopped: what it was told of them may have got lost."""
+        stopped = [run for run in self._stopped.values() if run.deadline + CLOCK_BOUND_S > now]
+        if stopped:
+            self._emit(SendFrame(address, fractos_pb2.Frame(finished=fractos_pb2.Finished(runs=stopped))))
 
     def flush(self) -> None:
         """Send each node one frame that names the runs of which it may hold a part."""
@@ -51,7 +61,12 @@ class Farewell:
         self.next_due = math.inf
 
     def _add(self, run_id: bytes, deadline: float, members: list[Member], now: float, *, stopped: bool) -> None:
-        self._ended.append((fractos_pb2.FinishedRun(run_id=run_id, deadline=deadline, drop=stopped), members))
+        finished = fractos_pb2.FinishedRun(run_id=run_id, deadline=deadline, drop=stopped)
+        self._ended.append((finished, members))
+        if stopped:
+            self._stopped[run_id] = finished
+            while len(self._stopped) > STOPPED_KEPT or next(iter(self._stopped.values())).deadline + CLOCK_BOUND_S < now:
+                self._stopped.popitem(last=False)
         # What is stopped is told at the next tick: others that are stopped by the same event go along.
         soon = stopped or len(self._ended) >= FLUSH_RUNS
         self.next_due = min(self.next_due, now if soon else now + FLUSH_S)

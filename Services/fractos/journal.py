@@ -13,17 +13,19 @@ import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from Services.fractos.errors import FailedPreconditionError, FractosError, ResourceExhaustedError
 from Services.fractos.events import Recorded
 from Services.fractos.ledger import CLOCK_BOUND_S
-from Services.fractos.records import AttemptRecord, EndRecord, Entry, Place, RunRecord
+from Services.fractos.records import AttemptRecord, EndRecord, Entry, Inquiry, Place, RunRecord
 
 log = logging.getLogger(__name__)
 
 FILE = "runs.db"
 MAX_BYTES = 8 << 30  # so that the journal does not fill the disk; then no run is accepted until some are cleared
 CLEARED_AT_ONCE = 200  # records, which takes some milliseconds
+CHECKED_BYTES = 256 << 20  # a larger journal is not read from end to end before it is used
 RETRY_AFTER_S = 1.0
 
 _TABLES = """
@@ -45,6 +47,13 @@ CREATE INDEX IF NOT EXISTS runs_unfinished ON runs (submitted_at) WHERE result I
 _COLUMNS = "run_id, digest, graph, submitted_at, deadline, placed, attempt, result"
 
 
+class Contents(NamedTuple):
+    """What a new owner of a journal finds in it."""
+
+    unfinished: tuple[RunRecord, ...]  # the runs that have not ended, the oldest first
+    stopped: tuple[RunRecord, ...]  # those that failed or were cancelled and whose Requests nodes may still accept
+
+
 class Journal:
     """The journal in one folder. Used by one thread at a time."""
 
@@ -55,30 +64,23 @@ class Journal:
         self._max_bytes = max_bytes
         self._opened: sqlite3.Connection | None = None
 
-    def open(self) -> None:
-        """Open the database; make it if need be. One that is damaged is set aside under another name, not deleted.
+    def open(self, now: float) -> Contents:
+        """Open the database, or make it, and return what a new owner has to go on with.
 
-        Raises FailedPreconditionError or ResourceExhaustedError if that is impossible.
+        One that is damaged is set aside under another name, not deleted. Raises FailedPreconditionError or
+        ResourceExhaustedError if that is impossible.
         """
         self.close()
         try:
             try:
-                self._connect()
+                return self._connect(now)
             except sqlite3.DatabaseError as error:
                 if isinstance(error, sqlite3.OperationalError):
                     raise
                 self._set_aside(error)
-                self._connect()
+                return self._connect(now)
         except (sqlite3.Error, OSError) as error:
             raise _translated(self.path, error) from error
-
-    def unfinished(self) -> tuple[RunRecord, ...]:
-        """The runs that have not ended, the oldest first."""
-        return self._read("WHERE result IS NULL ORDER BY submitted_at")
-
-    def stopped(self, now: float) -> tuple[RunRecord, ...]:
-        """The runs that failed or were cancelled and whose Requests nodes may still accept."""
-        return self._read("WHERE failed AND deadline > ?", now - CLOCK_BOUND_S)
 
     def find(self, run_id: bytes) -> RunRecord | None:
         """Return a run, if it is in the journal."""
@@ -91,8 +93,8 @@ class Journal:
         try:
             database.execute("BEGIN IMMEDIATE")
             for entry in entries:
-                if not self._write(entry):
-                    (known[entry.run_id],) = self._read("WHERE run_id = ?", entry.run_id)
+                if not self._write(entry) and (record := self.find(entry.run_id)) is not None:
+                    known[entry.run_id] = record
             database.execute("COMMIT")
         except sqlite3.Error as error:
             if database.in_transaction:
@@ -121,7 +123,7 @@ class Journal:
         assert self._opened is not None, "open() comes first"
         return self._opened
 
-    def _connect(self) -> None:
+    def _connect(self, now: float) -> Contents:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Opened in a thread and used on the event loop; never by both at a time.
         database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, cached_statements=32)
@@ -131,11 +133,15 @@ class Journal:
             (page_bytes,) = database.execute("PRAGMA page_size").fetchone()
             database.execute(f"PRAGMA max_page_count = {self._max_bytes // page_bytes}")
             database.executescript(_TABLES)
-            database.execute("PRAGMA quick_check(1)")
+            if self.path.stat().st_size <= CHECKED_BYTES and database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+                raise sqlite3.DatabaseError("its check failed")
+            self._opened = database
+            unfinished = self._read("WHERE result IS NULL ORDER BY submitted_at")
+            return Contents(unfinished, self._read("WHERE failed AND deadline > ?", now - CLOCK_BOUND_S))
         except BaseException:
+            self._opened = None
             database.close()
             raise
-        self._opened = database
 
     def _set_aside(self, error: sqlite3.DatabaseError) -> None:
         aside = self.path.with_name(f"{FILE}.damaged-{time.time_ns()}")
@@ -147,8 +153,10 @@ class Journal:
                 beside.rename(aside.with_name(aside.name + ending))
 
     def _write(self, entry: Entry) -> bool:
-        """Write an entry. Returns False for a run that is there already."""
+        """Write an entry. Returns False for a run that is there already, and for a question."""
         execute = self._database.execute
+        if isinstance(entry, Inquiry):
+            return False
         if isinstance(entry, RunRecord):
             row = (*entry[:5], _packed(entry.placed), entry.attempt)
             added = execute(f"INSERT OR IGNORE INTO runs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, NULL)", row)
@@ -159,7 +167,8 @@ class Journal:
         else:
             assert isinstance(entry, EndRecord)
             end = (entry.result, entry.failed, entry.forget_at, entry.run_id)
-            execute("UPDATE runs SET result = ?, failed = ?, forget_at = ?, graph = x'' WHERE run_id = ?", end)
+            update = "UPDATE runs SET result = ?, failed = ?, forget_at = ?, graph = x''"
+            execute(f"{update} WHERE run_id = ? AND result IS NULL", end)  # a run ends once
         return True
 
     def _read(self, condition: str, *values: object) -> tuple[RunRecord, ...]:

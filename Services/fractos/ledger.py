@@ -146,6 +146,15 @@ class Ledger:
         """Whether the run is known to have ended."""
         return self._runs.get(run_id, self) is None
 
+    def is_past(self, run_id: bytes, attempt: int) -> bool:
+        """Whether the run is known to have ended, or to be under way in a later attempt."""
+        run = self._runs.get(run_id, self)
+        return run is None or (isinstance(run, _Run) and run.attempt > attempt)
+
+    def is_open(self, run_id: bytes) -> bool:
+        """Whether the run is known and has not ended."""
+        return self._runs.get(run_id) is not None
+
     def expire(self, now: float) -> None:
         """Forget the runs whose time is over."""
         for run_id in self.expiry.pop_due(now):

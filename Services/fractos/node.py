@@ -60,8 +60,8 @@ class CreateAdaptor(Protocol):
 class ClientService(Clients, Protocol):
     """What an application node offers to clients."""
 
-    def attach(self, controller: Controller, server: grpc.aio.Server, journal: Journal) -> None:
-        """Add the service to a server that has not started, and use this Controller and, to read in, the journal."""
+    def attach(self, controller: Controller, server: grpc.aio.Server) -> None:
+        """Add the service to a server that has not started, and use this Controller."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class _Node:
             tasks.append(asyncio.create_task(asyncio.to_thread(self._adaptor.start)))
         await asyncio.gather(*tasks)
         member = await self._register(directory, address)
-        identity = Identity(member.node_type, member.name, member.address, member.log)
+        identity = Identity(member.node_type, member.name, member.address, member.log, member.id)
         controller, transport = self._assemble(server, identity)
         directory.watch(lambda members: controller.feed(MembersChanged(members)))
         await server.start()
@@ -224,8 +224,7 @@ class _Node:
             server.add_generic_rpc_handlers((unary_service(operations, controller, time.time),))
             services.append(operations[0].rpc.split("/")[1])
         if self._clients is not None:
-            assert journal is not None
-            self._clients.attach(controller, server, journal)
+            self._clients.attach(controller, server)
             services.append(application_pb2.DESCRIPTOR.services_by_name["Application"].full_name)
         reflection.enable_server_reflection(services, server)
         return controller, transport
@@ -244,8 +243,7 @@ class _Node:
 
         def recover(epoch: int) -> Owned:
             if journal is not None:
-                journal.open()
-                return Owned(epoch, journal.unfinished(), journal.stopped(time.time()))
+                return Owned(epoch, *journal.open(time.time()))
             assert adaptor is not None
             adaptor.recover()
             return Owned(epoch)

@@ -15,7 +15,6 @@ from Services.fractos.directory.interface import Member
 from Services.fractos.errors import UnavailableError
 
 DEPARTED_KEPT = 1000
-LINGER_S = 15.0  # how long a node of a type that the directory lists none of may still be asked
 SUSPICION_S = 5.0  # how long a node that broke its channel is avoided while the directory still lists it
 
 
@@ -27,6 +26,7 @@ class Identity:
     name: str
     address: str
     log: str = ""
+    id: str = ""  # the Member's: of this process
 
 
 class Owner(NamedTuple):
@@ -36,30 +36,24 @@ class Owner(NamedTuple):
     epoch: int
 
 
-class Departed(NamedTuple):
-    """A node that the directory lists no longer."""
-
-    member: Member
-    lingers_until: float
-
-
 class Placement:
     """One node's view of the others.
 
-    A directory that was away for long drops all nodes before they register anew. So a node lingers until its
-    channel breaks: it is asked when the directory lists no other.
+    A directory that was away for long drops nodes before they register anew, and losing the directory makes no node dead. So a
+    node that is listed no longer lingers until its channel breaks: it is asked if it is the owner, or if no other is listed.
     """
 
     def __init__(self) -> None:
         self._by_type: dict[str, list[Member]] = {}
         self._by_name: dict[str, Member] = {}
         self._by_address: dict[str, Member] = {}
-        self._departed: OrderedDict[str, Departed] = OrderedDict()  # by address; the directory may be quicker than a channel
+        self._lingering: OrderedDict[str, Member] = OrderedDict()  # by address; no longer listed, but its channel holds
+        self._departed: OrderedDict[str, Member] = OrderedDict()  # by address; what is left is the name
         self._suspected: dict[str, float] = {}  # address → until when
         self._epochs: dict[str, int] = {}  # address → since which epoch the node there is an owner
         self._owners: dict[str, list[Owner]] = {}  # those that are listed by type, the latest first
 
-    def update(self, members: tuple[Member, ...], now: float) -> list[Member]:
+    def update(self, members: tuple[Member, ...]) -> list[Member]:
         """Take over the directory's list and return the members that are new."""
         before = self._by_address
         self._by_type, self._by_name, self._by_address = {}, {}, {}
@@ -68,13 +62,15 @@ class Placement:
             # Two entries of one name: the older one is about to expire.
             self._by_name[member.name] = member
             self._by_address[member.address] = member
-        for address, member in before.items():
-            self._departed[address] = Departed(member, 0.0 if self.is_suspected(member, now) else now + LINGER_S)
+        self._lingering |= {address: member for address, member in before.items() if address not in self._suspected}
+        self._departed |= {address: member for address, member in before.items() if address in self._suspected}
         for address in self._by_address:
+            self._lingering.pop(address, None)
             self._departed.pop(address, None)
-        while len(self._departed) > DEPARTED_KEPT:
-            self._departed.popitem(last=False)
-        known = self._by_address.keys() | self._departed.keys()
+        for gone in (self._lingering, self._departed):
+            while len(gone) > DEPARTED_KEPT:
+                gone.popitem(last=False)
+        known = self._by_address.keys() | self._lingering.keys() | self._departed.keys()
         self._suspected = {address: until for address, until in self._suspected.items() if address in known}
         self._epochs = {address: epoch for address, epoch in self._epochs.items() if address in known}
         self._find_owners()
@@ -83,10 +79,10 @@ class Placement:
     def suspect(self, address: str, now: float) -> Member | None:
         """Avoid a node whose channel broke. Returns the node, if the directory lists it or did so lately."""
         self._suspected[address] = now + SUSPICION_S
-        if (departed := self._departed.get(address)) is not None:
-            self._departed[address] = Departed(departed.member, 0.0)
-            return departed.member
-        return self._by_address.get(address)
+        if (member := self._lingering.pop(address, None)) is not None:
+            self._departed[address] = member
+            self._find_owners()
+        return self._by_address.get(address) or self._departed.get(address)
 
     def trust(self, address: str) -> None:
         """The node answers: no longer avoid it."""
@@ -101,22 +97,19 @@ class Placement:
         return news
 
     def owner(self, node_type: str, now: float) -> Owner | None:
-        """The latest owner of a type that is listed and not suspected; None for a type without, and if it is not known."""
-        if node_type in self._by_type or not self._epochs:
-            return next((one for one in self._owners.get(node_type, ()) if not self.is_suspected(one.member, now)), None)
-        lingering = [Owner(member, self._epochs.get(member.address, 0)) for member in self.of_type(node_type, now)]
-        return max((one for one in lingering if one.epoch), key=lambda one: one.epoch, default=None)
+        """The latest owner of a type that is not suspected; None for a type without, and if it is not known."""
+        return next((one for one in self._owners.get(node_type, ()) if not self.is_suspected(one.member, now)), None)
 
     def owners(self, node_types: Iterable[str], now: float) -> dict[str, Owner]:
         """The owners that are known of some types."""
-        return {one: owner for one in node_types if (owner := self.owner(one, now))} if self._epochs else {}
+        return {one: owner for one in node_types if (owner := self.owner(one, now))} if self._owners else {}
 
     def leader(self, node_type: str, now: float) -> Member | None:
         """The node that unpinned steps of a type go to: its owner, or else the first that is not suspected."""
         owner = self.owner(node_type, now)
         if owner is not None:
             return owner.member
-        members = self.of_type(node_type, now)
+        members = self.of_type(node_type)
         return next((member for member in members if not self.is_suspected(member, now)), members[0] if members else None)
 
     def choose(self, step: fractos_pb2.Step, now: float, *, trusted_only: bool = False) -> Member:
@@ -125,23 +118,23 @@ class Placement:
         With `trusted_only` a suspected node is no choice. Raises UnavailableError if there is none.
         """
         pinned = step.node
-        member = self.named(pinned, now) if pinned else self.leader(_type_of(step), now)
+        member = self.named(pinned) if pinned else self.leader(_type_of(step), now)
         if member is None or (trusted_only and self.is_suspected(member, now)):
-            raise UnavailableError(self._why_none(pinned, _type_of(step), now))
+            raise UnavailableError(self._why_none(pinned, _type_of(step)))
         return member
 
     def members(self) -> list[Member]:
         """All nodes."""
         return list(self._by_address.values())
 
-    def of_type(self, node_type: str, now: float) -> list[Member]:
+    def of_type(self, node_type: str) -> list[Member]:
         """All nodes of a type, the leader by sequence first: those that are listed, or else those that linger."""
         listed = self._by_type.get(node_type)
-        return listed if listed is not None else [one for one in self._lingering(now) if one.node_type == node_type]
+        return listed if listed is not None else [one for one in self._lingering.values() if one.node_type == node_type]
 
-    def named(self, name: str, now: float) -> Member | None:
+    def named(self, name: str) -> Member | None:
         """The node of that name."""
-        return self._by_name.get(name) or next((one for one in self._lingering(now) if one.name == name), None)
+        return self._by_name.get(name) or next((one for one in self._lingering.values() if one.name == name), None)
 
     def is_suspected(self, member: Member, now: float) -> bool:
         """Whether the channel to a node broke lately and has not opened again."""
@@ -154,14 +147,11 @@ class Placement:
     def _find_owners(self) -> None:
         self._owners = {}
         for address, epoch in sorted(self._epochs.items(), key=lambda item: -item[1]):
-            if member := self._by_address.get(address):
+            if member := self._by_address.get(address) or self._lingering.get(address):
                 self._owners.setdefault(member.node_type, []).append(Owner(member, epoch))
 
-    def _lingering(self, now: float) -> list[Member]:
-        return [departed.member for departed in self._departed.values() if departed.lingers_until > now]
-
-    def _why_none(self, node: str, node_type: str, now: float) -> str:
-        listed = ", ".join(member.name for member in self.of_type(node_type, now)) or "none"
+    def _why_none(self, node: str, node_type: str) -> str:
+        listed = ", ".join(member.name for member in self.of_type(node_type)) or "none"
         wanted = f"node {node}" if node else f"node of type {node_type}"
         return f"no {wanted} can be reached (listed of that type: {listed}); see `python3 run_datacenter.py status`"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from google.protobuf.message import DecodeError
 
@@ -39,8 +39,13 @@ class Plan:
     pinned: frozenset[str]  # nodes that steps name
     unpinned_types: frozenset[str]  # types of the steps that may run on any node
     one_per_place: tuple[fractos_pb2.Step, ...]  # one step for each node or type that the graph needs
+    step_count: int
     size_bytes: int
     is_chain: bool  # no step has more than one edge, so a run is in one place at a time
+
+    def without_steps(self) -> Plan:
+        """What remains to be known of a graph whose run has ended."""
+        return replace(self, steps=(), openings=(), placed=(), one_per_place=())
 
 
 def check_size(serialized: bytes) -> None:
@@ -109,6 +114,7 @@ def make_plan(serialized: bytes, catalogue: Catalogue) -> Plan:
         pinned=frozenset(step.node for step in graph.steps if step.node),
         unpinned_types=frozenset(node_type(step) for step in graph.steps if not step.node),
         one_per_place=tuple({step.node or node_type(step): step for step in graph.steps}.values()),
+        step_count=len(graph.steps),
         size_bytes=len(serialized) + sum(map(len, openings)),
         is_chain=len(openings) == 1 and all(len(step.edges) <= 1 for step in graph.steps),
     )

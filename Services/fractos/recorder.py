@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from Services.fractos.events import Record, Recorded
 from Services.fractos.journal import CLEARED_AT_ONCE, Journal
-from Services.fractos.records import Entry
+from Services.fractos.records import Entry, RunRecord
 
 CLEAR_EVERY_S = 1.0
 CLEAR_PAUSE_S = 0.01  # between two lots, so that runs go on meanwhile
@@ -42,6 +42,12 @@ class Recorder:
         writing = asyncio.get_running_loop().run_in_executor(self._thread, self._journal.commit, entries)
         writing.add_done_callback(self._committed)
         return None
+
+    async def find(self, run_id: bytes) -> RunRecord | None:
+        """Return a run, if it is in the journal."""
+        if self._thread is None:
+            return self._journal.find(run_id)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._journal.find, run_id)
 
     async def clear(self) -> None:
         """Remove what may be forgotten, as long as the node is the owner."""

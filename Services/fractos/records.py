@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 
+from Services.fractos.errors import FractosError
+
 
 class Place(NamedTuple):
     """The process that a step was given to: a node that was started anew is another one."""
@@ -47,4 +49,13 @@ class EndRecord(NamedTuple):
     forget_at: float  # when the record may be cleared
 
 
-Entry: TypeAlias = RunRecord | AttemptRecord | EndRecord
+class Inquiry(NamedTuple):
+    """Nothing to write: does the journal know the run? Asked before one is refused that may have been accepted long ago."""
+
+    run_id: bytes
+    digest: bytes = b""  # of the graph that was submitted
+    ticket: int = 0  # of its submission
+    refusal: FractosError | None = None  # the answer if the journal does not know it
+
+
+Entry: TypeAlias = RunRecord | AttemptRecord | EndRecord | Inquiry

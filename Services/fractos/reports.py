@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
 import math
-from collections import deque
 from collections.abc import Callable
 
 from protos import fractos_pb2
 from Services.fractos.errors import Context, UnavailableError, failure_of
 from Services.fractos.events import Effect, Log, SendFrame
+from Services.fractos.ledger import Ledger
 from Services.fractos.placement import Identity
 
-AGAIN_S = 0.2  # how long a Completion waits before it is sent again
+AGAIN_S = 0.2  # how long a Completion waits before it is sent again, doubled as long as its home cannot be reached
+MAX_AGAIN_S = 5.0
 
 TakeHere = Callable[[fractos_pb2.Completion], None]
 
@@ -20,11 +22,14 @@ TakeHere = Callable[[fractos_pb2.Completion], None]
 class Reports:
     """The Completions of one node. `take_here` takes those of runs that have their home at this very node."""
 
-    def __init__(self, identity: Identity, emit: Callable[[Effect], None], take_here: TakeHere | None) -> None:
+    def __init__(self, identity: Identity, ledger: Ledger, emit: Callable[[Effect], None], take_here: TakeHere | None) -> None:
         self._identity = identity
+        self._ledger = ledger
         self._emit = emit
         self._take_here = take_here
-        self._again: deque[tuple[float, SendFrame]] = deque()  # by when they are due
+        self._again: list[tuple[float, int, SendFrame]] = []  # a heap: when they are due, and what keeps them in order
+        self._count = 0
+        self._waits: dict[str, float] = {}  # by home that could not be reached: how long the next Completion waits
 
     @property
     def next_due(self) -> float:
@@ -82,16 +87,29 @@ class Reports:
         failure = self._failure(request, UnavailableError(text))
         self.complete(request, failure=failure, lost=True, owner=fractos_pb2.Owner(address=address, epoch=epoch))
 
-    def send_again(self, effect: SendFrame, now: float) -> None:
-        """Have a Completion sent once more that may not have arrived. It may come twice: the home takes the first."""
-        self._again.append((now + AGAIN_S, effect))
+    def lost(self, address: str, completions: list[fractos_pb2.Frame], now: float) -> None:
+        """Have Completions sent once more that may not have arrived. One may come twice: the home takes the first."""
+        if not completions:
+            return
+        wait_s = self._waits.get(address, AGAIN_S)
+        self._waits[address] = min(2 * wait_s, MAX_AGAIN_S)
+        for frame in completions:
+            self._count += 1
+            heapq.heappush(self._again, (now + wait_s, self._count, SendFrame(address, frame)))
+
+    def reached(self, address: str) -> None:
+        """A node answers: what is lost on the way to it next need not wait for long."""
+        self._waits.pop(address, None)
 
     def resend(self, now: float) -> None:
-        """Send once more what is due, unless the run's deadline has passed."""
+        """Send once more what is due, unless nobody waits for it any more: the run is over, or a later attempt has begun."""
         while self._again and self._again[0][0] <= now:
-            _, effect = self._again.popleft()
-            if now <= effect.frame.completion.deadline:
+            _, _, effect = heapq.heappop(self._again)
+            completion = effect.frame.completion
+            if now <= completion.deadline and not self._ledger.is_past(completion.run_id, completion.attempt):
                 self._emit(effect)
+        if not self._again:
+            self._waits.clear()
 
     def _failure(self, request: fractos_pb2.Request, error: BaseException) -> fractos_pb2.Failure:
         step = request.steps[0]

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from protos import application_pb2, fractos_pb2
 from Services.fractos.admission import Admission
 from Services.fractos.attempts import Attempts
 from Services.fractos.directory.interface import Member
+from Services.fractos.ended_runs import KEPT, EndedRuns
 from Services.fractos.errors import (
     AlreadyExistsError,
     Context,
     DeadlineExceededError,
     FractosError,
+    InternalError,
     InvalidArgumentError,
     NotFoundError,
     ResourceExhaustedError,
@@ -44,21 +46,18 @@ from Services.fractos.ledger import Ledger
 from Services.fractos.limits import Limits
 from Services.fractos.operations import Catalogue
 from Services.fractos.placement import Identity, Placement
-from Services.fractos.plan import MAX_MESSAGE_BYTES, Plan, check_timeout, digest_of, make_plan
-from Services.fractos.records import AttemptRecord, EndRecord, Entry, Place, RunRecord
+from Services.fractos.plan import MAX_MESSAGE_BYTES, check_timeout, digest_of
+from Services.fractos.plans import Plans, is_shared
+from Services.fractos.records import AttemptRecord, EndRecord, Entry, Inquiry, Place, RunRecord
 from Services.fractos.run import Run
 from Services.fractos.schedule import Schedule
 
 DEFAULT_TIMEOUT_S = 30.0
 TOPOLOGIES = ("ring",)
-PLANS_KEPT = 256  # graphs that were checked lately
-PLAN_BYTES_KEPT = 64 << 10  # larger ones are checked each time
 REOPEN_S = 1.0  # how often a channel is tried again to a node that is listed but does not answer
 RECORD_AGAIN_S = 0.5  # how often what the journal did not take is tried again
 MAX_RESULT_BYTES = 2 * MAX_MESSAGE_BYTES
 STOPPED = {DeadlineExceededError.status, RunCancelledError.status}
-ENDED_KEPT = 1000  # runs that are known after their end without asking the journal
-ENDED_BYTES_KEPT = 64 << 20
 
 
 class Runs:
@@ -82,10 +81,9 @@ class Runs:
         self._admission = Admission(limits.steps_per_type, limits.graph_bytes)
         self._attempts = Attempts(identity, placement, emit, self._end_with)
         self._farewell = Farewell(placement, emit)
-        self._plans: OrderedDict[bytes, Plan] = OrderedDict()
+        self._plans = Plans(catalogue)
         self._running: dict[bytes, Run] = {}  # with those whose acceptance or end is being recorded
-        self._ended: OrderedDict[bytes, Run] = OrderedDict()
-        self._ended_bytes = 0
+        self._ended = EndedRuns()
         self._deadlines: Schedule[bytes] = Schedule(tick_s=0.02)
         self._reopenings: Schedule[Member] = Schedule(tick_s=0.1)
         self._unrecorded: deque[Entry] = deque()
@@ -94,18 +92,18 @@ class Runs:
     # -- questions --------------------------------------------------------------------------------------------------------
 
     def find(self, run_id: bytes) -> Run:
-        """Return a run that is running or ended lately. Raises NotFoundError."""
+        """Return a run that is running or ended lately. Raises NotFoundError; also while it is not accepted yet."""
         run = self._running.get(run_id) or self._ended.get(run_id)
-        if run is None:
+        if run is None or run.tickets:
             raise NotFoundError(
-                f"run {run_id.hex() or '(no id)'} is not known here; the last {ENDED_KEPT} that ended are", field="run_id"
+                f"run {run_id.hex() or '(no id)'} is not known here; the last {KEPT} that ended are", field="run_id"
             )
         return run
 
     def newest(self, limit: int) -> list[Run]:
         """Return up to `limit` runs, those in flight first, then those that ended, each the newest first."""
         running = sorted(self._running.values(), key=lambda run: -run.submitted_at)
-        return [*running, *reversed(self._ended.values())][:limit]
+        return [*running, *self._ended.newest_first()][:limit]
 
     def in_flight(self) -> int:
         """How many runs have not ended."""
@@ -146,7 +144,10 @@ class Runs:
                 return
             _check_same(run_id, run.plan.digest, digest_of(request.graph))
         except FractosError as error:
-            self._emit(Refused(run_id, ticket, error))
+            if run is None and len(run_id) == 16:  # it may have been accepted, and answered, long ago
+                self._emit(Record(Inquiry(run_id, digest_of(request.graph), ticket, error)))
+            else:
+                self._emit(Refused(run_id, ticket, error))
             return
         if run.tickets:
             run.tickets.append(ticket)
@@ -162,16 +163,23 @@ class Runs:
             if event.error is not None:
                 self._not_recorded(entry, event.error, now)
                 continue
+            if isinstance(entry, Inquiry):
+                self._answer_inquiry(entry, event.known.get(entry.run_id))
+                continue
             run = self._running.get(entry.run_id)
             if run is None:
                 continue
             if isinstance(entry, EndRecord):
-                self._conclude(run, now)
+                if run.result is not None:
+                    self._conclude(run, now)
             elif isinstance(entry, RunRecord) and entry.run_id in event.known:
                 self._answer_known(run, event.known[entry.run_id])
             else:
+                is_over_early = bool(run.tickets) and run.result is not None
                 self._accept(run)
-                if run.result is None and run.attempt == entry.attempt:
+                if is_over_early:
+                    self._record_end(run)
+                elif run.result is None and run.attempt == entry.attempt:
                     self._attempts.send(run, now)
 
     def on_completion(self, completion: fractos_pb2.Completion, now: float) -> None:
@@ -179,8 +187,8 @@ class Runs:
         owner = completion.owner if completion.lost else None
         news = owner is not None and self._placement.learn(owner.address, owner.epoch)
         run = self._running.get(completion.run_id)
-        if run is None or completion.attempt != run.attempt or run.result is not None:
-            return
+        if run is None or completion.attempt != run.attempt or run.result is not None or run.tickets:
+            return  # with tickets: nothing of it has been sent from here yet
         run.trail = _merged(run.trail, completion.trail) if run.trail else completion.trail
         if completion.lost:
             self._attempts.repeat_soon(run, completion.failure.message, now, at_once=news)
@@ -197,6 +205,10 @@ class Runs:
         run = self._running.get(event.run_id)
         if run is not None:
             self._end_with(run, RunCancelledError("the run was cancelled", definite=False), now)
+
+    def on_link_opened(self, address: str, now: float) -> None:
+        """Tell a node again what it may have missed."""
+        self._farewell.tell_again(address, now)
 
     def on_link_lost(self, member: Member, now: float, *, opened: bool) -> None:
         """Try the channel again; repeat the runs that may have been at the node."""
@@ -243,30 +255,17 @@ class Runs:
             raise InvalidArgumentError(f"there is no topology {request.topology[:40]!r}; there is {known}", field="topology")
         timeout_s = request.timeout_s or DEFAULT_TIMEOUT_S
         check_timeout(timeout_s)
-        run = Run(request.run_id, self._plan(request.graph), now, now + timeout_s, tickets=[ticket])
+        run = Run(request.run_id, self._plans.of(request.graph), now, now + timeout_s, tickets=[ticket])
         self._attempts.place(run, now)
         self._admission.reserve(run.plan.steps_by_type, run.plan.size_bytes, timeout_s, now)
         self._running[run.run_id] = run
         self._deadlines.add(run.run_id, run.deadline)
         self._emit(Record(RunRecord(run.run_id, run.plan.digest, request.graph, now, run.deadline, dict(run.placed))))
 
-    def _plan(self, serialized: bytes) -> Plan:
-        """The checked graph; graphs that were seen lately are not checked again."""
-        plan = self._plans.get(serialized)
-        if plan is None:
-            plan = make_plan(serialized, self._catalogue)
-            if plan.size_bytes <= PLAN_BYTES_KEPT:
-                self._plans[serialized] = plan
-                if len(self._plans) > PLANS_KEPT:
-                    self._plans.popitem(last=False)
-        else:
-            self._plans.move_to_end(serialized)
-        return plan
-
     def _resume(self, record: RunRecord, now: float) -> None:
         """Have a run go on that the journal holds unfinished; end it if it is a graph that today's protos do not admit."""
         try:
-            plan = self._plan(record.graph)
+            plan = self._plans.of(record.graph)
         except FractosError as error:
             self._emit(Log(logging.ERROR, f"run {record.run_id.hex()} of the journal cannot go on: {error}"))
             failure = failure_of(error, self._here(record.attempt))
@@ -290,21 +289,31 @@ class Runs:
     def _answer_known(self, run: Run, known: RunRecord) -> None:
         """Answer a run that the journal had already: it was submitted before, and has ended."""
         self._forget(run)
-        try:
-            _check_same(run.run_id, known.digest, run.plan.digest)
-            if known.result is None:
-                raise AlreadyExistsError(f"run {run.run_id.hex()} is under way elsewhere", field="run_id")
-        except FractosError as error:
-            for ticket in run.tickets:
-                self._emit(Refused(run.run_id, ticket, error))
-            return
-        self._accept(run)
-        self._emit(RunEnded(application_pb2.RunResult.FromString(known.result)))
+        refusal = InternalError(f"run {run.run_id.hex()} is in the journal and has not ended, but is not under way")
+        for ticket in run.tickets:
+            self._answer_inquiry(Inquiry(run.run_id, run.plan.digest, ticket, refusal), known)
+
+    def _answer_inquiry(self, inquiry: Inquiry, known: RunRecord | None) -> None:
+        """Answer a submission with the end that the journal knows; refuse it if it knows none."""
+        error = inquiry.refusal
+        if known is not None:
+            try:
+                _check_same(inquiry.run_id, known.digest, inquiry.digest)
+            except FractosError as different:
+                error, known = different, None
+        if known is not None and known.result is not None:
+            self._emit(Accepted(inquiry.run_id, inquiry.ticket))
+            self._emit(RunEnded(application_pb2.RunResult.FromString(known.result)))
+        else:
+            assert error is not None
+            self._emit(Refused(inquiry.run_id, inquiry.ticket, error))
 
     def _not_recorded(self, entry: Entry, error: FractosError, now: float) -> None:
         """Refuse a run that cannot be recorded. What concerns a run that was accepted is tried until it can be."""
         run = self._running.get(entry.run_id)
-        if isinstance(entry, RunRecord) and run is not None:
+        if isinstance(entry, Inquiry):
+            self._answer_inquiry(entry, None)
+        elif isinstance(entry, RunRecord) and run is not None:
             self._forget(run)
             for ticket in run.tickets:
                 self._emit(Refused(run.run_id, ticket, error))
@@ -335,8 +344,13 @@ class Runs:
             self._emit(Log(logging.INFO, f"run {run.run_id.hex()} ({run.plan.name}) failed: {result.failure.message}"))
         run.result, run.trail = result, ()
         self._ledger.finish(run.run_id, run.deadline)
-        record = EndRecord(run.run_id, result.SerializeToString(), result.HasField("failure"), self._forget_at(run.deadline))
-        self._emit(Record(record))
+        if not run.tickets:  # else the journal may know the run already, with another end
+            self._record_end(run)
+
+    def _record_end(self, run: Run) -> None:
+        assert run.result is not None
+        failed = run.result.HasField("failure")
+        self._emit(Record(EndRecord(run.run_id, run.result.SerializeToString(), failed, self._forget_at(run.deadline))))
 
     def _conclude(self, run: Run, now: float) -> None:
         """Answer the client, once, and have every node that may hold a part of the run forget it."""
@@ -344,22 +358,16 @@ class Runs:
         self._forget(run)
         run.ended_at = now
         self._emit(RunEnded(run.result))
-        self._keep(run)
         self._farewell.add(run, now)
+        if not is_shared(run.plan):
+            run.plan = run.plan.without_steps()
+        self._ended.add(run)
 
     def _forget(self, run: Run) -> None:
         del self._running[run.run_id]
         self._deadlines.discard(run.run_id, run.deadline)
         done = run.result is not None and run.result.failure.status not in STOPPED
         self._admission.release(run.plan.steps_by_type, run.plan.size_bytes, done=done)
-
-    def _keep(self, run: Run) -> None:
-        """Remember a run that has ended for Watch and ListRuns, within bounds."""
-        self._ended[run.run_id] = run
-        self._ended_bytes += run.result_bytes
-        while len(self._ended) > 1 and (len(self._ended) > ENDED_KEPT or self._ended_bytes > ENDED_BYTES_KEPT):
-            _, oldest = self._ended.popitem(last=False)
-            self._ended_bytes -= oldest.result_bytes
 
     def _without_outputs(self, result: application_pb2.RunResult, size_bytes: int) -> application_pb2.RunResult:
         """The failure of a run whose outputs are too large together."""

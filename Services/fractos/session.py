@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol, TypeAlias
 
@@ -35,7 +35,7 @@ class Client(Protocol):
     def is_waiting(self) -> bool:
         """Whether something is unanswered."""
 
-    def take(self, results: Iterable[application_pb2.RunResult]) -> None:
+    def take(self, results: Sequence[application_pb2.RunResult]) -> None:
         """Take results that arrived together."""
 
     def lost(self, session: Session, reason: str) -> None:
@@ -48,7 +48,7 @@ class Session:
     def __init__(self, address: str, client: Client, silence_s: float) -> None:
         self.address = address
         self._client = client
-        self._silence_s = silence_s
+        self.silence_s = silence_s
         self._outbox: Outbox[application_pb2.SessionRequest] = Outbox(application_pb2.SessionRequest.ByteSize)
         self._on_the_way: list[list[application_pb2.SessionRequest]] = []  # written since something arrived
         self._received = 0
@@ -152,7 +152,7 @@ class Session:
         Counts its own turns instead of looking at a clock: when the whole machine has been paused, nobody was silent.
         """
         received, silent_s, was_waiting = 0, 0.0, False
-        while silent_s < self._silence_s + self._bytes_on_the_way() / SLOWEST_BYTES_PER_S:
+        while silent_s < self.silence_s + self._bytes_on_the_way() / SLOWEST_BYTES_PER_S:
             await asyncio.sleep(WATCH_S)
             is_waiting = self._client.is_waiting()
             is_silent = was_waiting and is_waiting and self._received == received

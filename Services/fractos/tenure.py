@@ -7,6 +7,7 @@ is asked to serve has itself made the owner, unless the owner lives: then whoeve
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 
 from protos import fractos_pb2
@@ -14,6 +15,8 @@ from Services.fractos.errors import ResourceExhaustedError
 from Services.fractos.events import Effect, Log, NotOwned, Owned, OwnedElsewhere, TakeOwnership
 from Services.fractos.placement import Identity
 from Services.fractos.reports import Reports
+
+ASK_AGAIN_S = 1.0
 
 
 class Tenure:
@@ -26,6 +29,8 @@ class Tenure:
         self._emit = emit
         self._held: list[fractos_pb2.Frame] = []
         self._asked = False
+        self._leads = False
+        self._ask_at = math.inf
         self.epoch = 0  # since which this node is the owner; 0: it is not
 
     def ask(self) -> None:
@@ -33,6 +38,23 @@ class Tenure:
         if not self.epoch and not self._asked:
             self._asked = True
             self._emit(TakeOwnership())
+
+    def lead(self, *, is_leader: bool) -> None:
+        """Take note whether this node leads its type. One that does takes over as soon as there is no owner that lives."""
+        self._leads = is_leader
+        if is_leader:
+            self.ask()
+
+    @property
+    def next_due(self) -> float:
+        """When `on_timer_due` has something to do."""
+        return self._ask_at
+
+    def on_timer_due(self, now: float) -> None:
+        """Ask again, if the owner lived or could not be replaced the last time."""
+        if self._ask_at <= now:
+            self._ask_at = math.inf
+            self.lead(is_leader=self._leads)
 
     def admits(self, frame: fractos_pb2.Frame) -> bool:
         """Whether a Request was sent to this node as the owner that it is. At a standby it waits until that is settled.
@@ -57,12 +79,14 @@ class Tenure:
         """Another node is the owner: those whose Requests waited learn it."""
         text = f"{self._identity.name} stands by for {event.node}, the owner in epoch {event.epoch}"
         self._emit(Log(logging.INFO, text))
+        self._ask_at = now + ASK_AGAIN_S
         for frame in self._settle():
             self._reports.redirect(frame.request, event.address, event.epoch)
 
     def on_not_owned(self, event: NotOwned, now: float) -> None:
         """Nothing can be served now."""
         self._emit(Log(logging.WARNING, f"{self._identity.name} cannot serve: {event.error}"))
+        self._ask_at = now + ASK_AGAIN_S
         for frame in self._settle():
             if event.error.retryable:
                 self._reports.lose(frame.request, event.error)

@@ -1,7 +1,4 @@
-"""`run_datacenter.py chaos` in real datacenters: it finds nothing where nothing is wrong, and finds what was planted.
-
-The application node is stopped but not killed here: no other one stands in for it.
-"""
+"""`run_datacenter.py chaos` in real datacenters: it finds nothing where nothing is wrong, and finds what was planted."""
 
 from __future__ import annotations
 
@@ -19,9 +16,7 @@ from Services.fractos.config import write_atomically
 from tests.cluster.conftest import PATIENCE_S, Datacenter, until, zookeeper_or_skip
 
 Make = Callable[..., Datacenter]
-SECTION = (
-    "[{kind}_controller]\npaths_to_controller = {script}\nreplicas = {replicas}\nrestart = {restart}\nzookeeper = {zookeeper}\n"
-)
+SECTION = "[{kind}_controller]\npaths_to_controller = {script}\nreplicas = 2\nzookeeper = {zookeeper}\n"
 SCRIPTS = {
     "math": "Services/ComputationalNodes/MathCompute/Math_Controller/math_controller.py",
     "storage": "Services/StorageNode/Storage_Controller/storage_controller.py",
@@ -31,20 +26,11 @@ SCRIPTS = {
 
 @pytest.fixture
 def make(make_datacenter: Make) -> Iterator[Make]:
-    """Make a datacenter of real nodes, two of each type but for the application node, and start it."""
+    """Make a datacenter of real nodes, two of each type, and start it."""
 
     def make_real(*, zookeeper: bool = False) -> Datacenter:
         datacenter = make_datacenter(zookeeper=zookeeper)
-        sections = [
-            SECTION.format(
-                kind=kind,
-                script=script,
-                replicas=1 if kind == "application" else 2,
-                restart="never" if kind == "application" else "on-failure",
-                zookeeper=zookeeper,
-            )
-            for kind, script in SCRIPTS.items()
-        ]
+        sections = [SECTION.format(kind=kind, script=script, zookeeper=zookeeper) for kind, script in SCRIPTS.items()]
         names = ", ".join(f"{kind}_controller" for kind in SCRIPTS)
         (datacenter.root / "data_center_setup.cfg").write_text(
             f"[DataCenter]\n[Controllers]\ncontroller_names = {names}\n{''.join(sections)}"

@@ -196,6 +196,7 @@ def test_a_run_ends_at_its_deadline_and_not_later() -> None:
 def test_overload_is_refused_at_the_edge_and_what_was_admitted_ends_well() -> None:
     world = World(1, application=1, math=1)
     run_ids = [world.submit(chain(100)) for _ in range(150)]
+    world.run(0.0)
     admitted = [run_id for run_id in run_ids if run_id not in world.refusals]
     assert len(admitted) == 100  # of 10,000 steps
     assert {error.status for error in world.refusals.values()} == {"RESOURCE_EXHAUSTED"}

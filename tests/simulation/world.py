@@ -177,7 +177,7 @@ class World:
     def _add(self, node_type: str, index: int) -> None:
         name = f"{node_type}-{index}"
         self._members += 1
-        identity = Identity(node_type, name, name)  # a simulated node's address is its name
+        identity = Identity(node_type, name, name, id=f"id {self._members}")  # a simulated node's address is its name
         engine = Engine(
             identity,
             self._catalogue,

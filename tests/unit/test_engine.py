@@ -92,6 +92,15 @@ def test_what_the_device_finishes_after_the_end_of_the_run_goes_nowhere() -> Non
     assert node.handle(done(asked), NOW + 2) == []
 
 
+def test_what_the_device_finishes_after_the_run_is_forgotten_goes_nowhere() -> None:
+    node = engine()
+    asked = call(node.handle(arriving(one_step()), NOW))
+    later = DEADLINE + CLOCK_BOUND_S + 2.0
+    node.handle(TimerDue(), later)
+    assert len(node.ledger) == 0
+    assert node.handle(done(asked), later) == []
+
+
 def test_a_stopped_run_drops_its_calls() -> None:
     node = engine()
     node.handle(arriving(one_step()), NOW)

@@ -13,7 +13,7 @@ from Services.fractos.admission import Admission
 from Services.fractos.directory.interface import Member
 from Services.fractos.errors import AbortedError, ResourceExhaustedError, UnavailableError
 from Services.fractos.ledger import CLOCK_BOUND_S, KEPT_BYTES, Ledger
-from Services.fractos.placement import LINGER_S, SUSPICION_S, Placement
+from Services.fractos.placement import SUSPICION_S, Placement
 from Services.fractos.schedule import Schedule
 
 
@@ -123,13 +123,13 @@ class TestLedger:
 class TestPlacement:
     def test_the_lowest_sequence_leads_and_pins_are_kept(self) -> None:
         placement = Placement()
-        placement.update((member("math-0", 7), member("math-1", 3)), 0.0)
+        placement.update((member("math-0", 7), member("math-1", 3)))
         assert placement.choose(step(), 0.0).name == "math-1"
         assert placement.choose(step(node="math-0"), 0.0).name == "math-0"
 
     def test_a_suspected_leader_is_avoided_until_it_answers_or_time_passes(self) -> None:
         placement = Placement()
-        placement.update((member("math-0", 1), member("math-1", 2)), 0.0)
+        placement.update((member("math-0", 1), member("math-1", 2)))
         placement.suspect("at math-0", 10.0)
         assert placement.choose(step(), 10.0).name == "math-1"
         assert placement.choose(step(), 10.0 + SUSPICION_S).name == "math-0"
@@ -139,7 +139,7 @@ class TestPlacement:
 
     def test_with_nobody_else_a_suspected_node_is_tried_unless_trust_is_asked_for(self) -> None:
         placement = Placement()
-        placement.update((member("math-0", 1),), 0.0)
+        placement.update((member("math-0", 1),))
         placement.suspect("at math-0", 0.0)
         assert placement.choose(step(), 0.0).name == "math-0"
         with pytest.raises(UnavailableError, match="no node of type math"):
@@ -147,32 +147,45 @@ class TestPlacement:
 
     def test_a_node_that_is_not_there_is_named_with_those_that_are(self) -> None:
         placement = Placement()
-        placement.update((member("math-0", 1),), 0.0)
+        placement.update((member("math-0", 1),))
         with pytest.raises(UnavailableError, match=r"no node math-5 .*listed of that type: math-0"):
             placement.choose(step(node="math-5"), 0.0)
 
     def test_a_restarted_node_is_new_and_no_longer_suspected(self) -> None:
         placement = Placement()
-        assert placement.update((member("math-0", 1),), 0.0) == [member("math-0", 1)]
+        assert placement.update((member("math-0", 1),)) == [member("math-0", 1)]
         placement.suspect("at math-0", 0.0)
-        assert placement.update((member("math-0", 2, "elsewhere"),), 0.0) == [member("math-0", 2, "elsewhere")]
+        assert placement.update((member("math-0", 2, "elsewhere"),)) == [member("math-0", 2, "elsewhere")]
         assert placement.choose(step(), 0.0, trusted_only=True).address == "elsewhere"
-        assert placement.update((member("math-0", 2, "elsewhere"),), 0.0) == []
+        assert placement.update((member("math-0", 2, "elsewhere"),)) == []
 
     def test_a_node_lingers_while_the_directory_lists_no_other_and_its_channel_holds(self) -> None:
         placement = Placement()
-        placement.update((member("math-0", 1), member("math-1", 2)), 0.0)
+        placement.update((member("math-0", 1), member("math-1", 2)))
         placement.learn("at math-1", 3)
-        placement.update((), 10.0)
+        placement.update(())
         assert placement.choose(step(), 10.0).name == "math-1"
         assert placement.choose(step(node="math-0"), 10.0).name == "math-0"
         placement.suspect("at math-1", 11.0)
         assert placement.choose(step(), 11.0).name == "math-0"
-        placement.update((member("math-1", 3),), 12.0)
+        placement.update((member("math-1", 3),))
         assert placement.choose(step(), 12.0).name == "math-1"
-        placement.update((), 13.0)
+        placement.update(())
+        placement.suspect("at math-1", 13.0)
+        placement.suspect("at math-0", 13.0)
         with pytest.raises(UnavailableError):
-            placement.choose(step(), 13.0 + LINGER_S)
+            placement.choose(step(), 13.0 + SUSPICION_S)
+
+    def test_the_owner_is_asked_although_only_others_are_listed_as_long_as_its_channel_holds(self) -> None:
+        placement = Placement()
+        placement.update((member("math-0", 1), member("math-1", 2)))
+        placement.learn("at math-0", 3)
+        placement.update((member("math-1", 2),))
+        assert placement.choose(step(), 0.0).name == "math-0"
+        assert placement.choose(step(node="math-0"), 0.0).name == "math-0"
+        placement.suspect("at math-0", 1.0)
+        assert placement.choose(step(), 1.0).name == "math-1"
+        assert placement.choose(step(), 1.0 + SUSPICION_S).name == "math-1"
 
 
 class TestSchedule:
@@ -200,6 +213,17 @@ class TestSchedule:
 NOW = 1_700_000_000.0
 
 
+def busy(queue: int) -> Admission:
+    """For two seconds a device has done 100 steps a second, with as many runs of one step in flight."""
+    admission = Admission(steps_per_type=10_000, graph_bytes=100)
+    for _ in range(queue):
+        admission.reserve({"math": 1}, 0, 1e9, NOW)
+    for tick in range(200):
+        admission.release({"math": 1}, 0, done=True)
+        admission.reserve({"math": 1}, 0, 1e9, NOW + tick / 100)
+    return admission
+
+
 class TestAdmission:
     def test_room_is_reserved_as_a_whole_or_not_at_all_and_given_back(self) -> None:
         admission = Admission(steps_per_type=10, graph_bytes=100)
@@ -213,25 +237,28 @@ class TestAdmission:
         admission.reserve({"math": 10}, 100, 30, NOW)
 
     def test_a_run_that_would_wait_longer_than_half_its_time_is_refused_until_the_queue_is_shorter(self) -> None:
-        admission = Admission(steps_per_type=10_000, graph_bytes=100)
-        for tick in range(200):  # a device that does 100 steps a second, and a queue of 1,000
-            now = NOW + tick / 100
-            admission.reserve({"math": 1 if tick else 1000}, 0, 60, now)
-            admission.release({"math": 1}, 0, done=True)
-        with pytest.raises(ResourceExhaustedError, match=r"will take some 10\.0 s, too long for a run of 10 s") as caught:
-            admission.reserve({"math": 1}, 0, 10, now)
+        admission = busy(1000)
+        with pytest.raises(ResourceExhaustedError, match=r"wait for some 10\.0 s, too long for one of 10 s") as caught:
+            admission.reserve({"math": 1}, 0, 10, NOW + 2)
         assert caught.value.retry_after_s == 1.0
-        admission.reserve({"math": 1}, 0, 25, now)
-        admission.reserve({"storage": 1}, 0, 1, now)
-        admission.release({"math": 960}, 0, done=True)
-        admission.reserve({"math": 1}, 0, 10, now)
+        admission.reserve({"math": 1}, 0, 25, NOW + 2)
+        admission.reserve({"storage": 1}, 0, 1, NOW + 2)
+        for _ in range(950):
+            admission.release({"math": 1}, 0, done=True)
+        admission.reserve({"math": 1}, 0, 10, NOW + 2)
+
+    def test_each_step_of_a_run_waits_for_its_turn(self) -> None:
+        admission = busy(1000)
+        admission.reserve({"math": 2}, 0, 45, NOW + 2)
+        with pytest.raises(ResourceExhaustedError, match=r"wait for some 30\.0 s"):
+            admission.reserve({"math": 3}, 0, 45, NOW + 2)
 
     def test_steps_that_were_stopped_and_times_without_any_done_count_for_no_pace(self) -> None:
-        admission = Admission(steps_per_type=10_000, graph_bytes=100)
-        for tick in range(400):  # 100 steps a second for two seconds, then none
-            admission.reserve({"math": 1 if tick else 1000}, 0, 1e9, NOW + tick / 100)
-            admission.release({"math": 1}, 0, done=tick < 200)
-        with pytest.raises(ResourceExhaustedError, match=r"will take some 10\.0 s"):
+        admission = busy(1000)
+        for tick in range(200, 400):
+            admission.reserve({"math": 1}, 0, 1e9, NOW + tick / 100)
+            admission.release({"math": 1}, 0, done=False)
+        with pytest.raises(ResourceExhaustedError, match=r"wait for some 10\.0 s"):
             admission.reserve({"math": 1}, 0, 10, NOW + 4)
         admission.reserve({"math": 1}, 0, 25, NOW + 4)
 

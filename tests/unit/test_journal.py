@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from Services.fractos.errors import FailedPreconditionError, ResourceExhaustedError
-from Services.fractos.journal import CLEARED_AT_ONCE, Journal
-from Services.fractos.records import AttemptRecord, EndRecord, Place, RunRecord
+from Services.fractos.journal import CLEARED_AT_ONCE, Contents, Journal
+from Services.fractos.records import AttemptRecord, EndRecord, Inquiry, Place, RunRecord
 
 NOW = 1_700_000_000.0
 
@@ -31,24 +31,27 @@ def end_record(number: int, *, failed: bool = False, forget_at: float = NOW + 90
 @pytest.fixture(params=[False, True], ids=["normal", "full"])
 def journal(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Journal]:
     journal = Journal(tmp_path / "journal", full_sync=request.param)
-    journal.open()
+    journal.open(NOW)
     yield journal
     journal.close()
 
 
-def reopened(journal: Journal) -> Journal:
-    """What the next process would find: the first connection was not closed."""
+def found(journal: Journal) -> Contents:
+    """What the next process would find, although the first one has not closed the journal."""
     other = Journal(journal.path.parent)
-    other.open()
-    return other
+    contents = other.open(NOW)
+    other.close()
+    return contents
 
 
 def test_runs_that_have_not_ended_are_found_with_how_far_they_got(journal: Journal) -> None:
     recorded = journal.commit([run_record(1), run_record(2), run_record(3)])
     assert (recorded.error, recorded.known) == (None, {})
     journal.commit([AttemptRecord(run_id(1), 2, {3: Place("cnn-1", "another")}), end_record(2)])
-    found = reopened(journal).unfinished()
-    assert found == (run_record(1)._replace(attempt=2, placed={3: Place("cnn-1", "another")}), run_record(3))
+    assert found(journal).unfinished == (
+        run_record(1)._replace(attempt=2, placed={3: Place("cnn-1", "another")}),
+        run_record(3),
+    )
 
 
 def test_a_run_that_is_known_is_answered_as_it_is_and_left_so(journal: Journal) -> None:
@@ -66,7 +69,22 @@ def test_a_run_that_is_known_is_answered_as_it_is_and_left_so(journal: Journal) 
 def test_only_runs_that_failed_and_that_nodes_may_still_accept_are_told_of_again(journal: Journal) -> None:
     journal.commit([run_record(1), run_record(2), run_record(3, deadline=NOW - 100)])
     journal.commit([end_record(1, failed=True), end_record(2), end_record(3, failed=True)])
-    assert [record.run_id for record in journal.stopped(NOW)] == [run_id(1)]
+    assert [record.run_id for record in found(journal).stopped] == [run_id(1)]
+
+
+def test_a_run_ends_once(journal: Journal) -> None:
+    journal.commit([run_record(1)])
+    journal.commit([end_record(1)])
+    journal.commit([end_record(1, failed=True)._replace(result=b"another end")])
+    assert journal.find(run_id(1)) == run_record(1)._replace(graph=b"", result=b"result 1")
+    assert found(journal).stopped == ()
+
+
+def test_a_question_writes_nothing_and_is_answered_if_the_run_is_known(journal: Journal) -> None:
+    journal.commit([run_record(1)])
+    recorded = journal.commit([Inquiry(run_id(1)), Inquiry(run_id(2))])
+    assert recorded.known == {run_id(1): run_record(1)}
+    assert found(journal).unfinished == (run_record(1),)
 
 
 def test_what_is_over_is_cleared_some_at_a_time_and_nothing_else(journal: Journal) -> None:
@@ -77,12 +95,12 @@ def test_what_is_over_is_cleared_some_at_a_time_and_nothing_else(journal: Journa
     assert [journal.clear(NOW + 0.5) for _ in range(3)] == [CLEARED_AT_ONCE, 5, 0]
     assert journal.find(run_id(0)) is None
     assert journal.find(run_id(count)) is not None
-    assert [record.run_id for record in journal.unfinished()] == [run_id(count + 1)]
+    assert [record.run_id for record in found(journal).unfinished] == [run_id(count + 1)]
 
 
 def test_a_full_journal_takes_nothing_of_a_transaction_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
     journal = Journal(tmp_path, max_bytes=1 << 20)
-    journal.open()
+    journal.open(NOW)
     graph = bytes(700_000)
     journal.commit([run_record(1)._replace(graph=graph)])
     recorded = journal.commit([run_record(2), run_record(3)._replace(graph=graph)])
@@ -92,22 +110,30 @@ def test_a_full_journal_takes_nothing_of_a_transaction_and_goes_on_when_there_is
     assert journal.find(run_id(2)) is None
     assert journal.commit([end_record(1)]).error is None
     assert journal.commit([run_record(2), run_record(3)._replace(graph=graph)]).error is None
-    assert len(journal.unfinished()) == 2
+    assert len(found(journal).unfinished) == 2
     journal.close()
 
 
-def test_a_damaged_journal_is_set_aside_and_a_new_one_begun(tmp_path: Path) -> None:
-    (tmp_path / "runs.db").write_bytes(b"not a database" * 1000)
+@pytest.mark.parametrize("damage", ["everything", "a page"])
+def test_a_damaged_journal_is_set_aside_and_a_new_one_begun(tmp_path: Path, damage: str) -> None:
     journal = Journal(tmp_path)
-    journal.open()
-    assert journal.unfinished() == ()
+    journal.open(NOW)
+    journal.commit([run_record(number) for number in range(500)])
+    journal.close()
+    content = bytearray(journal.path.read_bytes())
+    if damage == "everything":
+        content[:] = b"x" * len(content)
+    else:
+        content[3 * 4096 : 3 * 4096 + 200] = bytes(200)
+    journal.path.write_bytes(content)
+    assert journal.open(NOW) == ((), ())
     assert journal.commit([run_record(1)]).error is None
     (aside,) = tmp_path.glob("runs.db.damaged-*")
-    assert aside.read_bytes() == b"not a database" * 1000
+    assert aside.read_bytes() == content
     journal.close()
 
 
 def test_a_journal_that_cannot_be_opened_says_where_and_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "journal").write_text("a file in the way")
     with pytest.raises(FailedPreconditionError, match=f"{tmp_path}/journal/runs.db"):
-        Journal(tmp_path / "journal").open()
+        Journal(tmp_path / "journal").open(NOW)

@@ -13,6 +13,8 @@ from Services.fractos.events import (
     CancelAsked,
     Effect,
     FrameReceived,
+    LinkLost,
+    LinkOpened,
     MembersChanged,
     Owned,
     PeerEpoch,
@@ -26,8 +28,9 @@ from Services.fractos.events import (
     TimerDue,
 )
 from Services.fractos.graph import TaskGraph, default_catalogue
+from Services.fractos.ledger import CLOCK_BOUND_S
 from Services.fractos.placement import Identity
-from Services.fractos.records import AttemptRecord, EndRecord, Place, RunRecord
+from Services.fractos.records import AttemptRecord, EndRecord, Inquiry, Place, RunRecord
 
 T = TypeVar("T", bound=Effect)
 
@@ -231,9 +234,59 @@ def test_a_cancel_before_the_run_is_recorded_ends_it_without_its_being_sent() ->
     effects = node.handle(submitted(power()), NOW)
     effects += node.handle(CancelAsked(RUN), NOW)
     effects = recorded(node, effects)
-    assert requests(effects) == []
-    assert kinds(effects, Accepted, RunEnded) == [Accepted, RunEnded]
+    assert kinds(effects, Accepted, RunEnded, SendFrame) == [Accepted]
+    effects = recorded(node, effects)
     assert only(RunEnded, effects).result.failure.status == "CANCELLED"
+
+
+def test_what_would_be_refused_is_looked_up_in_the_journal_first() -> None:
+    node = application()
+    node.handle(MembersChanged(MEMBERS[:1]), NOW)
+    for member in MEMBERS[1:]:
+        node.handle(LinkLost(member.address, True, [], []), NOW)
+    inquiry = only(Record, node.handle(submitted(power(), ticket=7), NOW)).entry
+    assert isinstance(inquiry, Inquiry)
+    refused = only(Refused, node.handle(Recorded([inquiry], {}, None), NOW))
+    assert (refused.ticket, refused.error.status) == (7, "UNAVAILABLE")
+    result = application_pb2.RunResult(run_id=RUN)
+    known = RunRecord(RUN, inquiry.digest, b"", NOW - 9, NOW + 9, {}, result=result.SerializeToString())
+    effects = node.handle(Recorded([inquiry], {RUN: known}, None), NOW)
+    assert [effect for effect in effects if isinstance(effect, (Accepted, RunEnded))] == [Accepted(RUN, 7), RunEnded(result)]
+    other = known._replace(digest=b"another")
+    assert only(Refused, node.handle(Recorded([inquiry], {RUN: other}, None), NOW)).error.status == "ALREADY_EXISTS"
+
+
+def test_a_node_whose_channel_opens_again_is_told_again_what_was_stopped_as_long_as_that_matters() -> None:
+    node = application()
+    recorded(node, node.handle(submitted(power()), NOW))
+    recorded(node, node.handle(CancelAsked(RUN), NOW))
+    node.handle(TimerDue(), NOW)
+    for now, told in ((NOW + 1, [RUN]), (NOW + 30 + CLOCK_BOUND_S + 1, [])):
+        effects = node.handle(LinkOpened("at math-0"), now)
+        finished = [effect.frame.finished for effect in effects if isinstance(effect, SendFrame)]
+        assert [run.run_id for one in finished for run in one.runs] == told
+
+
+def test_the_end_of_a_refused_run_does_not_hit_another_of_the_same_id() -> None:
+    node = application()
+    first = node.handle(submitted(power(), ticket=1), NOW)
+    node.handle(CancelAsked(RUN), NOW)
+    node.handle(Recorded([only(Record, first).entry], {}, ResourceExhaustedError("full", retry_after_s=1)), NOW)
+    second = node.handle(submitted(power(), ticket=2), NOW)
+    stale = EndRecord(RUN, b"", True, NOW + 90)
+    effects = node.handle(Recorded([stale, only(Record, second).entry], {}, None), NOW)
+    assert [request.run_id for request in requests(effects)] == [RUN]
+
+
+def test_what_has_ended_keeps_no_large_graph() -> None:
+    node = application()
+    graph = TaskGraph("large")
+    graph.storage.write_bytes(client_id="admin", name="a", data=bytes(1 << 20))
+    recorded(node, node.handle(submitted(graph), NOW))
+    recorded(node, node.handle(completed(), NOW))
+    assert node.runs is not None
+    run = node.runs.find(RUN)
+    assert (run.plan.steps, run.plan.openings, run.plan.step_count, run.plan.name) == ((), (), 1, "large")
 
 
 def test_a_standby_refuses_and_takes_the_journal_over_if_it_can() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import stat
 import threading
@@ -13,12 +14,19 @@ from typing import Any
 
 import pytest
 
-from Services.fractos.errors import AbortedError, DataLossError, InvalidArgumentError, NotFoundError, ResourceExhaustedError
+from Services.fractos.errors import (
+    AbortedError,
+    DataLossError,
+    InvalidArgumentError,
+    NotFoundError,
+    ResourceExhaustedError,
+    RunCancelledError,
+)
 from Services.fractos.step import Step
 from Services.StorageNode.Node import names
 from Services.StorageNode.Node.files import Files
 from Services.StorageNode.Node.replacement import MAX_FILE_BYTES
-from tests.unit.storage_steps import entries, step
+from tests.unit.storage_steps import database, entries, step
 from tests.unit.test_storage_files import tree
 
 Change = Callable[[Files, Step | None], object]
@@ -315,3 +323,26 @@ def test_a_file_that_vanishes_before_it_is_deleted(files: Files, root: Path, mon
 
 def broken(*_: object, **__: object) -> None:
     raise OSError(errno.EIO, "broken")
+
+
+@pytest.mark.parametrize("wanted_for", [0, 1], ids=["before it begins", "while it waits for the disk"])
+@pytest.mark.parametrize("kind", ["write", "append"])
+def test_a_change_that_nobody_wants_any_more_does_not_happen(root: Path, kind: str, wanted_for: int) -> None:
+    checks = itertools.count()
+
+    def check() -> None:
+        if next(checks) >= wanted_for:
+            raise RunCancelledError("nobody wants it")
+
+    wanted = Files(root)
+    wanted.start()
+    wanted.write("admin", "a", b"x")
+    unwanted = Files(root, check=check)
+    change, after, _ = CHANGES[kind]
+    with pytest.raises(RunCancelledError):
+        change(unwanted, step("run/1"))
+    assert content(wanted) == b"x"
+    assert tree(root / "admin") == {"a"}
+    assert not database(root).exists()
+    change(wanted, step("run/1"))
+    assert content(wanted) == after

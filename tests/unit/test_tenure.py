@@ -18,11 +18,14 @@ from Services.fractos.events import (
     OwnedElsewhere,
     SendFrame,
     TakeOwnership,
+    TimerDue,
+    Wake,
 )
 from Services.fractos.graph import TaskGraph, default_catalogue
 from Services.fractos.limits import Limits
 from Services.fractos.placement import Identity
 from Services.fractos.plan import make_plan
+from Services.fractos.tenure import ASK_AGAIN_S
 
 NOW = 1000.0
 MEMBERS = tuple(
@@ -49,6 +52,11 @@ def reading(epoch: int, run: bytes = b"r") -> FrameReceived:
 
 def takes(effects: list[Effect]) -> bool:
     return any(isinstance(effect, TakeOwnership) for effect in effects)
+
+
+def wake(effects: list[Effect]) -> float:
+    (due,) = [effect.at for effect in effects if isinstance(effect, Wake)]
+    return due
 
 
 def calls(effects: list[Effect]) -> list[bytes]:
@@ -101,6 +109,30 @@ def test_a_standby_that_cannot_take_over_says_why(error: FractosError, lost: boo
 
 def test_a_standby_that_leads_takes_over_without_being_asked() -> None:
     assert takes(storage().handle(MembersChanged(MEMBERS[2:]), NOW))
+
+
+def test_a_standby_that_leads_asks_again_until_it_is_the_owner() -> None:
+    node = storage()
+    node.handle(MembersChanged(MEMBERS[2:]), NOW)  # the owner has left the directory, but answers still
+    assert wake(node.handle(OwnedElsewhere("storage-0", "at storage-0", 5), NOW)) == NOW + ASK_AGAIN_S
+    assert takes(node.handle(TimerDue(), NOW + ASK_AGAIN_S))
+    assert wake(node.handle(NotOwned(UnavailableError("nothing is decided")), NOW + 2)) == NOW + 2 + ASK_AGAIN_S
+    assert takes(node.handle(TimerDue(), NOW + 2 + ASK_AGAIN_S))
+    node.handle(Owned(6), NOW + 4)
+    assert not takes(node.handle(TimerDue(), NOW + 10))
+
+
+def test_a_step_that_was_given_to_an_earlier_process_of_the_node_is_lost_and_not_done() -> None:
+    node = Engine(Identity("storage", "storage-0", "at storage-0", id="second"), default_catalogue(), durable=True)
+    node.handle(Owned(7), NOW)
+    event = reading(7)
+    event.frame.request.steps[0].process = "first"
+    effects = node.handle(event, NOW)
+    (completion,) = completions(effects)
+    assert (calls(effects), completion.lost) == ([], True)
+    event = reading(7)
+    event.frame.request.steps[0].process = "second"
+    assert calls(node.handle(event, NOW)) == [b"r"]
 
 
 def test_as_many_wait_for_an_owner_as_the_limit_says() -> None:

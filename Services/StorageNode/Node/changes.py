@@ -22,6 +22,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,15 +67,18 @@ class Change:
 class Changes:
     """The changes of the files in one storage folder. Calls for the same file must not overlap: Files sees to that."""
 
-    def __init__(self, root: Path, change_log: ChangeLog) -> None:
+    def __init__(self, root: Path, change_log: ChangeLog, check: Callable[[], None]) -> None:
+        """`check` as in Files."""
         self._root = root
         self._log = change_log
+        self._check = check
 
     def make(self, change: Change, step: Step | None) -> int:
         """Make a change unless that was done for this step. Returns the answer, as in Entry.
 
         Without a step it is made whatever was done before. Raises AbortedError if the step has made another change.
         """
+        self._check()
         if step is not None and (done := self._log.find(step.key)) is not None:
             if done.digest != change.digest():
                 raise other_inputs(done)
@@ -124,6 +128,7 @@ class Changes:
             with temporary(folder, give_up) as (new, descriptor):
                 size_bytes = _fill(descriptor, change, file, folder)
                 os.fsync(descriptor)
+                self._check()
                 if step is not None:
                     os.fsync(folder)  # an entry without temporary file means "done": the name is on disk before the entry is
                     added = change.entry(step, new, size_bytes)

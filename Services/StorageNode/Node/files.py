@@ -43,11 +43,13 @@ class Files:
     deadline of the step's run, and raises AbortedError if it was made with other inputs. Without a step it is made each time.
     """
 
-    def __init__(self, root: Path, clock: Callable[[], float] = time.time) -> None:
-        """`clock` gives Unix time in seconds."""
+    def __init__(self, root: Path, clock: Callable[[], float] = time.time, check: Callable[[], None] = lambda: None) -> None:
+        """`clock` gives Unix time in seconds. `check` is called before a change happens, and raises if nobody wants it now:
+        it may have waited for another change of the file, or for the disk.
+        """
         self._root = root
         self.own_folder = root / names.OWN_FOLDER
-        self._changes = Changes(root, ChangeLog(root, clock))
+        self._changes = Changes(root, ChangeLog(root, clock), check)
         self._locks = [threading.Lock() for _ in range(LOCKS)]
 
     def start(self) -> None:

@@ -9,6 +9,7 @@ from protos import storage_pb2 as pb
 from Services import pictures
 from Services.fractos.adaptor import Adaptor
 from Services.fractos.errors import FractosError
+from Services.fractos.interruption import current
 from Services.fractos.operations import Catalogue
 from Services.fractos.step import Step
 from Services.fractos.values import from_big_integer, to_big_integer
@@ -28,7 +29,7 @@ class StorageAdaptor(Adaptor):
     @classmethod
     def create(cls, catalogue: Catalogue, root: Path, storage_path: Path) -> StorageAdaptor:
         """The Adaptor of a node whose clients have their folders in `storage_path`."""
-        return cls(catalogue, Files(storage_path))
+        return cls(catalogue, Files(storage_path, check=lambda: current().check()))
 
     @property
     def state_folder(self) -> Path:

@@ -1,0 +1,37 @@
+"""The plans of graphs that were submitted lately: the same graph is not checked again. Pure."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from Services.fractos.operations import Catalogue
+from Services.fractos.plan import Plan, make_plan
+
+KEPT = 256
+BYTES_KEPT = 64 << 10  # of one; a larger one is checked each time
+
+
+class Plans:
+    """Plans by their serialized graph."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._plans: OrderedDict[bytes, Plan] = OrderedDict()
+
+    def of(self, serialized: bytes) -> Plan:
+        """The checked graph. Raises what `make_plan` raises."""
+        plan = self._plans.get(serialized)
+        if plan is not None:
+            self._plans.move_to_end(serialized)
+            return plan
+        plan = make_plan(serialized, self._catalogue)
+        if is_shared(plan):
+            self._plans[serialized] = plan
+            if len(self._plans) > KEPT:
+                self._plans.popitem(last=False)
+        return plan
+
+
+def is_shared(plan: Plan) -> bool:
+    """Whether runs of the same graph have the same plan."""
+    return plan.size_bytes <= BYTES_KEPT
