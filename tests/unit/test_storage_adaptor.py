@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from Services.fractos.errors import (
     ResourceExhaustedError,
 )
 from Services.fractos.operations import Catalogue
+from Services.fractos.step import Step
 from Services.fractos.values import from_big_integer, from_tensor, to_big_integer
 from Services.StorageNode.Storage_Adaptor.storage_adaptor import StorageAdaptor
 from tests.unit.storage_steps import step
@@ -34,10 +36,10 @@ class Client:
     def __init__(self, adaptor: StorageAdaptor) -> None:
         self._adaptor = adaptor
 
-    def __call__(self, name: str, /, **arguments: Any) -> Any:
-        operation = CATALOGUE.get(f"storage.{name}")
+    def __call__(self, operation_name: str, step: Step | None = None, /, **arguments: Any) -> Any:
+        operation = CATALOGUE.get(f"storage.{operation_name}")
         assert operation
-        return self._adaptor.call(operation, operation.request_class(client_id="admin", **arguments))
+        return self._adaptor.call(operation, operation.request_class(client_id="admin", **arguments), step)
 
 
 @pytest.fixture
@@ -46,10 +48,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def call(tmp_path: Path, folder: Path) -> Client:
+def call(tmp_path: Path, folder: Path) -> Iterator[Client]:
     adaptor = StorageAdaptor.create(CATALOGUE, tmp_path, folder)
     adaptor.start()
-    return Client(adaptor)
+    yield Client(adaptor)
+    adaptor.stop()
 
 
 def test_bytes_texts_and_integers(call: Client, folder: Path) -> None:
@@ -64,6 +67,25 @@ def test_bytes_texts_and_integers(call: Client, folder: Path) -> None:
     assert list(call("list", prefix="sub").names) == ["sub/t"]
     assert call("delete", name="b").deleted
     assert not call("delete", name="b").deleted
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments"),
+    [
+        ("write_bytes", {"data": b"1"}),
+        ("write_text", {"text": "1"}),
+        ("write_integer", {"value": to_big_integer(1)}),
+        ("append_text", {"text": "1"}),
+        ("delete", {}),
+    ],
+)
+def test_each_change_is_made_once_for_a_step(call: Client, folder: Path, operation: str, arguments: dict[str, Any]) -> None:
+    answer = call(operation, step("run/1"), name="a", **arguments)
+    call("write_text", name="a", text="another run's")
+    assert call(operation, step("run/1"), name="a", **arguments) == answer
+    assert (folder / "admin" / "a").read_text() == "another run's"
+    call(operation, name="a", **arguments)  # outside any run
+    assert [path.read_text() for path in (folder / "admin").iterdir()] != ["another run's"]
 
 
 def test_texts_are_appended_once_for_a_step(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,10 +77,12 @@ def test_at_the_limit_nothing_is_forgotten_early(
 ) -> None:
     """Nor is anything refused early: entries that went before older ones are not counted."""
     monkeypatch.setattr(change_log, "MAX_ENTRIES", 3)
+    turn_s = change_log.KEPT_S + 1
     files.append("admin", "a", "x", step("run/0"))
-    for number in range(10):
-        files.append("admin", "a", "x", step(f"short/{number}", clock.now))
-        clock.now += change_log.KEPT_S + 1
+    for number in range(10):  # each is there for two turns
+        files.append("admin", "a", "x", step(f"short/{number}", clock.now + turn_s))
+        clock.now += turn_s
+    clock.now += turn_s
     for number in (1, 2):
         files.append("admin", "a", "x", step(f"run/{number}"))
     with pytest.raises(ResourceExhaustedError, match="3 changes of files are remembered, which is the limit") as caught:
@@ -91,6 +94,28 @@ def test_at_the_limit_nothing_is_forgotten_early(
     assert tree(root / "admin") == {"a"}
     clock.now = LATE + change_log.KEPT_S + 1
     assert files.append("admin", "a", "x", step("run/3")) == 14
+
+
+def test_only_an_append_waits_until_its_entry_is_on_disk(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    statements: list[str] = []
+    connect = sqlite3.connect
+
+    def connect_and_trace(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*arguments, **options)
+        connection.set_trace_callback(statements.append)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", connect_and_trace)
+    files.append("admin", "a", "x", step("run/1"))
+    files.write("admin", "a", b"x", step=step("run/2"))
+    files.delete("admin", "a", step("run/3"))
+    waits, seen = "", []
+    for statement in statements:
+        if statement.startswith("PRAGMA synchronous"):
+            waits = statement.rpartition(" ")[2]
+        elif statement.startswith("INSERT"):
+            seen.append(waits)
+    assert seen == ["FULL", "NORMAL", "NORMAL"]
 
 
 def test_a_storage_folder_that_is_exchanged_has_entries_of_its_own(files: Files, root: Path) -> None:
