@@ -45,7 +45,7 @@ class Farewell:
 
     def tell_again(self, address: str, now: float) -> None:
         """Tell a node whose channel has opened which runs were stopped: what it was told of them may have got lost."""
-        stopped = [run for run in self._stopped.values() if run.deadline + CLOCK_BOUND_S > now]
+        stopped = [run for run in self._stopped.values() if not self._is_past(run, now)]
         if stopped:
             self._emit(SendFrame(address, fractos_pb2.Frame(finished=fractos_pb2.Finished(runs=stopped))))
 
@@ -60,12 +60,19 @@ class Farewell:
         self._ended.clear()
         self.next_due = math.inf
 
+    @staticmethod
+    def _is_past(run: fractos_pb2.FinishedRun, now: float) -> bool:
+        """Whether no node accepts a Request of the run any more; of one whose end was recorded late that is so at once."""
+        return run.deadline + CLOCK_BOUND_S < now
+
     def _add(self, run_id: bytes, deadline: float, members: list[Member], now: float, *, stopped: bool) -> None:
         finished = fractos_pb2.FinishedRun(run_id=run_id, deadline=deadline, drop=stopped)
         self._ended.append((finished, members))
         if stopped:
             self._stopped[run_id] = finished
-            while len(self._stopped) > STOPPED_KEPT or next(iter(self._stopped.values())).deadline + CLOCK_BOUND_S < now:
+            while self._stopped and (
+                len(self._stopped) > STOPPED_KEPT or self._is_past(next(iter(self._stopped.values())), now)
+            ):
                 self._stopped.popitem(last=False)
         # What is stopped is told at the next tick: others that are stopped by the same event go along.
         soon = stopped or len(self._ended) >= FLUSH_RUNS
