@@ -102,10 +102,17 @@ def test_a_disk_that_fills_up_while_changes_are_remembered(root: Path) -> None:
 
 
 def test_deleting_helps_a_full_disk(root: Path) -> None:
+    """Only to remember it takes room."""
     files = started(root)
-    files.write("admin", "a", LARGE)
+    files.write("admin", "a", OLD)
+    files.write("admin", "b", LARGE)
     fill(root / "filler", 0)
-    assert files.delete("admin", "a")
+    with pytest.raises(ResourceExhaustedError, match="the disk is full; delete something") as caught:
+        files.delete("admin", "a", step("run/1"))
+    assert caught.value.definite
+    assert files.list("admin") == ["a", "b"]
+    assert files.delete("admin", "b")
+    assert files.delete("admin", "a", step("run/1"))
     files.write("admin", "a", OLD)
     files.close()
 

@@ -120,7 +120,7 @@ class Files:
             return sorted(self._names(client_id, prefix))
 
     def delete(self, client_id: str, name: str, step: Step | None = None) -> bool:
-        """Remove a file, and return, once that is on disk, whether it was there."""
+        """Remove a file, and return, once that is on disk, whether it was there. For a step it needs room on that."""
         return bool(self._change(Change("delete", client_id, name), step))
 
     def _change(self, change: Change, step: Step | None) -> int:
