@@ -56,6 +56,10 @@ class Tenure:
             self._ask_at = math.inf
             self.lead(is_leader=self._leads)
 
+    def held(self) -> int:
+        """How many Requests wait."""
+        return len(self._held)
+
     def admits(self, frame: fractos_pb2.Frame) -> bool:
         """Whether a Request was sent to this node as the owner that it is. At a standby it waits until that is settled.
 

@@ -1,0 +1,93 @@
+"""One simulation from its scenario to what was violated: faults for a while, then peace until all is over, then checks."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from Services.fractos.graph import TaskGraph
+from Services.fractos.ledger import CLOCK_BOUND_S
+from Services.fractos.values import to_big_integer
+from tests.simulation.checker import Checker
+from tests.simulation.clients import Client
+from tests.simulation.faults import Faults
+from tests.simulation.graphs import SHARED, Drawn, GraphDrawer
+from tests.simulation.history import Tell
+from tests.simulation.plants import NO_PLANT, Plant
+from tests.simulation.scenario import FAULTS_S, LONGEST_S, Scenario, Submission
+from tests.simulation.world import World
+
+PEACE_S = 20.0  # after the last fault: as long as the slowest recovery may take
+LONGEST_TIMEOUT_S = 30.0
+
+
+@dataclass
+class Simulation:
+    """A scenario in its world."""
+
+    scenario: Scenario
+    world: World
+    runs: dict[bytes, tuple[Submission, Drawn]]
+    clients: dict[str, Client]
+
+
+def simulate(scenario: Scenario, *, plant: Plant = NO_PLANT, tell: Tell | None = None) -> list[str]:
+    """Run a scenario and return what was violated."""
+    world = World(scenario.seed, scenario.counts, conditions=scenario.conditions, tell=tell, make_engine=plant.make_engine)
+    plant.spoil_disks(world)
+    world.device_s = scenario.device_s
+    world.files.content["admin", SHARED] = to_big_integer(1)
+    world.history.began_at = world.now
+    simulation = Simulation(scenario, world, {}, {})
+    _plan(simulation)
+    world.run(FAULTS_S + 2 * LONGEST_S + PEACE_S)
+    checker = Checker(simulation.scenario, world, simulation.runs, simulation.clients)
+    checker.check_runs()
+    world.run(LONGEST_TIMEOUT_S + CLOCK_BOUND_S + 2 * LONGEST_S)
+    checker.check_nothing_is_left()
+    return world.history.violations
+
+
+def _plan(simulation: Simulation) -> None:
+    """Put all submissions and faults on the agenda."""
+    world = simulation.world
+    faults = Faults(world)
+    for submission in simulation.scenario.submissions:
+        _plan_submission(simulation, submission)
+    for fault in simulation.scenario.faults:
+        world.agenda.after(fault.at, partial(faults.begin, fault))
+
+
+def _plan_submission(simulation: Simulation, submission: Submission) -> None:
+    world = simulation.world
+    rng = random.Random(submission.graph_seed)
+    run_id = rng.randbytes(16)
+    drawn = GraphDrawer(rng, str(submission.number), simulation.scenario.counts).draw()
+    simulation.runs[run_id] = submission, drawn
+    world.history.names[run_id] = f"run {submission.number}"
+    client = simulation.clients.setdefault(submission.client, Client(world, submission.client))
+    graph = drawn.graph.serialized()
+    _at(world, submission.at, lambda: client.submit(run_id, graph, submission.timeout_s))
+    if submission.cancel_s is not None:
+        _at(world, submission.at + submission.cancel_s, lambda: client.cancel(run_id))
+    if submission.other_s is not None:
+        _at(world, submission.at + submission.other_s, lambda: client.submit_another(run_id, _other().serialized()))
+    if submission.again_s is not None:
+        _at(world, submission.at + submission.again_s, lambda: _submit_again(world, client, run_id, graph))
+
+
+def _submit_again(world: World, client: Client, run_id: bytes, graph: bytes) -> None:
+    if world.history.answers[run_id]:
+        client.submit(run_id, graph, timeout_s=1.0)
+
+
+def _other() -> TaskGraph:
+    graph = TaskGraph("another one")
+    graph.math.shift_left(value=1, bits=1)
+    return graph
+
+
+def _at(world: World, delay_s: float, action: Callable[[], None]) -> None:
+    world.agenda.after(delay_s, action)
