@@ -184,7 +184,7 @@ async def test_a_watch_saves_the_wait(folder: Path, owner: OwningProcess, monkey
         await eventually(lambda: one.silent_s >= SILENCE_S)
         assert owner.lives()  # a watch kills nobody
         monkeypatch.setattr(owner_probe, "TURN_S", 3600)  # nothing more is learnt
-        monkeypatch.setattr(ownership, "DECISION_TIMEOUT_S", ownership.YIELD_S / 2)  # and no more is needed
+        monkeypatch.setattr(ownership, "DECISION_TIMEOUT_S", SILENCE_S - 0.1)  # too short for who had to listen first
         await asyncio.sleep(0)
         assert await one.take() == Owned(2)
     assert owner.process.wait() == -signal.SIGKILL
