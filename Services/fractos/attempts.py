@@ -53,8 +53,8 @@ class Attempts:
         plan = run.plan
         for step in plan.one_per_place:
             member = self._placement.choose(step, now)
-            owner = self._placement.owner(member.node_type, now)
-            if step.node and owner is not None and owner.member != member:
+            owner = self._placement.owner(member.node_type, now) if step.node else None
+            if owner is not None and owner.member != member:
                 raise FailedPreconditionError(
                     f"{step.node} is a standby: {owner.member.name} owns what {step.operation} works on;"
                     " leave the step unpinned, or pin it to the owner",

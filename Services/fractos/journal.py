@@ -42,7 +42,6 @@ CREATE TABLE IF NOT EXISTS runs (
     forget_at REAL             -- NULL: the run has not ended
 );
 CREATE INDEX IF NOT EXISTS runs_to_forget ON runs (forget_at) WHERE forget_at IS NOT NULL;
-CREATE INDEX IF NOT EXISTS runs_unfinished ON runs (submitted_at) WHERE result IS NULL;
 """
 _COLUMNS = "run_id, digest, graph, submitted_at, deadline, placed, attempt, result"
 
@@ -91,11 +90,13 @@ class Journal:
         known: dict[bytes, RunRecord] = {}
         database = self._database
         try:
-            database.execute("BEGIN IMMEDIATE")
+            if len(entries) > 1:  # one alone is a transaction of its own
+                database.execute("BEGIN IMMEDIATE")
             for entry in entries:
                 if not self._write(entry) and (record := self.find(entry.run_id)) is not None:
                     known[entry.run_id] = record
-            database.execute("COMMIT")
+            if len(entries) > 1:
+                database.execute("COMMIT")
         except sqlite3.Error as error:
             if database.in_transaction:
                 database.execute("ROLLBACK")
@@ -128,6 +129,7 @@ class Journal:
         # Opened in a thread and used on the event loop; never by both at a time.
         database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, cached_statements=32)
         try:
+            database.execute("PRAGMA locking_mode = EXCLUSIVE")  # there is one owner, and locks take a third of the time
             database.execute("PRAGMA journal_mode = WAL")
             database.execute(f"PRAGMA synchronous = {'FULL' if self.full_sync else 'OFF'}")
             (page_bytes,) = database.execute("PRAGMA page_size").fetchone()

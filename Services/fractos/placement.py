@@ -98,7 +98,8 @@ class Placement:
 
     def owner(self, node_type: str, now: float) -> Owner | None:
         """The latest owner of a type that is not suspected; None for a type without, and if it is not known."""
-        return next((one for one in self._owners.get(node_type, ()) if not self.is_suspected(one.member, now)), None)
+        owners = self._owners.get(node_type)
+        return next((one for one in owners if not self.is_suspected(one.member, now)), None) if owners else None
 
     def owners(self, node_types: Iterable[str], now: float) -> dict[str, Owner]:
         """The owners that are known of some types."""

@@ -335,10 +335,8 @@ class Runs:
             return
         trail = run.trail if run.plan.is_chain else sorted(run.trail, key=lambda hop: hop.finished_at)
         result = application_pb2.RunResult(run_id=run.run_id, trail=trail, failure=failure)
-        run.result_bytes = result.ByteSize()
-        if run.result_bytes > MAX_RESULT_BYTES:
-            result = self._without_outputs(result, run.result_bytes)
-            run.result_bytes = result.ByteSize()
+        if (size_bytes := result.ByteSize()) > MAX_RESULT_BYTES:
+            result = self._without_outputs(result, size_bytes)
         if result.HasField("failure"):  # with several branches, or steps done, something has happened
             result.failure.definite &= not trail and len(run.plan.openings) == 1
             self._emit(Log(logging.INFO, f"run {run.run_id.hex()} ({run.plan.name}) failed: {result.failure.message}"))
@@ -349,8 +347,10 @@ class Runs:
 
     def _record_end(self, run: Run) -> None:
         assert run.result is not None
+        serialized = run.result.SerializeToString()
+        run.result_bytes = len(serialized)
         failed = run.result.HasField("failure")
-        self._emit(Record(EndRecord(run.run_id, run.result.SerializeToString(), failed, self._forget_at(run.deadline))))
+        self._emit(Record(EndRecord(run.run_id, serialized, failed, self._forget_at(run.deadline))))
 
     def _conclude(self, run: Run, now: float) -> None:
         """Answer the client, once, and have every node that may hold a part of the run forget it."""

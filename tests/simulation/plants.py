@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from protos import fractos_pb2
+from Services.fractos.directory.interface import Member
 from Services.fractos.engine import Engine
 from Services.fractos.events import LinkLost, RunEnded
 from Services.fractos.ledger import Ledger
@@ -203,13 +204,12 @@ def _leak_a_reservation(runs: Runs) -> None:
 def _finished_to_last_trail_only(runs: Runs) -> None:
     farewell = runs._farewell
 
-    def add(run: Run, now: float) -> None:
+    def may_hold(run: Run) -> list[Member]:
         assert run.result is not None
         names = dict.fromkeys(hop.node for hop in run.result.trail)
-        members = [member for name in names if (member := farewell._placement.named(name))]
-        farewell._add(run.run_id, run.deadline, members, now, stopped=run.result.HasField("failure"))
+        return [member for name in names if (member := farewell._placement.named(name))]
 
-    farewell.add = add  # type: ignore[method-assign]
+    farewell._may_hold = may_hold  # type: ignore[method-assign]
 
 
 # -- ownership ----------------------------------------------------------------------------------------------------------------

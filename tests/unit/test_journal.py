@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,8 +38,10 @@ def journal(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Journal]
 
 
 def found(journal: Journal) -> Contents:
-    """What the next process would find, although the first one has not closed the journal."""
-    other = Journal(journal.path.parent)
+    """What the next process would find if this one were killed now."""
+    left = journal.path.parent.with_name("left")
+    shutil.copytree(journal.path.parent, left, dirs_exist_ok=True)
+    other = Journal(left)
     contents = other.open(NOW)
     other.close()
     return contents
