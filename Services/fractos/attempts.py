@@ -34,16 +34,7 @@ class Attempts:
         self._placement = placement
         self._emit = emit
         self._give_up = give_up
-        self._due: Schedule[bytes] = Schedule(tick_s=0.02)
-
-    @property
-    def next_due(self) -> float:
-        """When `pop_due` has something to return."""
-        return self._due.next_due
-
-    def pop_due(self, now: float) -> list[bytes]:
-        """The runs that `repeat` is to be called for."""
-        return self._due.pop_due(now)
+        self.due: Schedule[bytes] = Schedule(tick_s=0.02)  # the runs that `repeat` is to be called for
 
     def place(self, run: Run, now: float) -> None:
         """See that every step has a node to go to, and choose those that all of the run has to agree on.
@@ -85,7 +76,7 @@ class Attempts:
         if at_once or not repeated:
             self.repeat(run, now)
         else:
-            self._due.add(run.run_id, now + min(REPEAT_S * 2 ** (repeated - 1), MAX_REPEAT_S))
+            self.due.add(run.run_id, now + min(REPEAT_S * 2 ** (repeated - 1), MAX_REPEAT_S))
 
     def resume(self, run: Run, now: float) -> None:
         """Have a run go on that an earlier owner of the journal left."""
@@ -104,7 +95,7 @@ class Attempts:
             self.place(run, now)
         except UnavailableError as error:
             if now < run.troubled_at + GRACE_S:
-                self._due.add(run.run_id, now + RETRY_S)
+                self.due.add(run.run_id, now + RETRY_S)
             else:
                 self._give_up(run, UnavailableError(f"{run.trouble}; {error.message}", definite=False), now)
             return

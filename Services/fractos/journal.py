@@ -44,6 +44,10 @@ CREATE TABLE IF NOT EXISTS runs (
 CREATE INDEX IF NOT EXISTS runs_to_forget ON runs (forget_at) WHERE forget_at IS NOT NULL;
 """
 _COLUMNS = "run_id, digest, graph, submitted_at, deadline, placed, attempt, result"
+_INSERT = f"INSERT OR IGNORE INTO runs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, NULL)"
+_AGAIN = "UPDATE runs SET attempt = ?, placed = ? WHERE run_id = ?"
+# A run ends once.
+_END = "UPDATE runs SET result = ?, failed = ?, forget_at = ?, graph = x'' WHERE run_id = ? AND result IS NULL"
 
 
 class Contents(NamedTuple):
@@ -93,7 +97,7 @@ class Journal:
             if len(entries) > 1:  # one alone is a transaction of its own
                 database.execute("BEGIN IMMEDIATE")
             for entry in entries:
-                if not self._write(entry) and (record := self.find(entry.run_id)) is not None:
+                if not self._write(database, entry) and (record := self.find(entry.run_id)) is not None:
                     known[entry.run_id] = record
             if len(entries) > 1:
                 database.execute("COMMIT")
@@ -154,23 +158,18 @@ class Journal:
             if beside.exists():
                 beside.rename(aside.with_name(aside.name + ending))
 
-    def _write(self, entry: Entry) -> bool:
+    def _write(self, database: sqlite3.Connection, entry: Entry) -> bool:
         """Write an entry. Returns False for a run that is there already, and for a question."""
-        execute = self._database.execute
-        if isinstance(entry, Inquiry):
-            return False
-        if isinstance(entry, RunRecord):
-            row = (*entry[:5], _packed(entry.placed), entry.attempt)
-            added = execute(f"INSERT OR IGNORE INTO runs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, NULL)", row)
-            return added.rowcount == 1
-        if isinstance(entry, AttemptRecord):
-            again = (entry.attempt, _packed(entry.placed), entry.run_id)
-            execute("UPDATE runs SET attempt = ?, placed = ? WHERE run_id = ?", again)
-        else:
-            assert isinstance(entry, EndRecord)
-            end = (entry.result, entry.failed, entry.forget_at, entry.run_id)
-            update = "UPDATE runs SET result = ?, failed = ?, forget_at = ?, graph = x''"
-            execute(f"{update} WHERE run_id = ? AND result IS NULL", end)  # a run ends once
+        match entry:
+            case RunRecord(run_id, digest, graph, submitted_at, deadline, placed, attempt):
+                row = (run_id, digest, graph, submitted_at, deadline, _packed(placed), attempt)
+                return database.execute(_INSERT, row).rowcount == 1
+            case EndRecord(run_id, result, failed, forget_at):
+                database.execute(_END, (result, failed, forget_at, run_id))
+            case AttemptRecord(run_id, attempt, placed):
+                database.execute(_AGAIN, (attempt, _packed(placed), run_id))
+            case Inquiry():
+                return False
         return True
 
     def _read(self, condition: str, *values: object) -> tuple[RunRecord, ...]:

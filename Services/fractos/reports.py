@@ -29,12 +29,8 @@ class Reports:
         self._take_here = take_here
         self._again: list[tuple[float, int, SendFrame]] = []  # a heap: when they are due, and what keeps them in order
         self._count = 0
+        self.next_due = math.inf  # when `resend` has something to do
         self._waits: dict[str, float] = {}  # by home that could not be reached: how long the next Completion waits
-
-    @property
-    def next_due(self) -> float:
-        """When `resend` has something to do."""
-        return self._again[0][0] if self._again else math.inf
 
     def complete(
         self,
@@ -96,6 +92,7 @@ class Reports:
         for frame in completions:
             self._count += 1
             heapq.heappush(self._again, (now + wait_s, self._count, SendFrame(address, frame)))
+        self.next_due = self._again[0][0]
 
     def reached(self, address: str) -> None:
         """A node answers: what is lost on the way to it next need not wait for long."""
@@ -108,6 +105,7 @@ class Reports:
             completion = effect.frame.completion
             if now <= completion.deadline and not self._ledger.is_past(completion.run_id, completion.attempt):
                 self._emit(effect)
+        self.next_due = self._again[0][0] if self._again else math.inf
         if not self._again:
             self._waits.clear()
 

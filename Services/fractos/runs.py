@@ -118,7 +118,7 @@ class Runs:
         """When `on_timer_due` has something to do."""
         return min(
             self._deadlines.next_due,
-            self._attempts.next_due,
+            self._attempts.due.next_due,
             self._reopenings.next_due,
             self._farewell.next_due,
             self._record_again_at,
@@ -230,7 +230,7 @@ class Runs:
             if run := self._running.get(run_id):
                 limit = run.deadline - run.submitted_at
                 self._end_with(run, DeadlineExceededError(f"the run did not end within {limit:g} s", definite=False), now)
-        for run_id in self._attempts.pop_due(now):
+        for run_id in self._attempts.due.pop_due(now):
             run = self._running.get(run_id)
             if run is not None and run.result is None and run.troubled_at:
                 self._attempts.repeat(run, now)

@@ -30,7 +30,7 @@ class Tenure:
         self._held: list[fractos_pb2.Frame] = []
         self._asked = False
         self._leads = False
-        self._ask_at = math.inf
+        self.next_due = math.inf  # when `on_timer_due` has something to do
         self.epoch = 0  # since which this node is the owner; 0: it is not
 
     def ask(self) -> None:
@@ -45,15 +45,10 @@ class Tenure:
         if is_leader:
             self.ask()
 
-    @property
-    def next_due(self) -> float:
-        """When `on_timer_due` has something to do."""
-        return self._ask_at
-
     def on_timer_due(self, now: float) -> None:
         """Ask again, if the owner lived or could not be replaced the last time."""
-        if self._ask_at <= now:
-            self._ask_at = math.inf
+        if self.next_due <= now:
+            self.next_due = math.inf
             self.lead(is_leader=self._leads)
 
     def held(self) -> int:
@@ -83,14 +78,14 @@ class Tenure:
         """Another node is the owner: those whose Requests waited learn it."""
         text = f"{self._identity.name} stands by for {event.node}, the owner in epoch {event.epoch}"
         self._emit(Log(logging.INFO, text))
-        self._ask_at = now + ASK_AGAIN_S
+        self.next_due = now + ASK_AGAIN_S
         for frame in self._settle():
             self._reports.redirect(frame.request, event.address, event.epoch)
 
     def on_not_owned(self, event: NotOwned, now: float) -> None:
         """Nothing can be served now."""
         self._emit(Log(logging.WARNING, f"{self._identity.name} cannot serve: {event.error}"))
-        self._ask_at = now + ASK_AGAIN_S
+        self.next_due = now + ASK_AGAIN_S
         for frame in self._settle():
             if event.error.retryable:
                 self._reports.lose(frame.request, event.error)
