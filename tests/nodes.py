@@ -35,14 +35,15 @@ NONE: Mapping[str, str] = MappingProxyType({})
 def configuration_text(*node_types: str, scripts: Mapping[str, str] = CONTROLLERS, keys: Mapping[str, str] = NONE) -> str:
     """A data_center_setup.cfg for nodes of these types, without ZooKeeper.
 
-    By type: `scripts` to start, and `keys`, more lines of the section.
+    By type: `scripts` to start, and `keys`, more lines of the section; those of "DataCenter" too.
     """
     names = ", ".join(f"{node_type}_controller" for node_type in node_types)
     sections = [
         f"[{node_type}_controller]\npaths_to_controller = {scripts[node_type]}\nzookeeper = False\n{keys.get(node_type, '')}\n"
         for node_type in node_types
     ]
-    return f"[DataCenter]\nname = test\n[Controllers]\ncontroller_names = {names}\n" + "".join(sections)
+    center = f"[DataCenter]\nname = test\n{keys.get('DataCenter', '')}\n"
+    return f"{center}[Controllers]\ncontroller_names = {names}\n{''.join(sections)}"
 
 
 class Nodes:

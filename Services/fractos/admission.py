@@ -16,10 +16,13 @@ from collections.abc import Mapping
 from Services.fractos.errors import ResourceExhaustedError
 
 PATIENCE = 0.5  # the part of a run's time that those before it may take
-WINDOW_S = 0.1  # how long the pace is measured before it counts
+WINDOW_S = 0.1  # how long the pace is measured at least,
+ENOUGH = 32  # until so many steps are done
+LONGEST_WINDOW_S = 2.0  # or so much time has passed
 QUEUE = 64  # with fewer steps in flight nothing queues up, so that the pace says little
 WINDOWS = 10  # how many of them count
-FORGOTTEN_S = 2.0  # when the pace is not known any more if no run has come meanwhile
+SURE = 2  # with fewer the pace is not known: the first one may begin with a stop
+FORGOTTEN_S = 5.0  # when the pace is not known any more if no run has come meanwhile
 LEAST_RETRY_S, MOST_RETRY_S = 0.05, 1.0
 
 
@@ -43,7 +46,7 @@ class _Pace:
     def measure(self, now: float) -> None:
         """End the window if it is due."""
         elapsed = now - self._since
-        if elapsed < WINDOW_S:
+        if elapsed < WINDOW_S or (self._done < ENOUGH and elapsed < LONGEST_WINDOW_S):
             return
         if self._least < QUEUE or elapsed > FORGOTTEN_S:  # no queue, or nobody has looked for long
             self._rates.clear()
@@ -61,7 +64,7 @@ class _Pace:
 
     def wait_s(self, count: int) -> float:
         """How long the steps of a run that comes now will wait for those of others, as far as one can tell."""
-        return count * self.runs / max(self._rates) if self._rates and self.in_flight >= QUEUE else 0.0
+        return count * self.runs / max(self._rates) if len(self._rates) >= SURE and self.in_flight >= QUEUE else 0.0
 
 
 class Admission:

@@ -69,6 +69,7 @@ class Configuration:
     service_config_path: Path
     start_timeout_s: float
     journal_sync: str  # "normal" or "full"
+    journal_keep_s: float  # how long an answer can be asked for again, after its run's deadline
     controllers: tuple[ControllerSettings, ...]
     zookeeper: ZooKeeperSettings
 
@@ -134,7 +135,9 @@ def load(root: Path) -> Configuration:
 
 def interpret(sections: Sections, root: Path) -> Configuration:
     """Make the configuration of the datacenter in folder `root` of what its file says; raises as `load` does."""
-    center = sections.section("DataCenter", {"name", "grpc_ip", "service_config_paths", "start_timeout_s", "journal_sync"})
+    center = sections.section(
+        "DataCenter", {"name", "grpc_ip", "service_config_paths", "start_timeout_s", "journal_sync", "journal_keep_s"}
+    )
     names = sections.section("Controllers", {"controller_names"}).names("controller_names", r"[a-z][a-z0-9_]*_controller")
     ensemble = sections.section("ZooKeeper", KEYS, required=False)
     configuration = Configuration(
@@ -143,6 +146,7 @@ def interpret(sections: Sections, root: Path) -> Configuration:
         grpc_ip=center.ipv4("grpc_ip", "127.0.0.1"),
         service_config_path=center.folder("service_config_paths", root, "Services/config"),
         start_timeout_s=center.number("start_timeout_s", 120, 1, 3600),
+        journal_keep_s=center.number("journal_keep_s", 60, 10, 86400),
         journal_sync=center.text("journal_sync", "normal", "normal|full", "normal or full"),
         controllers=tuple(_controller(sections, name, root) for name in names),
         zookeeper=read_zookeeper_settings(ensemble, root),

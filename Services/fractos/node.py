@@ -38,6 +38,7 @@ from Services.fractos.errors import ConfigurationError, FractosError
 from Services.fractos.events import Event, MembersChanged, Owned
 from Services.fractos.formation import join_or_form
 from Services.fractos.journal import Journal
+from Services.fractos.limits import Limits
 from Services.fractos.operations import Catalogue
 from Services.fractos.output import FORMAT, LOG_BYTES, log_to_output
 from Services.fractos.ownership import Ownership
@@ -203,7 +204,8 @@ class _Node:
         if custody is not None:
             custody.stand_by()
         durable = custody is not None and journal is None
-        engine = Engine(identity, self._catalogue, with_runs=journal is not None, durable=durable)
+        limits = Limits(answers_kept_s=self._configuration.journal_keep_s)
+        engine = Engine(identity, self._catalogue, limits=limits, with_runs=journal is not None, durable=durable)
         transport = GrpcTransport(datacenter, identity.name, deliver, time.time)
         settings = self._configuration.controller(self._node_type)
         controller = Controller(

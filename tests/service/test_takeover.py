@@ -38,12 +38,21 @@ def wait_for_lines(nodes: Nodes, count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fate", "replica"),
-    [("killed", ""), ("killed", "application-1"), ("stopped", "application-1")],
-    ids=["killed and started anew", "killed beside a standby", "stopped beside a standby"],
+    ("fate", "replica", "sync"),
+    [
+        ("killed", "", "normal"),
+        ("killed", "", "full"),
+        ("killed", "application-1", "normal"),
+        ("stopped", "application-1", "normal"),
+    ],
+    ids=["killed and started anew", "and with every commit on disk", "killed beside a standby", "stopped beside a standby"],
 )
-def test_runs_outlive_their_application_node(tmp_path: Path, fate: str, replica: str) -> None:
-    with running(tmp_path, "application-0", "math-0", "storage-0") as nodes, connect(nodes.root) as datacenter:
+def test_runs_outlive_their_application_node(tmp_path: Path, fate: str, replica: str, sync: str) -> None:
+    keys = {"DataCenter": f"journal_sync = {sync}"}
+    with (
+        running(tmp_path, "application-0", "math-0", "storage-0", keys=keys) as nodes,
+        connect(nodes.root) as datacenter,
+    ):
         if replica:
             nodes.start(replica)
         runs = submit(datacenter, range(200))

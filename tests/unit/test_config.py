@@ -49,6 +49,8 @@ def test_whatever_is_left_out_has_its_default(tmp_path: Path) -> None:
     (math,) = configuration.controllers
     assert (configuration.name, configuration.grpc_ip, configuration.start_timeout_s) == ("mockdc", "127.0.0.1", 120)
     assert configuration.service_config_path == tmp_path / "Services/config"
+    assert configuration.journal_path == tmp_path / "Services/config/journal"
+    assert (configuration.journal_sync, configuration.journal_keep_s) == ("normal", 60)
     assert (math.verbose, math.zookeeper, math.replicas, math.restart, math.delay_ms) == (False, True, 1, True, 0)
     assert math.storage_path == tmp_path / "Services/storage"
     assert configuration.zookeeper.servers == 3

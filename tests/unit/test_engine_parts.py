@@ -262,6 +262,14 @@ class TestAdmission:
             admission.reserve({"math": 1}, 0, 10, NOW + 4)
         admission.reserve({"math": 1}, 0, 25, NOW + 4)
 
+    def test_a_stop_is_no_reason_to_refuse_what_comes_after_it(self) -> None:
+        admission = Admission(steps_per_type=10_000, graph_bytes=100)
+        for tick in range(240):  # for 1.9 s one step gets done of all that come, then 1,000 steps a second
+            admission.reserve({"math": 1}, 0, 5, NOW + tick / 100)
+            for _ in range(10 if tick > 190 and admission.reserved() > 10 else tick == 185):
+                admission.release({"math": 1}, 0, done=True)
+        assert admission.reserved() <= 20
+
     def test_without_a_queue_nothing_is_said_about_the_wait(self) -> None:
         admission = Admission(steps_per_type=10_000, graph_bytes=100)
         for tick in range(200):
