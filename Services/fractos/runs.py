@@ -144,7 +144,8 @@ class Runs:
                 return
             _check_same(run_id, run.plan.digest, digest_of(request.graph))
         except FractosError as error:
-            if run is None and len(run_id) == 16:  # it may have been accepted, and answered, long ago
+            # It may have been accepted, and answered, long ago; another graph that still waits for the journal proves nothing.
+            if (run is None or run.tickets) and len(run_id) == 16:
                 self._emit(Record(Inquiry(run_id, digest_of(request.graph), ticket, error)))
             else:
                 self._emit(Refused(run_id, ticket, error))

@@ -145,11 +145,26 @@ def test_the_same_run_again_is_the_same_run_at_every_stage() -> None:
 def test_another_graph_under_a_used_id_is_refused_at_every_stage() -> None:
     node = application()
     first = node.handle(submitted(power()), NOW)
-    assert only(Refused, node.handle(submitted(power(3), ticket=2), NOW)).error.status == "ALREADY_EXISTS"
-    recorded(node, first)
+    first += node.handle(submitted(power(3), ticket=2), NOW)
+    entries = [effect.entry for effect in first if isinstance(effect, Record)]
+    assert isinstance(entries[0], RunRecord)
+    refused = only(Refused, node.handle(Recorded(entries, {}, None), NOW))
+    assert (refused.ticket, refused.error.status) == (2, "ALREADY_EXISTS")
     assert only(Refused, node.handle(submitted(power(3), ticket=3), NOW)).error.status == "ALREADY_EXISTS"
     recorded(node, node.handle(completed(), NOW))
     assert only(Refused, node.handle(submitted(power(3), ticket=4), NOW)).error.status == "ALREADY_EXISTS"
+
+
+def test_another_graph_that_is_not_recorded_yet_takes_no_id_away_from_a_run_that_the_journal_knows() -> None:
+    node = application()
+    wrong = only(Record, node.handle(submitted(power(3), ticket=1), NOW)).entry
+    inquiry = only(Record, node.handle(submitted(power(), ticket=2), NOW)).entry
+    assert isinstance(inquiry, Inquiry)
+    result = application_pb2.RunResult(run_id=RUN)
+    known = RunRecord(RUN, inquiry.digest, b"", NOW - 9, NOW + 9, {}, result=result.SerializeToString())
+    effects = node.handle(Recorded([wrong, inquiry], {RUN: known}, None), NOW)
+    assert only(Refused, effects).ticket == 1
+    assert [effect for effect in effects if isinstance(effect, (Accepted, RunEnded))] == [Accepted(RUN, 2), RunEnded(result)]
 
 
 def test_a_run_that_the_journal_knows_is_answered_from_it_and_not_done_again() -> None:
