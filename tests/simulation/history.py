@@ -56,7 +56,8 @@ class History:
         self.ends: dict[bytes, list[Ended]] = defaultdict(list)
         self.answers: dict[bytes, list[bytes]] = defaultdict(list)  # what clients got
         self.refusals: dict[bytes, list[FractosError]] = defaultdict(list)  # final ones
-        self.told: dict[tuple[str, bytes], float] = {}  # (address, run) → when a node was told that the run is over
+        self.telling: dict[tuple[str, bytes], float] = {}  # (address, run) → when its home began to tell a node that it is over
+        self.told: dict[tuple[str, bytes], float] = {}  # and when that arrived
         self.troubles: list[Trouble] = []
         self.names: dict[bytes, str] = {}  # run → how the story calls it
 

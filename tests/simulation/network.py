@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tests.simulation.node import SimulatedNode
     from tests.simulation.world import World
 
+FINISHED = fractos_pb2.Frame(finished=fractos_pb2.Finished()).SerializeToString()[:1]  # how such a frame begins
 ACKNOWLEDGE_S = 0.2
 NOTICE_S = 0.002  # how long until the end of a stream shows
 CONNECT_TIMEOUT_S = 2.0
@@ -75,6 +76,9 @@ class Network:
 
     def send(self, sender: SimulatedNode, address: str, data: bytes) -> None:
         """Send a serialized frame."""
+        if data.startswith(FINISHED):
+            for run in fractos_pb2.Frame.FromString(data).finished.runs:
+                self._world.history.telling.setdefault((address, run.run_id), self._agenda.now)
         stream = self._streams.get((sender.address, address)) or self._open(sender, address)
         if stream.opened:
             self._carry(stream, data)
