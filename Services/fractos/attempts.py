@@ -22,6 +22,7 @@ REPEAT_S = 0.02  # how long the third attempt waits, doubled with each one after
 MAX_REPEAT_S = 1.0
 RETRY_S = 0.1  # how often a node that has to answer again is looked for
 GRACE_S = 5.0  # how long a node may take to answer again, or to be started anew
+RESUME_GRACE_S = 15.0  # the same when the application node itself was started anew, perhaps with all others
 
 GiveUp = Callable[[Run, FractosError, float], None]
 
@@ -56,7 +57,7 @@ class Attempts:
 
     def send(self, run: Run, now: float) -> None:
         """Send the Requests that start the run's present attempt."""
-        run.troubled_at = 0.0
+        run.repeat_until = 0.0
         run.pending = set(run.plan.ends)
         run.trail = ()
         try:
@@ -69,9 +70,9 @@ class Attempts:
 
     def repeat_soon(self, run: Run, trouble: str, now: float, *, at_once: bool = False) -> None:
         """Have a run repeated of which a part may have got lost: at once, unless that has been done before."""
-        if run.troubled_at:
+        if run.repeat_until:
             return  # it is due already
-        run.troubled_at, run.trouble = now, run.trouble or trouble
+        run.repeat_until, run.trouble = now + GRACE_S, run.trouble or trouble
         repeated = run.attempt - run.first_attempt
         if at_once or not repeated:
             self.repeat(run, now)
@@ -80,7 +81,7 @@ class Attempts:
 
     def resume(self, run: Run, now: float) -> None:
         """Have a run go on that an earlier owner of the journal left."""
-        run.troubled_at, run.trouble = now, "the application node that started the run died"
+        run.repeat_until, run.trouble = now + RESUME_GRACE_S, "the application node that started the run died"
         self.repeat(run, now)
 
     def repeat(self, run: Run, now: float) -> None:
@@ -94,7 +95,7 @@ class Attempts:
         try:
             self.place(run, now)
         except UnavailableError as error:
-            if now < run.troubled_at + GRACE_S:
+            if now < run.repeat_until:
                 self.due.add(run.run_id, now + RETRY_S)
             else:
                 self._give_up(run, UnavailableError(f"{run.trouble}; {error.message}", definite=False), now)

@@ -25,7 +25,7 @@ class Run:
     trail: Sequence[fractos_pb2.Hop] = ()  # of each step once; that of a chain in the order of its steps
     attempt: int = 1
     first_attempt: int = 1  # of this owner of the journal
-    troubled_at: float = 0.0  # when a part of this attempt may have got lost, until the next one is sent; 0: never
+    repeat_until: float = 0.0  # a next attempt is due, and nodes that are missing are waited for until then; 0: none is due
     trouble: str = ""  # what went wrong first
     ended_at: float = 0.0
     result: application_pb2.RunResult | None = None

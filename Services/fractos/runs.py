@@ -233,7 +233,7 @@ class Runs:
                 self._end_with(run, DeadlineExceededError(f"the run did not end within {limit:g} s", definite=False), now)
         for run_id in self._attempts.due.pop_due(now):
             run = self._running.get(run_id)
-            if run is not None and run.result is None and run.troubled_at:
+            if run is not None and run.result is None and run.repeat_until:
                 self._attempts.repeat(run, now)
         for member in self._reopenings.pop_due(now):
             if self._placement.is_listed(member):

@@ -214,7 +214,7 @@ def test_a_new_owner_does_not_repeat_what_may_not_be_repeated_elsewhere() -> Non
     graph.cnn.train(model="m")
     record = RunRecord(RUN, b"digest", graph.serialized(), NOW, NOW + 25, {0: Place("cnn-0", "id of a process that is gone")})
     node.handle(Owned(2, (record,)), NOW)
-    end = only(Record, node.handle(TimerDue(), NOW + 6)).entry
+    end = only(Record, node.handle(TimerDue(), NOW + 16)).entry
     assert isinstance(end, EndRecord)
     failure = application_pb2.RunResult.FromString(end.result).failure
     assert failure.status == "UNAVAILABLE"
