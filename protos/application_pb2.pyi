@@ -22,16 +22,18 @@ FAILED: RunState
 CANCELLED: RunState
 
 class SubmitRequest(_message.Message):
-    __slots__ = ("run_id", "timeout_s", "graph", "topology")
+    __slots__ = ("run_id", "timeout_s", "graph", "topology", "capability")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
     GRAPH_FIELD_NUMBER: _ClassVar[int]
     TOPOLOGY_FIELD_NUMBER: _ClassVar[int]
+    CAPABILITY_FIELD_NUMBER: _ClassVar[int]
     run_id: bytes
     timeout_s: float
     graph: bytes
     topology: str
-    def __init__(self, run_id: _Optional[bytes] = ..., timeout_s: _Optional[float] = ..., graph: _Optional[bytes] = ..., topology: _Optional[str] = ...) -> None: ...
+    capability: _fractos_pb2.Capability
+    def __init__(self, run_id: _Optional[bytes] = ..., timeout_s: _Optional[float] = ..., graph: _Optional[bytes] = ..., topology: _Optional[str] = ..., capability: _Optional[_Union[_fractos_pb2.Capability, _Mapping]] = ...) -> None: ...
 
 class SubmitResponse(_message.Message):
     __slots__ = ()

@@ -10,25 +10,81 @@ REMEMBERED_FIELD_NUMBER: _ClassVar[int]
 remembered: _descriptor.FieldDescriptor
 
 class BigInteger(_message.Message):
-    __slots__ = ("negative", "magnitude")
+    __slots__ = ("negative", "magnitude", "memory")
     NEGATIVE_FIELD_NUMBER: _ClassVar[int]
     MAGNITUDE_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_FIELD_NUMBER: _ClassVar[int]
     negative: bool
     magnitude: bytes
-    def __init__(self, negative: _Optional[bool] = ..., magnitude: _Optional[bytes] = ...) -> None: ...
+    memory: Memory
+    def __init__(self, negative: _Optional[bool] = ..., magnitude: _Optional[bytes] = ..., memory: _Optional[_Union[Memory, _Mapping]] = ...) -> None: ...
 
 class Tensor(_message.Message):
-    __slots__ = ("dtype", "shape", "data")
+    __slots__ = ("dtype", "shape", "data", "memory")
     DTYPE_FIELD_NUMBER: _ClassVar[int]
     SHAPE_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_FIELD_NUMBER: _ClassVar[int]
     dtype: str
     shape: _containers.RepeatedScalarFieldContainer[int]
     data: bytes
-    def __init__(self, dtype: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., data: _Optional[bytes] = ...) -> None: ...
+    memory: Memory
+    def __init__(self, dtype: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., data: _Optional[bytes] = ..., memory: _Optional[_Union[Memory, _Mapping]] = ...) -> None: ...
+
+class Memory(_message.Message):
+    __slots__ = ("owner", "object", "offset", "size", "digest", "capability")
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    OBJECT_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    CAPABILITY_FIELD_NUMBER: _ClassVar[int]
+    owner: str
+    object: bytes
+    offset: int
+    size: int
+    digest: bytes
+    capability: Capability
+    def __init__(self, owner: _Optional[str] = ..., object: _Optional[bytes] = ..., offset: _Optional[int] = ..., size: _Optional[int] = ..., digest: _Optional[bytes] = ..., capability: _Optional[_Union[Capability, _Mapping]] = ...) -> None: ...
+
+class Capability(_message.Message):
+    __slots__ = ("links", "seal")
+    LINKS_FIELD_NUMBER: _ClassVar[int]
+    SEAL_FIELD_NUMBER: _ClassVar[int]
+    links: _containers.RepeatedScalarFieldContainer[bytes]
+    seal: bytes
+    def __init__(self, links: _Optional[_Iterable[bytes]] = ..., seal: _Optional[bytes] = ...) -> None: ...
+
+class Link(_message.Message):
+    __slots__ = ("nonce", "expires_at", "service", "operation", "node", "client_id", "arguments", "set", "object", "offset", "size", "rights")
+    NONCE_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
+    SET_FIELD_NUMBER: _ClassVar[int]
+    OBJECT_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    RIGHTS_FIELD_NUMBER: _ClassVar[int]
+    nonce: bytes
+    expires_at: float
+    service: str
+    operation: str
+    node: str
+    client_id: str
+    arguments: bytes
+    set: _containers.RepeatedScalarFieldContainer[str]
+    object: bytes
+    offset: int
+    size: int
+    rights: int
+    def __init__(self, nonce: _Optional[bytes] = ..., expires_at: _Optional[float] = ..., service: _Optional[str] = ..., operation: _Optional[str] = ..., node: _Optional[str] = ..., client_id: _Optional[str] = ..., arguments: _Optional[bytes] = ..., set: _Optional[_Iterable[str]] = ..., object: _Optional[bytes] = ..., offset: _Optional[int] = ..., size: _Optional[int] = ..., rights: _Optional[int] = ...) -> None: ...
 
 class Step(_message.Message):
-    __slots__ = ("id", "operation", "arguments", "node", "needs", "edges", "output", "process", "epoch")
+    __slots__ = ("id", "operation", "arguments", "node", "needs", "edges", "output", "process", "memories", "capability", "epoch")
     ID_FIELD_NUMBER: _ClassVar[int]
     OPERATION_FIELD_NUMBER: _ClassVar[int]
     ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
@@ -37,6 +93,8 @@ class Step(_message.Message):
     EDGES_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     PROCESS_FIELD_NUMBER: _ClassVar[int]
+    MEMORIES_FIELD_NUMBER: _ClassVar[int]
+    CAPABILITY_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     id: int
     operation: str
@@ -46,8 +104,10 @@ class Step(_message.Message):
     edges: _containers.RepeatedCompositeFieldContainer[Edge]
     output: bool
     process: str
+    memories: _containers.RepeatedCompositeFieldContainer[Argument]
+    capability: Capability
     epoch: int
-    def __init__(self, id: _Optional[int] = ..., operation: _Optional[str] = ..., arguments: _Optional[bytes] = ..., node: _Optional[str] = ..., needs: _Optional[int] = ..., edges: _Optional[_Iterable[_Union[Edge, _Mapping]]] = ..., output: _Optional[bool] = ..., process: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
+    def __init__(self, id: _Optional[int] = ..., operation: _Optional[str] = ..., arguments: _Optional[bytes] = ..., node: _Optional[str] = ..., needs: _Optional[int] = ..., edges: _Optional[_Iterable[_Union[Edge, _Mapping]]] = ..., output: _Optional[bool] = ..., process: _Optional[str] = ..., memories: _Optional[_Iterable[_Union[Argument, _Mapping]]] = ..., capability: _Optional[_Union[Capability, _Mapping]] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class Edge(_message.Message):
     __slots__ = ("to", "bindings")
@@ -65,6 +125,14 @@ class Binding(_message.Message):
     target: str
     def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ...) -> None: ...
 
+class Argument(_message.Message):
+    __slots__ = ("name", "memory")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    memory: Memory
+    def __init__(self, name: _Optional[str] = ..., memory: _Optional[_Union[Memory, _Mapping]] = ...) -> None: ...
+
 class Graph(_message.Message):
     __slots__ = ("name", "steps")
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -74,7 +142,7 @@ class Graph(_message.Message):
     def __init__(self, name: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ...) -> None: ...
 
 class Request(_message.Message):
-    __slots__ = ("run_id", "attempt", "deadline", "home", "steps", "sender", "bound", "trail", "sent_at")
+    __slots__ = ("run_id", "attempt", "deadline", "home", "steps", "sender", "bound", "trail", "sent_at", "memories", "began_at")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_FIELD_NUMBER: _ClassVar[int]
@@ -84,6 +152,8 @@ class Request(_message.Message):
     BOUND_FIELD_NUMBER: _ClassVar[int]
     TRAIL_FIELD_NUMBER: _ClassVar[int]
     SENT_AT_FIELD_NUMBER: _ClassVar[int]
+    MEMORIES_FIELD_NUMBER: _ClassVar[int]
+    BEGAN_AT_FIELD_NUMBER: _ClassVar[int]
     run_id: bytes
     attempt: int
     deadline: float
@@ -93,10 +163,12 @@ class Request(_message.Message):
     bound: bytes
     trail: _containers.RepeatedCompositeFieldContainer[Hop]
     sent_at: float
-    def __init__(self, run_id: _Optional[bytes] = ..., attempt: _Optional[int] = ..., deadline: _Optional[float] = ..., home: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., sender: _Optional[int] = ..., bound: _Optional[bytes] = ..., trail: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., sent_at: _Optional[float] = ...) -> None: ...
+    memories: _containers.RepeatedCompositeFieldContainer[Argument]
+    began_at: float
+    def __init__(self, run_id: _Optional[bytes] = ..., attempt: _Optional[int] = ..., deadline: _Optional[float] = ..., home: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., sender: _Optional[int] = ..., bound: _Optional[bytes] = ..., trail: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., sent_at: _Optional[float] = ..., memories: _Optional[_Iterable[_Union[Argument, _Mapping]]] = ..., began_at: _Optional[float] = ...) -> None: ...
 
 class Hop(_message.Message):
-    __slots__ = ("step", "node", "attempt", "sent_at", "received_at", "started_at", "finished_at", "request_bytes", "response_bytes", "output")
+    __slots__ = ("step", "node", "attempt", "sent_at", "received_at", "started_at", "finished_at", "request_bytes", "response_bytes", "output", "fetched_bytes")
     STEP_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -107,6 +179,7 @@ class Hop(_message.Message):
     REQUEST_BYTES_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_BYTES_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    FETCHED_BYTES_FIELD_NUMBER: _ClassVar[int]
     step: int
     node: str
     attempt: int
@@ -117,7 +190,8 @@ class Hop(_message.Message):
     request_bytes: int
     response_bytes: int
     output: bytes
-    def __init__(self, step: _Optional[int] = ..., node: _Optional[str] = ..., attempt: _Optional[int] = ..., sent_at: _Optional[float] = ..., received_at: _Optional[float] = ..., started_at: _Optional[float] = ..., finished_at: _Optional[float] = ..., request_bytes: _Optional[int] = ..., response_bytes: _Optional[int] = ..., output: _Optional[bytes] = ...) -> None: ...
+    fetched_bytes: int
+    def __init__(self, step: _Optional[int] = ..., node: _Optional[str] = ..., attempt: _Optional[int] = ..., sent_at: _Optional[float] = ..., received_at: _Optional[float] = ..., started_at: _Optional[float] = ..., finished_at: _Optional[float] = ..., request_bytes: _Optional[int] = ..., response_bytes: _Optional[int] = ..., output: _Optional[bytes] = ..., fetched_bytes: _Optional[int] = ...) -> None: ...
 
 class Failure(_message.Message):
     __slots__ = ("status", "message", "step", "operation", "node", "attempt", "causes", "log_file", "definite", "retry_after_s", "field")
@@ -200,15 +274,115 @@ class Frame(_message.Message):
     def __init__(self, request: _Optional[_Union[Request, _Mapping]] = ..., completion: _Optional[_Union[Completion, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ...) -> None: ...
 
 class Frames(_message.Message):
-    __slots__ = ("frames",)
+    __slots__ = ("frames", "proof")
     FRAMES_FIELD_NUMBER: _ClassVar[int]
+    PROOF_FIELD_NUMBER: _ClassVar[int]
     frames: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, frames: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    proof: bytes
+    def __init__(self, frames: _Optional[_Iterable[bytes]] = ..., proof: _Optional[bytes] = ...) -> None: ...
 
 class Acknowledgement(_message.Message):
-    __slots__ = ("accepted", "epoch")
+    __slots__ = ("accepted", "epoch", "challenge", "proof")
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
+    CHALLENGE_FIELD_NUMBER: _ClassVar[int]
+    PROOF_FIELD_NUMBER: _ClassVar[int]
     accepted: int
     epoch: int
-    def __init__(self, accepted: _Optional[int] = ..., epoch: _Optional[int] = ...) -> None: ...
+    challenge: bytes
+    proof: bytes
+    def __init__(self, accepted: _Optional[int] = ..., epoch: _Optional[int] = ..., challenge: _Optional[bytes] = ..., proof: _Optional[bytes] = ...) -> None: ...
+
+class CreateMemoryRequest(_message.Message):
+    __slots__ = ("size", "data", "publish")
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    PUBLISH_FIELD_NUMBER: _ClassVar[int]
+    size: int
+    data: bytes
+    publish: bool
+    def __init__(self, size: _Optional[int] = ..., data: _Optional[bytes] = ..., publish: _Optional[bool] = ...) -> None: ...
+
+class CreateMemoryResponse(_message.Message):
+    __slots__ = ("memory",)
+    MEMORY_FIELD_NUMBER: _ClassVar[int]
+    memory: Memory
+    def __init__(self, memory: _Optional[_Union[Memory, _Mapping]] = ...) -> None: ...
+
+class ReadMemoryRequest(_message.Message):
+    __slots__ = ("memory",)
+    MEMORY_FIELD_NUMBER: _ClassVar[int]
+    memory: Memory
+    def __init__(self, memory: _Optional[_Union[Memory, _Mapping]] = ...) -> None: ...
+
+class ReadMemoryResponse(_message.Message):
+    __slots__ = ("data", "digest")
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    digest: bytes
+    def __init__(self, data: _Optional[bytes] = ..., digest: _Optional[bytes] = ...) -> None: ...
+
+class CopyMemoryRequest(_message.Message):
+    __slots__ = ("source", "target")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    source: Memory
+    target: Memory
+    def __init__(self, source: _Optional[_Union[Memory, _Mapping]] = ..., target: _Optional[_Union[Memory, _Mapping]] = ...) -> None: ...
+
+class CopyMemoryResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class PublishMemoryRequest(_message.Message):
+    __slots__ = ("memory",)
+    MEMORY_FIELD_NUMBER: _ClassVar[int]
+    memory: Memory
+    def __init__(self, memory: _Optional[_Union[Memory, _Mapping]] = ...) -> None: ...
+
+class PublishMemoryResponse(_message.Message):
+    __slots__ = ("memory",)
+    MEMORY_FIELD_NUMBER: _ClassVar[int]
+    memory: Memory
+    def __init__(self, memory: _Optional[_Union[Memory, _Mapping]] = ...) -> None: ...
+
+class ReleaseMemoryRequest(_message.Message):
+    __slots__ = ("memory",)
+    MEMORY_FIELD_NUMBER: _ClassVar[int]
+    memory: Memory
+    def __init__(self, memory: _Optional[_Union[Memory, _Mapping]] = ...) -> None: ...
+
+class ReleaseMemoryResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RevokeRequest(_message.Message):
+    __slots__ = ("capability",)
+    CAPABILITY_FIELD_NUMBER: _ClassVar[int]
+    capability: Capability
+    def __init__(self, capability: _Optional[_Union[Capability, _Mapping]] = ...) -> None: ...
+
+class RevokeResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Revocation(_message.Message):
+    __slots__ = ("service", "id", "expires_at")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    id: bytes
+    expires_at: float
+    def __init__(self, service: _Optional[str] = ..., id: _Optional[bytes] = ..., expires_at: _Optional[float] = ...) -> None: ...
+
+class ConfirmRequest(_message.Message):
+    __slots__ = ("revocation",)
+    REVOCATION_FIELD_NUMBER: _ClassVar[int]
+    revocation: Revocation
+    def __init__(self, revocation: _Optional[_Union[Revocation, _Mapping]] = ...) -> None: ...
+
+class ConfirmResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

@@ -98,3 +98,377 @@ class Channel:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class MemoryStoreStub:
+    """The Memory objects of a node. Every call is allowed by the capability in the references that it names, and by nothing else.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Create = channel.stream_stream(
+                '/mockdc.fractos.v1.MemoryStore/Create',
+                request_serializer=protos_dot_fractos__pb2.CreateMemoryRequest.SerializeToString,
+                response_deserializer=protos_dot_fractos__pb2.CreateMemoryResponse.FromString,
+                _registered_method=True)
+        self.Read = channel.unary_stream(
+                '/mockdc.fractos.v1.MemoryStore/Read',
+                request_serializer=protos_dot_fractos__pb2.ReadMemoryRequest.SerializeToString,
+                response_deserializer=protos_dot_fractos__pb2.ReadMemoryResponse.FromString,
+                _registered_method=True)
+        self.Copy = channel.unary_unary(
+                '/mockdc.fractos.v1.MemoryStore/Copy',
+                request_serializer=protos_dot_fractos__pb2.CopyMemoryRequest.SerializeToString,
+                response_deserializer=protos_dot_fractos__pb2.CopyMemoryResponse.FromString,
+                _registered_method=True)
+        self.Publish = channel.unary_unary(
+                '/mockdc.fractos.v1.MemoryStore/Publish',
+                request_serializer=protos_dot_fractos__pb2.PublishMemoryRequest.SerializeToString,
+                response_deserializer=protos_dot_fractos__pb2.PublishMemoryResponse.FromString,
+                _registered_method=True)
+        self.Release = channel.unary_unary(
+                '/mockdc.fractos.v1.MemoryStore/Release',
+                request_serializer=protos_dot_fractos__pb2.ReleaseMemoryRequest.SerializeToString,
+                response_deserializer=protos_dot_fractos__pb2.ReleaseMemoryResponse.FromString,
+                _registered_method=True)
+
+
+class MemoryStoreServicer:
+    """The Memory objects of a node. Every call is allowed by the capability in the references that it names, and by nothing else.
+    """
+
+    def Create(self, request_iterator, context):
+        """Makes an object of the bytes that the caller sends, or one of a size that is written later. It is freed when this call ends,
+        however it ends: the caller keeps it open as long as the object is needed. Metadata `mockdc-capability-bin`: see Capabilities.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Read(self, request, context):
+        """Streams the bytes of a part.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Copy(self, request, context):
+        """Writes into an object that is not published yet: the bytes of another Memory, which this node fetches itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Publish(self, request, context):
+        """From now on the object can be read and never again written.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Release(self, request, context):
+        """Frees the object.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_MemoryStoreServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Create': grpc.stream_stream_rpc_method_handler(
+                    servicer.Create,
+                    request_deserializer=protos_dot_fractos__pb2.CreateMemoryRequest.FromString,
+                    response_serializer=protos_dot_fractos__pb2.CreateMemoryResponse.SerializeToString,
+            ),
+            'Read': grpc.unary_stream_rpc_method_handler(
+                    servicer.Read,
+                    request_deserializer=protos_dot_fractos__pb2.ReadMemoryRequest.FromString,
+                    response_serializer=protos_dot_fractos__pb2.ReadMemoryResponse.SerializeToString,
+            ),
+            'Copy': grpc.unary_unary_rpc_method_handler(
+                    servicer.Copy,
+                    request_deserializer=protos_dot_fractos__pb2.CopyMemoryRequest.FromString,
+                    response_serializer=protos_dot_fractos__pb2.CopyMemoryResponse.SerializeToString,
+            ),
+            'Publish': grpc.unary_unary_rpc_method_handler(
+                    servicer.Publish,
+                    request_deserializer=protos_dot_fractos__pb2.PublishMemoryRequest.FromString,
+                    response_serializer=protos_dot_fractos__pb2.PublishMemoryResponse.SerializeToString,
+            ),
+            'Release': grpc.unary_unary_rpc_method_handler(
+                    servicer.Release,
+                    request_deserializer=protos_dot_fractos__pb2.ReleaseMemoryRequest.FromString,
+                    response_serializer=protos_dot_fractos__pb2.ReleaseMemoryResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'mockdc.fractos.v1.MemoryStore', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('mockdc.fractos.v1.MemoryStore', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class MemoryStore:
+    """The Memory objects of a node. Every call is allowed by the capability in the references that it names, and by nothing else.
+    """
+
+    @staticmethod
+    def Create(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/mockdc.fractos.v1.MemoryStore/Create',
+            protos_dot_fractos__pb2.CreateMemoryRequest.SerializeToString,
+            protos_dot_fractos__pb2.CreateMemoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Read(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mockdc.fractos.v1.MemoryStore/Read',
+            protos_dot_fractos__pb2.ReadMemoryRequest.SerializeToString,
+            protos_dot_fractos__pb2.ReadMemoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Copy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mockdc.fractos.v1.MemoryStore/Copy',
+            protos_dot_fractos__pb2.CopyMemoryRequest.SerializeToString,
+            protos_dot_fractos__pb2.CopyMemoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Publish(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mockdc.fractos.v1.MemoryStore/Publish',
+            protos_dot_fractos__pb2.PublishMemoryRequest.SerializeToString,
+            protos_dot_fractos__pb2.PublishMemoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Release(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mockdc.fractos.v1.MemoryStore/Release',
+            protos_dot_fractos__pb2.ReleaseMemoryRequest.SerializeToString,
+            protos_dot_fractos__pb2.ReleaseMemoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class CapabilitiesStub:
+    """What ends capabilities.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Revoke = channel.unary_unary(
+                '/mockdc.fractos.v1.Capabilities/Revoke',
+                request_serializer=protos_dot_fractos__pb2.RevokeRequest.SerializeToString,
+                response_deserializer=protos_dot_fractos__pb2.RevokeResponse.FromString,
+                _registered_method=True)
+        self.Confirm = channel.unary_unary(
+                '/mockdc.fractos.v1.Capabilities/Confirm',
+                request_serializer=protos_dot_fractos__pb2.ConfirmRequest.SerializeToString,
+                response_deserializer=protos_dot_fractos__pb2.ConfirmResponse.FromString,
+                _registered_method=True)
+
+
+class CapabilitiesServicer:
+    """What ends capabilities.
+    """
+
+    def Revoke(self, request, context):
+        """Ends a capability of this node's service, or of a Memory of this node, and all that were derived from it. Once this returns, no
+        node honours any of them. UNAVAILABLE if not every node that may honour it could be told: then ask again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Confirm(self, request, context):
+        """From Controller to Controller, with a proof that the sender belongs to the datacenter: takes note of a revocation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_CapabilitiesServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Revoke': grpc.unary_unary_rpc_method_handler(
+                    servicer.Revoke,
+                    request_deserializer=protos_dot_fractos__pb2.RevokeRequest.FromString,
+                    response_serializer=protos_dot_fractos__pb2.RevokeResponse.SerializeToString,
+            ),
+            'Confirm': grpc.unary_unary_rpc_method_handler(
+                    servicer.Confirm,
+                    request_deserializer=protos_dot_fractos__pb2.ConfirmRequest.FromString,
+                    response_serializer=protos_dot_fractos__pb2.ConfirmResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'mockdc.fractos.v1.Capabilities', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('mockdc.fractos.v1.Capabilities', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Capabilities:
+    """What ends capabilities.
+    """
+
+    @staticmethod
+    def Revoke(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mockdc.fractos.v1.Capabilities/Revoke',
+            protos_dot_fractos__pb2.RevokeRequest.SerializeToString,
+            protos_dot_fractos__pb2.RevokeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Confirm(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mockdc.fractos.v1.Capabilities/Confirm',
+            protos_dot_fractos__pb2.ConfirmRequest.SerializeToString,
+            protos_dot_fractos__pb2.ConfirmResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
