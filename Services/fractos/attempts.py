@@ -119,6 +119,7 @@ class Attempts:
             request.deadline = run.deadline
             request.home = self._identity.address
             request.sent_at = now
+            request.began_at = run.submitted_at
             for step in request.steps if run.placed or owners else ():
                 _direct(step, run.placed.get(step.id), owners.get(node_type(step)))
             frames.append(SendFrame(self._placement.choose(request.steps[0], now).address, frame))

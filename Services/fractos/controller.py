@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from google.protobuf.message import Message
 
 from Services.fractos.adaptor import Adaptor
+from Services.fractos.call_memory import NodeMemory
 from Services.fractos.custody import Custody
 from Services.fractos.device_calls import DeviceCalls
 from Services.fractos.engine import Engine
@@ -25,6 +26,7 @@ from Services.fractos.events import (
     CallDevice,
     DropCalls,
     Event,
+    FreeMemory,
     KeepLink,
     Log,
     NotOwned,
@@ -72,17 +74,18 @@ class Controller:
         custody: Custody | None = None,
         journal: Journal | None = None,
         delay_s: float = 0.0,
+        memory: NodeMemory | None = None,
     ) -> None:
         """`clients` gets the effects that are for clients, and `journal` the records: only an application node has them.
 
         `custody` is how the node becomes the owner of its durable state, if it has any. `delay_s`: how much longer each device
-        call takes, to emulate a slower device.
+        call takes, to emulate a slower device. `memory` is where its runs leave large values.
         """
         self.engine = engine
         self._transport = transport
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._device = DeviceCalls(adaptor, self.feed, clock, delay_s) if adaptor is not None else None
+        self._device = DeviceCalls(adaptor, self.feed, clock, delay_s, memory) if adaptor is not None else None
         self._events: deque[Event] = deque()
         self._clients = clients
         self._custody = custody
@@ -96,6 +99,7 @@ class Controller:
             SendFrame: lambda effect: transport.send(effect.address, effect.frame),
             CallDevice: self._call_device,
             DropCalls: self._drop_calls,
+            FreeMemory: lambda effect: memory.store.free_runs(effect.run_ids) if memory is not None else None,
             KeepLink: lambda effect: transport.keep(effect.address),
             TakeOwnership: self._begin_to_take_over,
             Wake: self._wake,

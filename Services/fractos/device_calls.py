@@ -10,10 +10,12 @@ from functools import partial
 from google.protobuf.message import Message
 
 from Services.fractos.adaptor import Adaptor
+from Services.fractos.call_memory import Answer, CallMemory, NodeMemory
 from Services.fractos.device_threads import DeviceThreads, Outcome
 from Services.fractos.errors import FractosError, ResourceExhaustedError
-from Services.fractos.events import CallDevice, DeviceDone, WorkKey
+from Services.fractos.events import CallDevice, DeviceDone
 from Services.fractos.interruption import current
+from Services.fractos.large_values import references
 from Services.fractos.operations import Operation
 from Services.fractos.step import Step
 
@@ -27,30 +29,38 @@ class DeviceCalls:
     """The calls of one device. Lives on the Controller's event loop."""
 
     def __init__(
-        self, adaptor: Adaptor, feed: Callable[[DeviceDone], None], clock: Callable[[], float], delay_s: float = 0.0
+        self,
+        adaptor: Adaptor,
+        feed: Callable[[DeviceDone], None],
+        clock: Callable[[], float],
+        delay_s: float = 0.0,
+        memory: NodeMemory | None = None,
     ) -> None:
-        """`feed` gets how calls of runs ended. `delay_s`: how much longer each call takes; then none is made on the loop."""
+        """`feed` gets how calls of runs ended. `delay_s`: how much longer each call takes; then none is made on the loop.
+
+        `memory` is where large values of runs are left; without it they stay in the messages.
+        """
         self._adaptor = adaptor
         self._feed = feed
         self._clock = clock
         self._delay_s = delay_s
+        self._memory = memory
+        self._fetching: dict[asyncio.Task[None], bytes] = {}  # the run that each is for
         self._loop = asyncio.get_running_loop()
         self._threads = DeviceThreads(adaptor.threads, clock)
         self._direct_calls = 0
 
     def begin(self, effect: CallDevice) -> DeviceDone | None:
         """Make a call of a run. Returns how it ended if that is known at once; else `feed` is told."""
-        key, operation, request, deadline = effect
-        step = _step(key, deadline) if operation.remembered else None
-        if self._is_inline(operation):
-            return self._call_inline(key, operation, request, step)
-        work, done = partial(self._use_device, operation, request, step), partial(self._called, key, operation)
-        try:
-            self._threads.submit(key.run_id, operation.path, deadline, work, done)
-        except FractosError as error:
-            now = self._clock()
-            return DeviceDone(key, None, error, now, now)
-        return None
+        memory = CallMemory(self._memory, effect) if self._memory is not None else None
+        if memory is not None and references(effect.operation, effect.request, effect.beside):
+            task = self._loop.create_task(self._fetch_and_begin(effect, memory))
+            self._fetching[task] = effect.key.run_id
+            task.add_done_callback(self._fetching.pop)
+            return None
+        if self._is_inline(effect.operation):
+            return self._call_inline(effect, memory)
+        return self._begin_in_thread(effect, memory)
 
     async def call(self, operation: Operation, request: Message, deadline: float) -> Message:
         """Make a call outside any run. Raises what the Adaptor raises, and ResourceExhaustedError if too many wait."""
@@ -66,6 +76,9 @@ class DeviceCalls:
 
     def drop(self, run_ids: Collection[bytes]) -> None:
         """Forget the calls of these runs: those that wait do not begin, those that run are interrupted if they can be."""
+        for task, run_id in self._fetching.items():
+            if run_id in run_ids:
+                task.cancel()
         self._threads.drop(run_ids)
 
     async def close(self) -> bool:
@@ -73,18 +86,55 @@ class DeviceCalls:
 
         Returns whether all have ended.
         """
+        for task in self._fetching:
+            task.cancel()
         return await asyncio.to_thread(self._threads.close)
 
     def _is_inline(self, operation: Operation) -> bool:
         return not self._delay_s and self._adaptor.is_inline(operation)
 
-    def _call_inline(self, key: WorkKey, operation: Operation, request: Message, step: Step | None) -> DeviceDone:
+    async def _fetch_and_begin(self, effect: CallDevice, memory: CallMemory) -> None:
+        """Get what the arguments refer to, then make the call in a thread, even a quick one: its arguments are large."""
+        try:
+            await memory.fetch()
+            done = self._begin_in_thread(effect, memory)
+        except Exception as error:
+            done = self._ended_at_once(effect, error)
+        if done is not None:
+            self._feed(done)
+
+    def _call_inline(self, effect: CallDevice, memory: CallMemory | None) -> DeviceDone:
         started_at = self._clock()
         try:
-            response = self._adaptor.call(operation, request, step)
+            response = self._adaptor.call(effect.operation, effect.request, _step(effect))
+            if memory is not None and response.ByteSize() > memory.inline_limit:
+                return _ended(effect, Outcome(memory.answer(response), None, started_at, self._clock()))
         except Exception as error:  # the edge between trusted and untrusted code
-            return _ended(key, operation, Outcome(None, error, started_at, self._clock()))
-        return DeviceDone(key, response, None, started_at, self._clock())
+            return _ended(effect, Outcome(None, error, started_at, self._clock()))
+        return DeviceDone(effect.key, response, None, started_at, self._clock())
+
+    def _begin_in_thread(self, effect: CallDevice, memory: CallMemory | None) -> DeviceDone | None:
+        work, done = partial(self._carry_out, effect, memory), partial(self._called, effect, memory)
+        try:
+            self._threads.submit(effect.key.run_id, effect.operation.path, effect.deadline, work, done)
+        except FractosError as error:
+            return self._ended_at_once(effect, error)
+        return None
+
+    def _ended_at_once(self, effect: CallDevice, error: BaseException) -> DeviceDone:
+        now = self._clock()
+        return _ended(effect, Outcome(None, error, now, now))
+
+    def _carry_out(self, effect: CallDevice, memory: CallMemory | None) -> Answer:
+        """Runs in a device thread."""
+        work = partial(self._use_device, effect.operation, effect.request, _step(effect))
+        if memory is None:
+            return Answer(work())
+        try:
+            return memory.carry_out(work)
+        finally:
+            if current().is_cancelled:
+                memory.discard()
 
     def _use_device(self, operation: Operation, request: Message, step: Step | None = None) -> Message:
         """Runs in a device thread."""
@@ -92,9 +142,10 @@ class DeviceCalls:
             current().wait(self._delay_s)
         return self._adaptor.call(operation, request, step)
 
-    def _called(self, key: WorkKey, operation: Operation, outcome: Outcome) -> None:
+    def _called(self, effect: CallDevice, memory: CallMemory | None, outcome: Outcome) -> None:
         """Runs in a device thread."""
-        self._loop.call_soon_threadsafe(lambda: self._feed(_ended(key, operation, outcome)))
+        fetched_bytes = memory.fetched_bytes if memory is not None else 0
+        self._loop.call_soon_threadsafe(lambda: self._feed(_ended(effect, outcome, fetched_bytes)))
 
     async def _call_in_thread(self, operation: Operation, request: Message, deadline: float) -> Message:
         ended: asyncio.Future[Outcome] = self._loop.create_future()
@@ -115,22 +166,26 @@ class DeviceCalls:
             raise
         if outcome.error is not None:
             raise outcome.error
-        assert outcome.response is not None
-        return outcome.response
+        assert isinstance(outcome.answer, Message)
+        return outcome.answer
 
 
-def _step(key: WorkKey, deadline: float) -> Step:
-    """The same in whichever attempt."""
-    return Step(f"{key.run_id.hex()}/{key.step}", deadline)
+def _step(call: CallDevice) -> Step | None:
+    """What a device is told that remembers for which step it did something: the same in whichever attempt."""
+    key = call.key
+    return Step(f"{key.run_id.hex()}/{key.step}", call.deadline) if call.operation.remembered else None
 
 
-def _ended(key: WorkKey, operation: Operation, outcome: Outcome) -> DeviceDone:
-    response, error, started_at, finished_at = outcome
+def _ended(call: CallDevice, outcome: Outcome, fetched_bytes: int = 0) -> DeviceDone:
+    answer, error, started_at, finished_at = outcome
     if error is not None and not isinstance(error, FractosError):
-        log.error("%s failed", operation.path, exc_info=error)
+        log.error("%s failed", call.operation.path, exc_info=error)
     # The engine remembers a failure for as long as its run may be repeated; the frames would keep the arguments with it.
     link = error
     while link is not None and link.__traceback__ is not None:
         link.__traceback__ = None
         link = link.__cause__ or link.__context__
-    return DeviceDone(key, response, error, started_at, finished_at)
+    if not isinstance(answer, Answer):
+        return DeviceDone(call.key, None, error, started_at, finished_at)
+    made = (answer.beside, answer.whole, answer.memory_bytes)
+    return DeviceDone(call.key, answer.response, None, started_at, finished_at, *made, fetched_bytes)

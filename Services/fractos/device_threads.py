@@ -16,8 +16,6 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
-from google.protobuf.message import Message
-
 from Services.fractos.errors import DeadlineExceededError, ResourceExhaustedError, UnavailableError
 from Services.fractos.interruption import Interruption, enter
 
@@ -30,15 +28,15 @@ CLOSE_S = 5.0  # how long `close` waits for them
 
 
 class Outcome(NamedTuple):
-    """How a call ended: with a response or with an error. Times are Unix times in seconds."""
+    """How a call ended: with an answer or with an error. Times are Unix times in seconds."""
 
-    response: Message | None
+    answer: object  # what the work returned; None beside an error
     error: BaseException | None
     started_at: float
     finished_at: float
 
 
-Work = Callable[[], Message]
+Work = Callable[[], object]
 Done = Callable[[Outcome], None]
 
 
@@ -249,10 +247,10 @@ class DeviceThreads:
             if call.started_at > interruption.deadline:
                 raise DeadlineExceededError(f"the deadline passed while {interruption.operation} waited for the device")
             enter(interruption)
-            response = call.work()
+            answer = call.work()
         except BaseException as error:  # the edge of the thread; whatever it is, a device's sys.exit() too, ends one call only
             return Outcome(None, error, call.started_at, self._clock())
-        return Outcome(response, None, call.started_at, self._clock())
+        return Outcome(answer, None, call.started_at, self._clock())
 
     # -- the thread that watches over them --------------------------------------------------------------------------------
 

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 
 from protos import fractos_pb2
-from Services.fractos.delivery import bind, other_hops
+from Services.fractos.delivery import other_hops
 from Services.fractos.errors import (
     DeadlineExceededError,
     FractosError,
     InternalError,
     InvalidArgumentError,
+    MemoryLostError,
     ResourceExhaustedError,
     UnavailableError,
     UnimplementedError,
@@ -33,6 +34,7 @@ from Services.fractos.events import (
     Effect,
     Event,
     FrameReceived,
+    FreeMemory,
     KeepLink,
     LinkLost,
     LinkOpened,
@@ -44,22 +46,21 @@ from Services.fractos.events import (
     PeerEpoch,
     Recorded,
     Refused,
-    SendFrame,
     Submitted,
     TimerDue,
     Wake,
     WorkKey,
 )
+from Services.fractos.large_values import references, without_places
 from Services.fractos.ledger import CLOCK_BOUND_S, BegunStep, Ledger
 from Services.fractos.limits import Limits
+from Services.fractos.onward import SMALL_OUTPUT_BYTES, Onward, Outputs
 from Services.fractos.operations import Catalogue, Operation
 from Services.fractos.placement import Identity, Placement
-from Services.fractos.plan import MAX_MESSAGE_BYTES, MAX_VALUE_BYTES, continuation
+from Services.fractos.plan import MAX_MESSAGE_BYTES, MAX_VALUE_BYTES
 from Services.fractos.reports import Reports
 from Services.fractos.runs import Runs
 from Services.fractos.tenure import Tenure
-
-SMALL_OUTPUT_BYTES = 4096  # responses up to this size come home with the trail, unasked
 
 
 class _Work(NamedTuple):
@@ -100,6 +101,7 @@ class Engine:
         self._durable = durable
         self.runs = Runs(identity, catalogue, self.placement, self.ledger, self._limits, self._emit) if with_runs else None
         self._reports = Reports(identity, self.ledger, self._emit, self._take_completion if with_runs else None)
+        self._onward = Onward(identity, catalogue, self.placement, self._reports, self._emit, self._on_request)
         self.tenure = Tenure(identity, self._limits.held, self._reports, self._emit)
         self._handlers: dict[type, Callable[[Any, float], None]] = {
             FrameReceived: self._on_frame,
@@ -194,20 +196,34 @@ class Engine:
             )
         if len(arrived) > 1:
             request.trail.extend(other_hops(request, arrived))
-            arguments = b"".join((step.arguments, *(one.bound for one in arrived)))
-        else:
-            arguments = step.arguments + request.bound
+        arguments = b"".join((step.arguments, *(one.bound for one in arrived)))
         try:
             message = operation.request_class.FromString(arguments)
         except DecodeError as error:
             raise InvalidArgumentError(f"the arguments of {path} do not parse: {error}") from error
+        beside = [*step.memories, *(argument for one in arrived for argument in one.memories)]
+        memories = references(operation, message, beside)
+        size = len(arguments)
+        if memories:
+            self._check_owners(memories)
+            size += sum(memory.size for memory in memories)
+            arguments = without_places(operation, message, beside)
         key = WorkKey(request.run_id, request.attempt, step.id)
         known = self.ledger.begin(*key, arguments)
         if known is not None:
             self._begin_again(known, frame, step, operation, now)
             return
-        self._work[key] = _Work(frame, request, step, operation, now, len(arguments))
-        self._emit(CallDevice(key, operation, message, deadline))
+        self._work[key] = _Work(frame, request, step, operation, now, size)
+        self._emit(CallDevice(key, operation, message, deadline, beside, step.output, request.began_at))
+
+    def _check_owners(self, memories: Sequence[fractos_pb2.Memory]) -> None:
+        """See that Memory is at nodes of this datacenter: a Request must not make this one call anybody else.
+
+        Raises MemoryLostError.
+        """
+        for memory in memories:
+            if not self.placement.is_known(memory.owner):
+                raise MemoryLostError(f"{memory.owner or 'nobody'}, where an argument is Memory, is no node of this datacenter")
 
     def _begin_again(
         self, known: BegunStep, frame: fractos_pb2.Frame, step: fractos_pb2.Step, operation: Operation, now: float
@@ -223,21 +239,29 @@ class Engine:
             assert known.response is not None
             request.trail.add(**known.hop)
             message = operation.response_class.FromString(known.response)
-            self._pass_on(frame, request, step, message, known.response, now)
+            self._onward.pass_on(frame, Outputs(message, known.beside, known.whole), now)
 
     def _on_device_done(self, event: DeviceDone, now: float) -> None:
-        key, message, error, started_at, finished_at = event
+        key, message, error, started_at, finished_at, beside, whole, memory_bytes, fetched_bytes = event
         work = self._work.pop(key, None)
         if work is None or not self.ledger.is_open(key.run_id):
-            return  # the run ended while the device was busy, perhaps so long ago that it is forgotten
+            # The run ended while the device was busy, perhaps so long ago that it is forgotten.
+            if memory_bytes:
+                self._emit(FreeMemory((key.run_id,)))
+            return
         frame, request, step, operation, received_at, request_bytes = work
         response = message.SerializeToString() if message is not None else b""
         size = len(response)
-        if size > MAX_MESSAGE_BYTES:
+        if max(size, len(whole or b"")) > MAX_MESSAGE_BYTES:
+            size = max(size, len(whole or b""))
             text = f"{step.operation} returned {size} bytes; the limit is {MAX_VALUE_BYTES} (64 MiB)"
             message, error = None, ResourceExhaustedError(text)
         if message is None:
             error = error or InternalError("the device gave neither a response nor an error")
+            if isinstance(error, MemoryLostError):
+                self.ledger.forget(key.run_id, key.step)
+                self._reports.lose(request, error)
+                return
             self.ledger.fail(key.run_id, key.step, error)
             self._reports.fail(request, error)
             return
@@ -250,80 +274,15 @@ class Engine:
             "started_at": started_at,
             "finished_at": finished_at,
             "request_bytes": request_bytes,
-            "response_bytes": size,
-            "output": response if size <= SMALL_OUTPUT_BYTES else None,
+            "response_bytes": size + memory_bytes,
+            "output": response if size <= SMALL_OUTPUT_BYTES and not memory_bytes else None,
+            "fetched_bytes": fetched_bytes,
         }
+        if whole is None and step.output and size > SMALL_OUTPUT_BYTES:
+            whole = response
         request.trail.add(**hop)
-        self.ledger.end(key.run_id, key.step, hop, response, repeatable=operation.repeatable)
-        self._pass_on(frame, request, step, message, response, now)
-
-    # -- what follows a step ----------------------------------------------------------------------------------------------
-
-    def _pass_on(
-        self,
-        frame: fractos_pb2.Frame,
-        request: fractos_pb2.Request,
-        step: fractos_pb2.Step,
-        response: Message,
-        serialized: bytes,
-        now: float,
-    ) -> None:
-        """Report a step that is done, if it is to be reported, and send the next ones on their way.
-
-        `serialized` is the response: a large one is not serialized twice.
-        """
-        edges = step.edges
-        if step.output or not edges:
-            large = step.output and len(serialized) > SMALL_OUTPUT_BYTES
-            self._reports.complete(request, output=serialized if large else None)
-        if len(edges) == 1:
-            # Whatever follows depends on this one next step, so the frame can go on as it is.
-            del request.steps[0]
-            self._go_on(frame, request, step.id, edges[0], response, now)
-            return
-        for edge in edges:
-            onward = fractos_pb2.Request(
-                run_id=request.run_id,
-                attempt=request.attempt,
-                deadline=request.deadline,
-                home=request.home,
-                steps=continuation(request.steps, edge.to),
-                trail=request.trail,
-            )
-            branch = fractos_pb2.Frame(request=onward)
-            self._go_on(branch, branch.request, step.id, edge, response, now)
-
-    def _go_on(
-        self,
-        frame: fractos_pb2.Frame,
-        request: fractos_pb2.Request,
-        sender: int,
-        edge: fractos_pb2.Edge,
-        response: Message,
-        now: float,
-    ) -> None:
-        """Send a step on its way: the first of `request`, which is that of `frame`."""
-        step = request.steps[0]
-        bound = bind(self._catalogue, step, edge, response)
-        request.sender = sender
-        request.bound = bound
-        request.sent_at = now
-        if len(bound) > MAX_MESSAGE_BYTES:
-            text = f"the arguments from step {sender} have {len(bound)} bytes; the limit is {MAX_VALUE_BYTES} (64 MiB)"
-            self._reports.fail(request, ResourceExhaustedError(text))
-            return
-        self._route(frame, step, now)
-
-    def _route(self, frame: fractos_pb2.Frame, step: fractos_pb2.Step, now: float, *, trusted_only: bool = False) -> None:
-        try:
-            member = self.placement.choose(step, now, trusted_only=trusted_only)
-        except UnavailableError as error:
-            self._reports.lose(frame.request, error)
-            return
-        if member.address == self.identity.address:
-            self._on_request(frame, now)
-        else:
-            self._emit(SendFrame(member.address, frame))
+        self.ledger.end(key.run_id, key.step, hop, response, beside=beside, whole=whole, repeatable=operation.repeatable)
+        self._onward.pass_on(frame, Outputs(message, beside, whole), now)
 
     # -- everything else --------------------------------------------------------------------------------------------------
 
@@ -334,6 +293,7 @@ class Engine:
         if stopped:
             self._emit(DropCalls(stopped))
             self._work = {key: work for key, work in self._work.items() if key.run_id not in stopped}
+        self._emit(FreeMemory(tuple(run.run_id for run in finished.runs)))
 
     def _on_link_opened(self, event: LinkOpened, now: float) -> None:
         self.placement.trust(event.address)
@@ -350,7 +310,7 @@ class Engine:
         for frame in event.unsent:
             if frame.HasField("request") and not self.ledger.is_over(frame.request.run_id):
                 # Certainly not received, so it may take another way.
-                self._route(frame, frame.request.steps[0], now, trusted_only=True)
+                self._onward.route(frame, frame.request.steps[0], now, trusted_only=True)
         for frame in event.unknown:
             if frame.HasField("request"):
                 self._reports.lose_unknown(frame.request, name)

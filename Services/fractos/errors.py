@@ -14,6 +14,7 @@
     ├── RunCancelledError        CANCELLED            someone asked to stop
     ├── AbortedError             ABORTED              inputs changed between two attempts of a run; run it again
     ├── UnavailableError         UNAVAILABLE          a node cannot be reached; may work later
+    │   └── MemoryLostError                           Memory is gone with the node that held it
     ├── DataLossError            DATA_LOSS            data is there but damaged
     ├── UnimplementedError       UNIMPLEMENTED        this node has no such operation
     └── InternalError            INTERNAL             a defect in the datacenter or in a device
@@ -190,6 +191,10 @@ class UnavailableError(FractosError):
     def retryable(self) -> bool:
         """It may be reached again later."""
         return True
+
+
+class MemoryLostError(UnavailableError):
+    """Memory is gone with its node, or that cannot be reached. The next attempt of a run makes it again."""
 
 
 class DataLossError(FractosError):

@@ -6,6 +6,7 @@ Times are Unix times in seconds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 from google.protobuf.message import Message
@@ -32,13 +33,20 @@ class FrameReceived(NamedTuple):
 
 
 class DeviceDone(NamedTuple):
-    """A device call has ended: with a response or with an error."""
+    """A device call has ended: with a response or with an error.
+
+    A MemoryLostError means that the call did not begin, since what its arguments refer to is gone.
+    """
 
     key: WorkKey
     response: Message | None
     error: BaseException | None
     started_at: float
     finished_at: float
+    beside: Sequence[fractos_pb2.Argument] = ()  # outputs that are not in the response, since they are Memory
+    whole: bytes | None = None  # the response with all that is Memory in it, serialized, if that was asked for
+    memory_bytes: int = 0  # how much of the response is Memory
+    fetched_bytes: int = 0  # how much of the arguments came from other nodes
 
 
 class LinkOpened(NamedTuple):
@@ -139,12 +147,21 @@ class CallDevice(NamedTuple):
     operation: Operation
     request: Message
     deadline: float
+    beside: Sequence[fractos_pb2.Argument] = ()  # arguments that are not in the request, since they are Memory
+    whole: bool = False  # the response is wanted as a whole
+    began_at: float = 0.0  # Unix time in seconds, when the run was submitted
 
 
 class DropCalls(NamedTuple):
     """The calls of these runs need not begin, and if they have, need not end; no answer is wanted for any of them."""
 
     run_ids: frozenset[bytes]
+
+
+class FreeMemory(NamedTuple):
+    """Nobody needs the Memory of these runs any more, nor what is still made for them."""
+
+    run_ids: tuple[bytes, ...]
 
 
 class KeepLink(NamedTuple):
@@ -213,5 +230,16 @@ Event: TypeAlias = (
     | TimerDue
 )
 Effect: TypeAlias = (
-    SendFrame | CallDevice | DropCalls | KeepLink | TakeOwnership | Record | Accepted | Refused | RunEnded | Wake | Log
+    SendFrame
+    | CallDevice
+    | DropCalls
+    | FreeMemory
+    | KeepLink
+    | TakeOwnership
+    | Record
+    | Accepted
+    | Refused
+    | RunEnded
+    | Wake
+    | Log
 )

@@ -35,6 +35,11 @@ class Interruption:
         self._cancelled = True
         self._open_gate()
 
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the run was stopped."""
+        return self._cancelled
+
     def check(self) -> None:
         """Return if the answer is still wanted; raise RunCancelledError or DeadlineExceededError if not."""
         if self._cancelled:

@@ -8,6 +8,7 @@ accepts a Request of the run anyway. It never forgets early: a full ledger refus
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from protos import fractos_pb2
@@ -22,7 +23,7 @@ SHORT_BYTES = 64  # inputs up to this size are kept as they are, of longer ones 
 class BegunStep:
     """A step of a run that this node has begun."""
 
-    __slots__ = ("attempt", "began_in", "error", "hop", "inputs", "response")
+    __slots__ = ("attempt", "began_in", "beside", "error", "hop", "inputs", "response", "whole")
 
     def __init__(self, attempt: int, inputs: bytes) -> None:
         self.attempt = attempt  # the latest that asked for it
@@ -30,6 +31,8 @@ class BegunStep:
         self.inputs = inputs
         self.hop: dict[str, Any] | None = None  # the fields of its Hop; None: the device is at work
         self.response: bytes | None = None  # serialized; None although it is done: it failed, or was too large to be kept
+        self.beside: Sequence[fractos_pb2.Argument] = ()  # outputs that are not in it, since they are Memory
+        self.whole: bytes | None = None  # the response with all of its values, if the client wants it
         self.error: BaseException | None = None
 
 
@@ -114,7 +117,17 @@ class Ledger:
             return None
         return known
 
-    def end(self, run_id: bytes, step_id: int, hop: dict[str, Any], response: bytes, *, repeatable: bool) -> None:
+    def end(
+        self,
+        run_id: bytes,
+        step_id: int,
+        hop: dict[str, Any],
+        response: bytes,
+        *,
+        beside: Sequence[fractos_pb2.Argument] = (),
+        whole: bytes | None = None,
+        repeatable: bool,
+    ) -> None:
         """Keep what a step answered, for later attempts. A large answer is not kept if it may be made again.
 
         As plain values, which keep no Request alive and cost the garbage collector nothing.
@@ -123,11 +136,17 @@ class Ledger:
         assert run is not None
         step = run.steps[step_id]
         step.hop = hop
-        size = len(response)
+        size = len(response) + len(whole or b"")
         if not repeatable or self._kept_bytes + size <= KEPT_BYTES:
-            step.response = response
+            step.response, step.beside, step.whole = response, beside, whole
             run.kept_bytes += size
             self._kept_bytes += size
+
+    def forget(self, run_id: bytes, step_id: int) -> None:
+        """A step that was begun did not reach the device after all: a later attempt may have other inputs for it."""
+        run = self._runs[run_id]
+        assert run is not None
+        del run.steps[step_id]
 
     def fail(self, run_id: bytes, step_id: int, error: BaseException) -> None:
         """Keep why a step failed, for later attempts."""

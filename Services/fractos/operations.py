@@ -11,6 +11,7 @@ import pkgutil
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from types import ModuleType
 from typing import Any, cast
 
@@ -23,6 +24,8 @@ import protos
 from protos import fractos_pb2
 
 NOT_DEVICES = {"fractos", "application"}
+# The messages that stand for values, and where their bytes are unless they are Memory.
+PAYLOADS = {fractos_pb2.Tensor.DESCRIPTOR.full_name: "data", fractos_pb2.BigInteger.DESCRIPTOR.full_name: "magnitude"}
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,26 @@ class Operation:
     def outputs(self) -> dict[str, FieldDescriptor]:
         """The fields of the response by name."""
         return {field.name: field for field in _fields(self.response_class)}
+
+    @cached_property
+    def value_arguments(self) -> tuple[str, ...]:
+        """The arguments that are arrays or integers of any size."""
+        return tuple(field.name for field in _fields(self.request_class) if _is_value(field))
+
+    @cached_property
+    def value_outputs(self) -> tuple[str, ...]:
+        """The outputs that are arrays or integers of any size."""
+        return tuple(field.name for field in _fields(self.response_class) if _is_value(field))
+
+    @cached_property
+    def plain_arguments(self) -> tuple[str, ...]:
+        """The arguments that are bytes or texts."""
+        return tuple(field.name for field in _fields(self.request_class) if _is_plain(field))
+
+    @cached_property
+    def plain_outputs(self) -> tuple[str, ...]:
+        """The outputs that are bytes or texts."""
+        return tuple(field.name for field in _fields(self.response_class) if _is_plain(field))
 
 
 class Catalogue:
@@ -111,6 +134,14 @@ class Catalogue:
 def is_remembered(options: Any) -> bool:
     """Whether an rpc's options say that the device remembers for which step it did it."""
     return bool(options.Extensions[fractos_pb2.remembered])
+
+
+def _is_value(field: FieldDescriptor) -> bool:
+    return not field.is_repeated and field.message_type is not None and field.message_type.full_name in PAYLOADS
+
+
+def _is_plain(field: FieldDescriptor) -> bool:
+    return not field.is_repeated and field.type in (FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_STRING)
 
 
 def _fields(message_class: type[Message]) -> list[FieldDescriptor]:

@@ -141,6 +141,10 @@ class Placement:
         """Whether the channel to a node broke lately and has not opened again."""
         return self._suspected.get(member.address, 0.0) > now
 
+    def is_known(self, address: str) -> bool:
+        """Whether a node is there, or was until lately."""
+        return address in self._by_address or address in self._lingering or address in self._departed
+
     def is_listed(self, member: Member) -> bool:
         """Whether the directory lists the node."""
         return self._by_address.get(member.address) == member

@@ -1,6 +1,7 @@
 """Plain Python values and their form on the wire: `int` for BigInteger, NumPy arrays for Tensor.
 
-Used by graphs (arguments), by results and by Adaptors.
+Used by graphs (arguments), by results and by Adaptors. In a device call large values are left in Memory and read from there:
+see `memory_scope.py`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from protos import fractos_pb2
 from Services.fractos.errors import InvalidArgumentError
+from Services.fractos.memory_scope import current_scope, read
 
 if TYPE_CHECKING:
     import numpy
@@ -16,18 +18,22 @@ if TYPE_CHECKING:
 
 def to_big_integer(value: int) -> fractos_pb2.BigInteger:
     """Return the wire form of an integer of any size."""
-    magnitude = abs(value)
-    return fractos_pb2.BigInteger(negative=value < 0, magnitude=magnitude.to_bytes((magnitude.bit_length() + 7) // 8, "big"))
+    size = (value.bit_length() + 7) // 8
+    magnitude = abs(value).to_bytes(size, "big")
+    scope = current_scope()
+    if scope is not None and size > scope.inline_limit:
+        return fractos_pb2.BigInteger(negative=value < 0, memory=scope.leave(magnitude))
+    return fractos_pb2.BigInteger(negative=value < 0, magnitude=magnitude)
 
 
 def from_big_integer(message: fractos_pb2.BigInteger) -> int:
     """Return the integer that a message holds."""
-    magnitude = int.from_bytes(message.magnitude, "big")
+    magnitude = int.from_bytes(read(message.memory) if message.HasField("memory") else message.magnitude, "big")
     return -magnitude if message.negative else magnitude
 
 
 def to_tensor(array: numpy.ndarray) -> fractos_pb2.Tensor:
-    """Return the wire form of an array of numbers or booleans, copied.
+    """Return the wire form of an array of numbers or booleans, copied once: into the message or into Memory.
 
     Raises InvalidArgumentError for element types that have no fixed size (objects, strings).
     """
@@ -36,6 +42,10 @@ def to_tensor(array: numpy.ndarray) -> fractos_pb2.Tensor:
     if array.dtype.kind not in "biufc":
         raise InvalidArgumentError(f"an array of {array.dtype} cannot travel; convert it to numbers first")
     little_endian = numpy.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    scope = current_scope()
+    if scope is not None and array.nbytes > scope.inline_limit:
+        memory = scope.leave(little_endian.reshape(-1).view("uint8").data)
+        return fractos_pb2.Tensor(dtype=array.dtype.name, shape=array.shape, memory=memory)
     return fractos_pb2.Tensor(dtype=array.dtype.name, shape=array.shape, data=little_endian.tobytes())
 
 
@@ -46,13 +56,12 @@ def from_tensor(message: fractos_pb2.Tensor) -> numpy.ndarray:
     """
     import numpy  # noqa: PLC0415
 
+    data = read(message.memory) if message.HasField("memory") else message.data
     try:
         dtype = numpy.dtype(message.dtype).newbyteorder("<")
         if dtype.kind not in "biufc":
             raise TypeError(f"{message.dtype} is not a type of numbers")
-        return numpy.frombuffer(message.data, dtype=dtype).reshape(tuple(message.shape))
+        return numpy.frombuffer(data, dtype=dtype).reshape(tuple(message.shape))
     except (TypeError, ValueError) as error:
         shape = tuple(message.shape)
-        raise InvalidArgumentError(
-            f"not a tensor: {len(message.data)} bytes as {message.dtype!r} of shape {shape}: {error}"
-        ) from error
+        raise InvalidArgumentError(f"not a tensor: {len(data)} bytes as {message.dtype!r} of shape {shape}: {error}") from error

@@ -42,7 +42,7 @@ class _Call:
 
     def begin(self) -> None:
         """Do the step, unless it has been dropped or is too late."""
-        key, operation, request, deadline = self._call
+        key, operation, request, deadline, *_ = self._call
         node = self._node
         if key.run_id in node.dropped:
             return

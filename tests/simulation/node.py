@@ -17,6 +17,7 @@ from Services.fractos.events import (
     DropCalls,
     Effect,
     Event,
+    FreeMemory,
     KeepLink,
     Log,
     Record,
@@ -186,6 +187,8 @@ class SimulatedNode:
                 self._answers.append(effect)
             case DropCalls(run_ids):
                 self.dropped |= dict.fromkeys(sorted(run_ids))
+            case FreeMemory():
+                pass
             case KeepLink(address):
                 self._world.network.keep(self, address)
             case TakeOwnership():

@@ -15,8 +15,9 @@ SOURCES = sorted(
     if "storage" not in path.relative_to(ROOT).parts
 )
 PURE = (
-    "admission", "attempts", "delivery", "ended_runs", "engine", "events", "farewell", "graph", "ledger", "limits",
-    "operations", "placement", "plan", "plans", "records", "reports", "run", "runs", "schedule", "tenure", "values",
+    "admission", "attempts", "delivery", "ended_runs", "engine", "events", "farewell", "graph", "large_values", "ledger",
+    "limits", "memory_scope", "onward", "operations", "placement", "plan", "plans", "records", "reports", "run", "runs",
+    "schedule", "tenure", "values",
 )  # fmt: skip
 IMPURE = {
     "asyncio", "concurrent", "grpc", "kazoo", "multiprocessing", "os", "pathlib", "psutil", "random", "selectors", "signal",

@@ -107,7 +107,7 @@ def test_runs_take_turns(device: Device, make: Callable[..., Pool]) -> None:
     until(lambda: len(device.ended) == 1005)
     turns = ["first", "long 0", "short 0", "single", "long 1", "short 1", "long 2", "short 2", "long 3", "long 4"]
     assert device.begun[:10] == turns
-    assert all(outcome.response is RESPONSE for outcome in device.ended.values())
+    assert all(outcome.answer is RESPONSE for outcome in device.ended.values())
 
 
 def test_as_many_calls_run_at_once_as_there_are_threads(device: Device, make: Callable[..., Pool]) -> None:
@@ -209,7 +209,7 @@ def test_whatever_a_call_raises_ends_that_call_only(device: Device, make: Callab
     pool.use(device, "quick", "next")
     until(lambda: len(device.ended) == 2)
     assert device.error("fails") is error
-    assert device.ended["next"].response is RESPONSE
+    assert device.ended["next"].answer is RESPONSE
 
 
 def test_a_listener_that_fails_costs_no_thread(

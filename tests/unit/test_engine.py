@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from protos import fractos_pb2, math_pb2
 from Services.fractos.directory.interface import Member
-from Services.fractos.engine import SMALL_OUTPUT_BYTES, Engine
+from Services.fractos.engine import Engine
 from Services.fractos.errors import OutOfRangeError
 from Services.fractos.events import (
     CallDevice,
@@ -12,6 +12,7 @@ from Services.fractos.events import (
     DropCalls,
     Effect,
     FrameReceived,
+    FreeMemory,
     LinkLost,
     MembersChanged,
     SendFrame,
@@ -20,6 +21,7 @@ from Services.fractos.events import (
 from Services.fractos.graph import TaskGraph, default_catalogue
 from Services.fractos.ledger import CLOCK_BOUND_S
 from Services.fractos.limits import Limits
+from Services.fractos.onward import SMALL_OUTPUT_BYTES
 from Services.fractos.placement import Identity
 from Services.fractos.plan import MAX_VALUE_BYTES, make_plan
 from Services.fractos.reports import AGAIN_S
@@ -88,7 +90,7 @@ def test_what_the_device_finishes_after_the_end_of_the_run_goes_nowhere() -> Non
     node = engine()
     asked = call(node.handle(arriving(one_step()), NOW))
     finished = fractos_pb2.Finished(runs=[fractos_pb2.FinishedRun(run_id=b"r" * 16, deadline=DEADLINE)])
-    assert node.handle(FrameReceived(fractos_pb2.Frame(finished=finished)), NOW + 1) == []
+    assert node.handle(FrameReceived(fractos_pb2.Frame(finished=finished)), NOW + 1) == [FreeMemory((b"r" * 16,))]
     assert node.handle(done(asked), NOW + 2) == []
 
 
@@ -105,7 +107,10 @@ def test_a_stopped_run_drops_its_calls() -> None:
     node = engine()
     node.handle(arriving(one_step()), NOW)
     finished = fractos_pb2.Finished(runs=[fractos_pb2.FinishedRun(run_id=b"r" * 16, deadline=DEADLINE, drop=True)])
-    assert node.handle(FrameReceived(fractos_pb2.Frame(finished=finished)), NOW + 1) == [DropCalls(frozenset({b"r" * 16}))]
+    assert node.handle(FrameReceived(fractos_pb2.Frame(finished=finished)), NOW + 1) == [
+        DropCalls(frozenset({b"r" * 16})),
+        FreeMemory((b"r" * 16,)),
+    ]
     assert node.waiting() == 0
     assert sent(node.handle(arriving(one_step()), NOW + 2)) == []
 
