@@ -23,7 +23,18 @@ from Services.fractos.zookeeper_settings import KEYS, ZooKeeperSettings, read_zo
 
 CONFIGURATION_FILE = "data_center_setup.cfg"
 CODE_ROOT = Path(__file__).resolve().parents[2]
+CENTER_KEYS = {
+    "name",
+    "grpc_ip",
+    "service_config_paths",
+    "start_timeout_s",
+    "journal_sync",
+    "journal_keep_s",
+    "authorization",
+}
 MAXIMUM_REPLICAS = 100
+MAXIMUM_INLINE_BYTES = 1 << 20
+MAXIMUM_MEMORY_MB = 1 << 20
 MAXIMUM_DELAY_MS = 60_000
 DirectoryKind = Literal["zookeeper", "files"]
 TEMPORARY = ".writing-"  # how the names of unfinished files begin: storage nodes hide such files from their clients
@@ -60,6 +71,14 @@ class ControllerSettings:
 
 
 @dataclass(frozen=True)
+class MemorySettings:
+    """How each node keeps large values."""
+
+    inline_limit: int = 64 << 10  # values of up to so many bytes travel inside Requests
+    limit_mb: int = 1024  # how much Memory a node holds, in MiB
+
+
+@dataclass(frozen=True)
 class Configuration:
     """One datacenter. All paths are absolute."""
 
@@ -72,6 +91,8 @@ class Configuration:
     journal_keep_s: float  # how long an answer can be asked for again, after its run's deadline
     controllers: tuple[ControllerSettings, ...]
     zookeeper: ZooKeeperSettings
+    memory: MemorySettings = MemorySettings()
+    authorization: str = "checked"  # or "open": then nobody needs a capability
 
     @property
     def directory_kind(self) -> DirectoryKind:
@@ -96,6 +117,16 @@ class Configuration:
     def logs_path(self) -> Path:
         """Where the log of every node is: `<name>.log`."""
         return self.root / "logs"
+
+    @property
+    def keys_path(self) -> Path:
+        """The folder of the keys that capabilities and channels are checked with. Only the owner may read it."""
+        return self.service_config_path / "keys"
+
+    @property
+    def clients_path(self) -> Path:
+        """The folder of the clients' capabilities. Only the owner may read it."""
+        return self.service_config_path / "clients"
 
     @property
     def journal_path(self) -> Path:
@@ -135,10 +166,9 @@ def load(root: Path) -> Configuration:
 
 def interpret(sections: Sections, root: Path) -> Configuration:
     """Make the configuration of the datacenter in folder `root` of what its file says; raises as `load` does."""
-    center = sections.section(
-        "DataCenter", {"name", "grpc_ip", "service_config_paths", "start_timeout_s", "journal_sync", "journal_keep_s"}
-    )
+    center = sections.section("DataCenter", CENTER_KEYS)
     names = sections.section("Controllers", {"controller_names"}).names("controller_names", r"[a-z][a-z0-9_]*_controller")
+    memory = sections.section("Memory", {"inline_limit", "limit_mb"}, required=False)
     ensemble = sections.section("ZooKeeper", KEYS, required=False)
     configuration = Configuration(
         root=root,
@@ -150,10 +180,15 @@ def interpret(sections: Sections, root: Path) -> Configuration:
         journal_sync=center.text("journal_sync", "normal", "normal|full", "normal or full"),
         controllers=tuple(_controller(sections, name, root) for name in names),
         zookeeper=read_zookeeper_settings(ensemble, root),
+        memory=MemorySettings(
+            inline_limit=memory.number("inline_limit", 64 << 10, 1 << 10, MAXIMUM_INLINE_BYTES),
+            limit_mb=memory.number("limit_mb", 1024, 1, MAXIMUM_MEMORY_MB),
+        ),
+        authorization=center.text("authorization", "checked", "checked|open", "checked or open"),
     )
     _check_agreement(sections, configuration.controllers)
     # Extensions may leave the section of a controller that is switched off where it is.
-    sections.finish({"DataCenter", "Controllers", "ZooKeeper", *names}, tolerated=r"[a-z][a-z0-9_]*_controller")
+    sections.finish({"DataCenter", "Controllers", "Memory", "ZooKeeper", *names}, tolerated=r"[a-z][a-z0-9_]*_controller")
     return configuration
 
 

@@ -19,6 +19,7 @@ from google.protobuf.message import Message
 
 from protos import fractos_pb2
 from Services.fractos.errors import FractosError, GraphError
+from Services.fractos.memory_reference import MemoryReference
 from Services.fractos.operations import Catalogue, Operation
 from Services.fractos.values import to_big_integer, to_tensor
 
@@ -176,6 +177,7 @@ class TaskGraph:
             raise GraphError(f"graph {self.name!r} has {MAX_STEPS} steps, which is the most it can have")
         check_names(operation, arguments)
         request = operation.request_class()
+        beside: list[fractos_pb2.Argument] = []
         bindings: dict[int, list[fractos_pb2.Binding]] = {self._own(step)._id: [] for step in after}
         for name, value in arguments.items():
             field = operation.arguments()[name]
@@ -185,15 +187,25 @@ class TaskGraph:
                 source = self._own(value._step)
                 check_binding(source._operation, value._field, operation, field)
                 bindings.setdefault(source._id, []).append(fractos_pb2.Binding(source=value._field.name, target=name))
+            elif isinstance(value, MemoryReference) and name in operation.plain_arguments:
+                beside.append(_beside(operation, name, value))
             else:
                 set_field(operation, request, field, value)
         step = Step(self, len(self._steps), operation)
-        self._message.steps.add(id=step._id, operation=operation.path, arguments=request.SerializeToString(), node=node)
+        arguments_bytes = request.SerializeToString()
+        self._message.steps.add(id=step._id, operation=operation.path, arguments=arguments_bytes, node=node, memories=beside)
         for source_id, made in bindings.items():
             self._message.steps[source_id].edges.add(to=step._id, bindings=made)
         self._steps.append(step)
         self._bytes = None
         return step
+
+
+def _beside(operation: Operation, name: str, value: MemoryReference) -> fractos_pb2.Argument:
+    try:
+        return fractos_pb2.Argument(name=name, memory=value.plain())
+    except GraphError as error:
+        raise GraphError(f"{operation.path}({name}={value!r}): {error}", field=name) from error
 
 
 def check_names(operation: Operation, given: Iterable[str]) -> None:
@@ -240,6 +252,8 @@ def _to_message(kind: str, value: Any) -> Message:
     """The message of type `kind` that stands for a plain value."""
     if kind == BIG_INTEGER and isinstance(value, int) and not isinstance(value, bool):
         return to_big_integer(value)
+    if kind == TENSOR and isinstance(value, MemoryReference):
+        return value.tensor()
     if kind == TENSOR and hasattr(value, "__array_interface__"):
         return to_tensor(value)
     if isinstance(value, Message):

@@ -186,12 +186,16 @@ def _check_edges(step: fractos_pb2.Step, operations: dict[int, Operation], bound
 
 
 def _check_arguments(step: fractos_pb2.Step, operation: Operation, bound: list[str]) -> None:
+    for argument in step.memories:
+        if argument.name not in operation.plain_arguments:
+            raise GraphError(f"{operation.path} has no argument {argument.name!r} of bytes or text", field=argument.name)
+    bound = [*bound, *(argument.name for argument in step.memories)]
     try:
         request = operation.request_class.FromString(step.arguments)
     except DecodeError as error:
         raise GraphError(f"step {step.id}: not a serialized {operation.request_class.__name__}: {error}") from error
     if len(set(bound)) < len(bound):
-        raise GraphError(f"step {step.id} gets the same argument from two steps: {sorted(bound)}")
+        raise GraphError(f"step {step.id} gets the same argument twice: {sorted(bound)}")
     # A zero cannot be told from an absent scalar on the wire, so only missing messages can be found here.
     absent = [
         field.name
@@ -199,7 +203,7 @@ def _check_arguments(step: fractos_pb2.Step, operation: Operation, bound: list[s
         if field.has_presence and field.name in operation.required() and not request.HasField(field.name)
     ]
     fields = operation.request_class.DESCRIPTOR.fields_by_name
-    twice = [name for name in bound if fields[name].has_presence and request.HasField(name)]
+    twice = [name for name in bound if (request.HasField(name) if fields[name].has_presence else getattr(request, name))]
     if twice:
         raise GraphError(f"step {step.id} gets {twice[0]} both as a value and from another step", field=twice[0])
     missing = [name for name in absent if name not in bound]

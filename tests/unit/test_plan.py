@@ -65,7 +65,7 @@ FORGERIES: list[tuple[Callable[[fractos_pb2.Graph], object], str]] = [
     (lambda g: setattr(g.steps[0].edges[0].bindings[0], "source", "label"), "no output 'label'"),
     (lambda g: setattr(g.steps[0].edges[0].bindings[0], "target", "image"), "no argument 'image'"),
     (lambda g: setattr(g.steps[1].edges[1].bindings[0], "target", "name"), "takes string"),
-    (lambda g: setattr(g.steps[2].edges[0].bindings[0], "target", "n"), "the same argument from two steps"),
+    (lambda g: setattr(g.steps[2].edges[0].bindings[0], "target", "n"), "the same argument twice"),
     (lambda g: setattr(g.steps[0], "arguments", b"\xff\xff"), "not a serialized FactorialRequest"),
     (lambda g: setattr(g.steps[0], "arguments", b""), "lacks n"),
     (lambda g: g.steps[1].ClearField("edges"), "lacks"),
