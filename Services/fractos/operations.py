@@ -59,6 +59,11 @@ class Operation:
         return {field.name: field for field in _fields(self.response_class)}
 
     @cached_property
+    def has_client(self) -> bool:
+        """Whether it works on the files of the client that an argument names."""
+        return "client_id" in self.arguments()
+
+    @cached_property
     def value_arguments(self) -> tuple[str, ...]:
         """The arguments that are arrays or integers of any size."""
         return tuple(field.name for field in _fields(self.request_class) if _is_value(field))

@@ -15,8 +15,8 @@ SOURCES = sorted(
     if "storage" not in path.relative_to(ROOT).parts
 )
 PURE = (
-    "admission", "attempts", "delivery", "ended_runs", "engine", "events", "farewell", "graph", "large_values", "ledger",
-    "limits", "memory_scope", "onward", "operations", "placement", "plan", "plans", "records", "reports", "run", "runs",
+    "admission", "attempts", "capability", "delivery", "ended_runs", "engine", "events", "farewell", "graph", "guard",
+    "large_values", "ledger", "limits", "memory_reference", "memory_scope", "onward", "operations", "placement", "plan", "plans", "records", "reports", "run", "runs",
     "schedule", "tenure", "values",
 )  # fmt: skip
 IMPURE = {
