@@ -1,7 +1,8 @@
 """Capabilities: made, narrowed by whoever holds them, verified by whoever has the key. Pure.
 
 A capability is a chain of links, each sealed with an HMAC under the seal before, the first under a key: the macaroons of
-Birgisson et al. (NDSS 2014). Whoever holds the last seal can add a link but take none away, since no seal leads back to the one before.
+Birgisson et al. (NDSS 2014). Whoever holds the last seal can add a link but take none away, since no seal leads back to the one
+before.
 A link only ever takes something away, so the order of the checks does not matter: a chain allows what all of its links allow.
 Used by `guard.py`, by clients and by nodes that make Memory.
 """

@@ -102,7 +102,7 @@ class Guard:
         for revocation in revocations:
             if len(self._revoked) >= REVOCATIONS and revocation.id not in self._revoked:
                 raise ResourceExhaustedError(
-                    f"{REVOCATIONS} revocations are remembered, which is the limit; each is forgotten when what it revokes expires"
+                    f"{REVOCATIONS} revocations are remembered, which is the limit; each goes when what it revokes expires"
                 )
             if self._revoked.get(revocation.id, 0.0) < revocation.expires_at:
                 self._revoked[revocation.id] = revocation.expires_at
