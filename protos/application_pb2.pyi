@@ -22,18 +22,16 @@ FAILED: RunState
 CANCELLED: RunState
 
 class SubmitRequest(_message.Message):
-    __slots__ = ("run_id", "timeout_s", "graph", "topology", "capability")
+    __slots__ = ("run_id", "timeout_s", "graph", "topology")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
     GRAPH_FIELD_NUMBER: _ClassVar[int]
     TOPOLOGY_FIELD_NUMBER: _ClassVar[int]
-    CAPABILITY_FIELD_NUMBER: _ClassVar[int]
     run_id: bytes
     timeout_s: float
     graph: bytes
     topology: str
-    capability: _fractos_pb2.Capability
-    def __init__(self, run_id: _Optional[bytes] = ..., timeout_s: _Optional[float] = ..., graph: _Optional[bytes] = ..., topology: _Optional[str] = ..., capability: _Optional[_Union[_fractos_pb2.Capability, _Mapping]] = ...) -> None: ...
+    def __init__(self, run_id: _Optional[bytes] = ..., timeout_s: _Optional[float] = ..., graph: _Optional[bytes] = ..., topology: _Optional[str] = ...) -> None: ...
 
 class SubmitResponse(_message.Message):
     __slots__ = ()

@@ -26,7 +26,9 @@ if _version_not_supported:
 
 
 class ApplicationStub:
-    """Missing associated documentation comment in .proto file."""
+    """Every call carries the capability of a client for running graphs as gRPC metadata, `mockdc-capability-bin`: a serialized
+    mockdc.fractos.v1.Capability. A client sees and ends its own runs only.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -62,7 +64,9 @@ class ApplicationStub:
 
 
 class ApplicationServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Every call carries the capability of a client for running graphs as gRPC metadata, `mockdc-capability-bin`: a serialized
+    mockdc.fractos.v1.Capability. A client sees and ends its own runs only.
+    """
 
     def Submit(self, request, context):
         """Starts a run. Returns once it is in the journal; Watch tells how it ends. The same id again is the same run, until a minute
@@ -137,7 +141,9 @@ def add_ApplicationServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Application:
-    """Missing associated documentation comment in .proto file."""
+    """Every call carries the capability of a client for running graphs as gRPC metadata, `mockdc-capability-bin`: a serialized
+    mockdc.fractos.v1.Capability. A client sees and ends its own runs only.
+    """
 
     @staticmethod
     def Submit(request,

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import grpc
 
-from protos import application_pb2, application_pb2_grpc
+from protos import application_pb2, application_pb2_grpc, fractos_pb2
 from Services.fractos.controller import Controller
-from Services.fractos.errors import Context, FractosError, NotFoundError, failure_of
+from Services.fractos.errors import Context, FractosError, NotFoundError, PermissionDeniedError, failure_of
 from Services.fractos.events import Accepted, CancelAsked, Refused, RunEnded, Submitted
-from Services.fractos.run import Run, state_of
+from Services.fractos.run import Run, is_for, state_of
 from Services.fractos.runs import Runs
 from Services.fractos.transport.streams import Outbox
-from Services.fractos.transport.unary import translated_errors
+from Services.fractos.transport.unary import capability_of, translated_errors
 
 DEFAULT_LIST_LIMIT = 100
 DRAIN_POLL_S = 0.01
@@ -67,9 +68,10 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
     ) -> application_pb2.SubmitResponse:
         """Start a run; it is in the journal when this returns."""
         async with translated_errors(context, self._controller):
+            client = self._client(capability_of(context))
             await self._controller.own()
             submission = _UnarySubmission()
-            self._submit(request, submission)
+            self._submit(request, submission, client)
             await submission.settled
         return application_pb2.SubmitResponse()
 
@@ -80,8 +82,9 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
     ) -> AsyncIterator[application_pb2.WatchResponse]:
         """Stream a run's state until it has ended."""
         async with translated_errors(context, self._controller):
+            client = self._client(capability_of(context))
             await self._controller.own()
-            result = await self._result_of(request.run_id)
+            result = await self._result_of(request.run_id, client)
             if result is None:
                 # Whoever waits has to be known before the first await: the run may end during it.
                 async with self._end_of(request.run_id) as end:
@@ -96,9 +99,10 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
     ) -> application_pb2.CancelResponse:
         """End a run."""
         async with translated_errors(context, self._controller):
+            client = self._client(capability_of(context))
             await self._controller.own()
-            running = await self._result_of(request.run_id) is None
-            self._controller.feed(CancelAsked(request.run_id))
+            running = await self._result_of(request.run_id, client) is None
+            self._controller.feed(CancelAsked(request.run_id, client))
         return application_pb2.CancelResponse(cancelled=running)
 
     async def ListRuns(
@@ -108,8 +112,9 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
     ) -> application_pb2.ListRunsResponse:
         """Describe the runs in flight and those that ended lately."""
         async with translated_errors(context, self._controller):
+            client = self._client(capability_of(context))
             await self._controller.own()
-            runs = self._runs.newest(request.limit or DEFAULT_LIST_LIMIT)
+            runs = self._runs.newest(request.limit or DEFAULT_LIST_LIMIT, client)
         return application_pb2.ListRunsResponse(runs=[_info(run) for run in runs])
 
     async def Session(
@@ -122,6 +127,8 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         The runs of a client that disappears go on without it. A standby takes over first, or refuses.
         """
         async with translated_errors(context, self._controller):
+            capability = capability_of(context)
+            client = self._client(capability)
             await self._controller.own()
         await context.write(application_pb2.SessionResponses())  # tells the client that it is served
         session = _Session(context, self._to_flush.add)
@@ -133,26 +140,45 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
                 with self._controller.together():
                     for request in batch.requests:
                         if request.HasField("submit"):
-                            self._submit(request.submit, _SessionSubmission(request.submit.run_id, session, self._here()))
+                            self._submit_in(session, request.submit, capability)
                         else:
-                            self._controller.feed(CancelAsked(request.cancel.run_id))
+                            self._controller.feed(CancelAsked(request.cancel.run_id, client))
             await session.drain()
         finally:
             session.cancel()
 
-    def _submit(self, request: application_pb2.SubmitRequest, submission: _Submission) -> None:
+    def _client(self, capability: fractos_pb2.Capability) -> str:
+        """Who calls, by the capability that came along; empty: whoever that is may do everything.
+
+        Raises PermissionDeniedError.
+        """
+        guard = self._controller.engine.guard
+        return guard.client_of(capability, time.time()) if guard is not None else ""
+
+    def _submit_in(
+        self, session: _Session, request: application_pb2.SubmitRequest, capability: fractos_pb2.Capability
+    ) -> None:
+        """Hand a run of a session to the engine. What allows the session may have been revoked since it began."""
+        submission = _SessionSubmission(request.run_id, session, self._here())
+        try:
+            self._submit(request, submission, self._client(capability))
+        except PermissionDeniedError as error:
+            submission.refused(error)
+            session.flush()
+
+    def _submit(self, request: application_pb2.SubmitRequest, submission: _Submission, client: str) -> None:
         """Hand a run to the engine. The submission is told whether it is accepted."""
         ticket = next(self._tickets)
         self._submitting[ticket] = submission
-        self._controller.feed(Submitted(request, ticket))
+        self._controller.feed(Submitted(request, ticket, client))
 
-    async def _result_of(self, run_id: bytes) -> application_pb2.RunResult | None:
-        """How a run ended, even if only the journal knows; None: it has not. Raises NotFoundError."""
+    async def _result_of(self, run_id: bytes, client: str) -> application_pb2.RunResult | None:
+        """How a client's run ended, even if only the journal knows; None: it has not. Raises NotFoundError."""
         try:
-            run = self._runs.find(run_id)
+            run = self._runs.find(run_id, client)
         except NotFoundError:
             record = await self._controller.recall(run_id)
-            if record is None or record.result is None:
+            if record is None or record.result is None or not is_for(record.client, client):
                 raise
             return application_pb2.RunResult.FromString(record.result)
         return run.result if run.ended_at else None

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import sys
+import time
 from collections.abc import Coroutine
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
@@ -16,15 +18,18 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from protos import application_pb2
+from Services.fractos.authority import Authority
 from Services.fractos.candidates import Candidates
 from Services.fractos.config import CODE_ROOT, Configuration, find_root, load, read_directory_record
 from Services.fractos.connection import ANSWER_GRACE_S, Connection, Outcome, background_loop
+from Services.fractos.credentials import APPLICATION, load_credentials
 from Services.fractos.directory.interface import DirectoryRecord
 from Services.fractos.errors import ConfigurationError, Context, DeadlineExceededError, UnavailableError, error_of
 from Services.fractos.graph import TaskGraph
 from Services.fractos.plan import check_size, check_timeout
 from Services.fractos.result import Hop, Result, make_trail
 from Services.fractos.run_id import new_run_id
+from Services.fractos.transport.unary import CAPABILITY
 
 DEFAULT_TIMEOUT_S = 30.0
 RESULT_GRACE_S = ANSWER_GRACE_S + 1.0  # the connection itself ends what it cannot send, and knows why
@@ -32,17 +37,18 @@ RESULT_GRACE_S = ANSWER_GRACE_S + 1.0  # the connection itself ends what it cann
 T = TypeVar("T")
 
 
-def connect(path: str | Path | None = None) -> Datacenter:
+def connect(path: str | Path | None = None, *, client_id: str = "") -> Datacenter:
     """Connect to a running datacenter: the one in folder `path`; by default the one that the environment variable MOCKDC_PATH
     names, else that of the running script, else of the working directory, else the one that this package belongs to.
 
-    Raises ConfigurationError if there is no datacenter there, UnavailableError if it does not answer.
+    `client_id` says as whom: by default as the one that MOCKDC_CLIENT names, else as "admin". Raises ConfigurationError if there
+    is no datacenter there, PermissionDeniedError if it does not know the client, UnavailableError if it does not answer.
     """
     configuration = load(find_root(Path(path)) if path is not None else _default_root())
     record = read_directory_record(configuration)
     if record is None:
         raise UnavailableError(f"the datacenter in {configuration.root} was never started; type: python3 run_datacenter.py")
-    return Datacenter(configuration, record)
+    return Datacenter(configuration, record, client_id or os.environ.get("MOCKDC_CLIENT") or "admin")
 
 
 class Run:
@@ -95,10 +101,11 @@ class Datacenter:
     It outlives the application node that it uses: what is unanswered then is submitted again to the next one that answers.
     """
 
-    def __init__(self, configuration: Configuration, record: DirectoryRecord) -> None:
-        """Connect. Raises UnavailableError if no application node answers."""
+    def __init__(self, configuration: Configuration, record: DirectoryRecord, client_id: str = "admin") -> None:
+        """Connect. Raises UnavailableError if no application node answers, PermissionDeniedError if it refuses the client."""
         self.root = configuration.root
-        self._connection = self._do(_connected(record))
+        self._authority = _authority(configuration, client_id)
+        self._connection = self._do(_connected(record, self._authority))
 
     def run(
         self, graph: TaskGraph, *, topology: str = "ring", timeout_s: float = DEFAULT_TIMEOUT_S, wait: bool = False
@@ -126,7 +133,7 @@ class Datacenter:
         UnavailableError after `close()`.
         """
         check_timeout(timeout_s)
-        serialized = graph.serialized()
+        serialized = self._authority.graph(graph) if self._authority is not None else graph.serialized()
         check_size(serialized)
         run_id = new_run_id()
         request = application_pb2.SubmitRequest(run_id=run_id, timeout_s=timeout_s, graph=serialized, topology=topology)
@@ -147,8 +154,17 @@ class Datacenter:
         return asyncio.run_coroutine_threadsafe(work, background_loop()).result()
 
 
-async def _connected(record: DirectoryRecord) -> Connection:
-    connection = Connection(Candidates(record))
+def _authority(configuration: Configuration, client_id: str) -> Authority | None:
+    """What the client may do; None where everybody may do everything."""
+    if configuration.authorization == "open":
+        return None
+    credentials = load_credentials(configuration, client_id)
+    return Authority(credentials.client_id, credentials.capabilities, time.time, secrets.token_bytes)
+
+
+async def _connected(record: DirectoryRecord, authority: Authority | None) -> Connection:
+    metadata = ((CAPABILITY, authority.capability(APPLICATION).SerializeToString()),) if authority is not None else ()
+    connection = Connection(Candidates(record), metadata=metadata)
     await connection.open()
     return connection
 

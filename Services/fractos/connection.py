@@ -33,7 +33,7 @@ from Services.fractos.errors import (
     UnavailableError,
 )
 from Services.fractos.pacing import Pacing
-from Services.fractos.session import SILENCE_S, Session
+from Services.fractos.session import SILENCE_S, Metadata, Session
 
 log = logging.getLogger(__name__)
 
@@ -86,10 +86,13 @@ class Connection:
         self,
         candidates: Candidates,
         *,
+        metadata: Metadata = (),
         clock: Callable[[], float] = time.monotonic,
         randomness: random.Random | None = None,
     ) -> None:
+        """`metadata` says what allows the client to run graphs."""
         self._candidates = candidates
+        self._metadata = metadata
         self._clock = clock
         self._randomness = randomness or random.Random()
         self._loop = asyncio.get_running_loop()
@@ -267,7 +270,7 @@ class Connection:
         await asyncio.sleep(self._randomness.uniform(*RETRY_S))
 
     async def _open_session(self, address: str) -> Session:
-        return await Session.open(address, self, self._silence_s)
+        return await Session.open(address, self, self._silence_s, self._metadata)
 
     def _use(self, session: Session) -> None:
         """Use a new session, and send it all that is unanswered."""

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from google.protobuf.message import Message
 
+from protos import fractos_pb2
 from Services.fractos.adaptor import Adaptor
 from Services.fractos.call_memory import NodeMemory
 from Services.fractos.custody import Custody
@@ -129,10 +130,18 @@ class Controller:
             self._together = False
             self._flush()
 
-    async def call(self, operation: Operation, request: Message, deadline: float) -> Message:
-        """Run one operation outside any run: the node's own unary service. Raises what the Adaptor raises."""
+    async def call(
+        self, operation: Operation, request: Message, deadline: float, capability: fractos_pb2.Capability
+    ) -> Message:
+        """Run one operation outside any run: the node's own unary service.
+
+        Raises PermissionDeniedError unless the capability allows it, and what the Adaptor raises.
+        """
         if self._device is None:
             raise UnimplementedError(f"{self.engine.identity.name} has no device")
+        guard = self.engine.guard
+        if guard is not None:
+            guard.check_call(capability, operation, request, self.engine.identity.name, self._clock())
         await self.own()
         return await self._device.call(operation, request, deadline)
 

@@ -51,6 +51,7 @@ from Services.fractos.events import (
     Wake,
     WorkKey,
 )
+from Services.fractos.guard import Guard
 from Services.fractos.large_values import references, without_places
 from Services.fractos.ledger import CLOCK_BOUND_S, BegunStep, Ledger
 from Services.fractos.limits import Limits
@@ -88,7 +89,9 @@ class Engine:
         limits: Limits | None = None,
         with_runs: bool = False,
         durable: bool = False,
+        guard: Guard | None = None,
     ) -> None:
+        """`guard` checks what steps are allowed; without one everything is."""
         self.identity = identity
         self._catalogue = catalogue
         self._limits = limits or Limits()
@@ -99,6 +102,7 @@ class Engine:
         self.placement = Placement()
         self.ledger = Ledger(self._limits.runs_remembered)
         self._durable = durable
+        self.guard = guard
         self.runs = Runs(identity, catalogue, self.placement, self.ledger, self._limits, self._emit) if with_runs else None
         self._reports = Reports(identity, self.ledger, self._emit, self._take_completion if with_runs else None)
         self._onward = Onward(identity, catalogue, self.placement, self._reports, self._emit, self._on_request)
@@ -129,6 +133,8 @@ class Engine:
     def settle(self) -> list[Effect]:
         """Return what is to be done, with a Wake if need be; after an event that raised, what it had led to by then."""
         due = min(self.ledger.expiry.next_due, self._reports.next_due, self.tenure.next_due)
+        if self.guard is not None:
+            due = min(due, self.guard.expiry.next_due)
         if self.runs is not None:
             due = min(due, self.runs.next_due)
         if due < self._wake_at:
@@ -202,6 +208,9 @@ class Engine:
         except DecodeError as error:
             raise InvalidArgumentError(f"the arguments of {path} do not parse: {error}") from error
         beside = [*step.memories, *(argument for one in arrived for argument in one.memories)]
+        if self.guard is not None:
+            unseen = [argument.name for argument in beside]
+            self.guard.check_call(step.capability, operation, message, self.identity.name, now, unseen)
         memories = references(operation, message, beside)
         size = len(arguments)
         if memories:
@@ -352,6 +361,8 @@ class Engine:
     def _on_timer_due(self, event: TimerDue, now: float) -> None:
         self._wake_at = math.inf
         self.ledger.expire(now)
+        if self.guard is not None:
+            self.guard.expire(now)
         self._reports.resend(now)
         self.tenure.on_timer_due(now)
         if self.runs is not None:

@@ -110,6 +110,7 @@ class Submitted(NamedTuple):
 
     request: application_pb2.SubmitRequest
     ticket: int
+    client: str = ""  # who it is, by the capability that came along; empty: anybody
 
 
 class Recorded(NamedTuple):
@@ -127,6 +128,7 @@ class CancelAsked(NamedTuple):
     """A client wants a run to end."""
 
     run_id: bytes
+    client: str = ""
 
 
 class TimerDue(NamedTuple):

@@ -124,6 +124,11 @@ class TaskGraph:
         self._bytes: bytes | None = None
 
     @property
+    def catalogue(self) -> Catalogue:
+        """The operations that its steps are chosen from."""
+        return self._catalogue
+
+    @property
     def name(self) -> str:
         """The graph's name."""
         return self._message.name

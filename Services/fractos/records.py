@@ -30,6 +30,7 @@ class RunRecord(NamedTuple):
     placed: Mapping[int, Place]  # by step
     attempt: int = 1  # the latest that may have been sent
     result: bytes | None = None  # a serialized RunResult; None: it has not ended
+    client: str = ""  # whose run it is; empty: anybody's
 
 
 class AttemptRecord(NamedTuple):
@@ -56,6 +57,7 @@ class Inquiry(NamedTuple):
     digest: bytes = b""  # of the graph that was submitted
     ticket: int = 0  # of its submission
     refusal: FractosError | None = None  # the answer if the journal does not know it
+    client: str = ""  # who asks
 
 
 Entry: TypeAlias = RunRecord | AttemptRecord | EndRecord | Inquiry

@@ -19,6 +19,7 @@ class Run:
     plan: Plan
     submitted_at: float
     deadline: float
+    client: str = ""  # whose run it is; empty: anybody's
     pending: set[int] = field(default_factory=set)  # steps whose Completion is awaited
     placed: dict[int, Place] = field(default_factory=dict)  # the processes of those steps that have got one
     tickets: list[int] = field(default_factory=list)  # submissions that are not answered yet, since nothing is recorded
@@ -35,6 +36,11 @@ class Run:
     def state(self) -> application_pb2.RunState:
         """Where the run stands."""
         return application_pb2.RUNNING if self.result is None else state_of(self.result)
+
+
+def is_for(owner: str, client: str) -> bool:
+    """Whether a client may see and end a run of `owner`; the client without a name may see all."""
+    return client in ("", owner)
 
 
 def state_of(result: application_pb2.RunResult) -> application_pb2.RunState:

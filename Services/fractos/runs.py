@@ -10,6 +10,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, islice
 
 from protos import application_pb2, fractos_pb2
 from Services.fractos.admission import Admission
@@ -49,7 +50,7 @@ from Services.fractos.placement import Identity, Placement
 from Services.fractos.plan import MAX_MESSAGE_BYTES, check_timeout, digest_of
 from Services.fractos.plans import Plans, is_shared
 from Services.fractos.records import AttemptRecord, EndRecord, Entry, Inquiry, Place, RunRecord
-from Services.fractos.run import Run
+from Services.fractos.run import Run, is_for
 from Services.fractos.schedule import Schedule
 
 DEFAULT_TIMEOUT_S = 30.0
@@ -91,19 +92,20 @@ class Runs:
 
     # -- questions --------------------------------------------------------------------------------------------------------
 
-    def find(self, run_id: bytes) -> Run:
-        """Return a run that is running or ended lately. Raises NotFoundError; also while it is not accepted yet."""
+    def find(self, run_id: bytes, client: str = "") -> Run:
+        """Return a client's run that is running or ended lately. Raises NotFoundError; also while it is not accepted yet."""
         run = self._running.get(run_id) or self._ended.get(run_id)
-        if run is None or run.tickets:
+        if run is None or run.tickets or not is_for(run.client, client):
             raise NotFoundError(
                 f"run {run_id.hex() or '(no id)'} is not known here; the last {KEPT} that ended are", field="run_id"
             )
         return run
 
-    def newest(self, limit: int) -> list[Run]:
-        """Return up to `limit` runs, those in flight first, then those that ended, each the newest first."""
+    def newest(self, limit: int, client: str = "") -> list[Run]:
+        """Return up to `limit` runs of a client, those in flight first, then those that ended, each the newest first."""
         running = sorted(self._running.values(), key=lambda run: -run.submitted_at)
-        return [*running, *self._ended.newest_first()][:limit]
+        found = (run for run in chain(running, self._ended.newest_first()) if is_for(run.client, client))
+        return list(islice(found, limit))
 
     def in_flight(self) -> int:
         """How many runs have not ended."""
@@ -135,18 +137,18 @@ class Runs:
 
     def on_submitted(self, event: Submitted, now: float) -> None:
         """Admit a run, to be started once it is recorded, or refuse it. One that is known is not begun twice."""
-        request, ticket = event
+        request, ticket, client = event
         run_id = request.run_id
         run = self._running.get(run_id) or self._ended.get(run_id)
         try:
             if run is None:
-                self._admit(request, ticket, now)
+                self._admit(event, now)
                 return
-            _check_same(run_id, run.plan.digest, digest_of(request.graph))
+            _check_same(run_id, (run.client, run.plan.digest), (client, digest_of(request.graph)))
         except FractosError as error:
             # It may have been accepted, and answered, long ago; another graph that still waits for the journal proves nothing.
             if (run is None or run.tickets) and len(run_id) == 16:
-                self._emit(Record(Inquiry(run_id, digest_of(request.graph), ticket, error)))
+                self._emit(Record(Inquiry(run_id, digest_of(request.graph), ticket, error, client)))
             else:
                 self._emit(Refused(run_id, ticket, error))
             return
@@ -204,7 +206,7 @@ class Runs:
     def on_cancel_asked(self, event: CancelAsked, now: float) -> None:
         """End a run because its client wants it."""
         run = self._running.get(event.run_id)
-        if run is not None:
+        if run is not None and is_for(run.client, event.client):
             self._end_with(run, RunCancelledError("the run was cancelled", definite=False), now)
 
     def on_link_opened(self, address: str, now: float) -> None:
@@ -247,7 +249,8 @@ class Runs:
 
     # -- a run's way ------------------------------------------------------------------------------------------------------
 
-    def _admit(self, request: application_pb2.SubmitRequest, ticket: int, now: float) -> None:
+    def _admit(self, submitted: Submitted, now: float) -> None:
+        request, ticket, client = submitted
         if len(request.run_id) != 16:
             raise InvalidArgumentError(f"run_id has {len(request.run_id)} bytes, not 16", field="run_id")
         self._ledger.check_room()
@@ -256,12 +259,13 @@ class Runs:
             raise InvalidArgumentError(f"there is no topology {request.topology[:40]!r}; there is {known}", field="topology")
         timeout_s = request.timeout_s or DEFAULT_TIMEOUT_S
         check_timeout(timeout_s)
-        run = Run(request.run_id, self._plans.of(request.graph), now, now + timeout_s, tickets=[ticket])
+        run = Run(request.run_id, self._plans.of(request.graph), now, now + timeout_s, client, tickets=[ticket])
         self._attempts.place(run, now)
         self._admission.reserve(run.plan.steps_by_type, run.plan.size_bytes, timeout_s, now)
         self._running[run.run_id] = run
         self._deadlines.add(run.run_id, run.deadline)
-        self._emit(Record(RunRecord(run.run_id, run.plan.digest, request.graph, now, run.deadline, dict(run.placed))))
+        placed = dict(run.placed)
+        self._emit(Record(RunRecord(run.run_id, run.plan.digest, request.graph, now, run.deadline, placed, client=client)))
 
     def _resume(self, record: RunRecord, now: float) -> None:
         """Have a run go on that the journal holds unfinished; end it if it is a graph that today's protos do not admit."""
@@ -273,7 +277,7 @@ class Runs:
             result = application_pb2.RunResult(run_id=record.run_id, failure=failure).SerializeToString()
             self._emit(Record(EndRecord(record.run_id, result, True, self._forget_at(record.deadline))))
             return
-        run = Run(record.run_id, plan, record.submitted_at, record.deadline, placed=dict(record.placed))
+        run = Run(record.run_id, plan, record.submitted_at, record.deadline, record.client, placed=dict(record.placed))
         run.attempt = run.first_attempt = record.attempt
         self._running[run.run_id] = run
         self._admission.reserve_anyway(plan.steps_by_type, plan.size_bytes)
@@ -292,14 +296,14 @@ class Runs:
         self._forget(run)
         refusal = InternalError(f"run {run.run_id.hex()} is in the journal and has not ended, but is not under way")
         for ticket in run.tickets:
-            self._answer_inquiry(Inquiry(run.run_id, run.plan.digest, ticket, refusal), known)
+            self._answer_inquiry(Inquiry(run.run_id, run.plan.digest, ticket, refusal, run.client), known)
 
     def _answer_inquiry(self, inquiry: Inquiry, known: RunRecord | None) -> None:
         """Answer a submission with the end that the journal knows; refuse it if it knows none."""
         error = inquiry.refusal
         if known is not None:
             try:
-                _check_same(inquiry.run_id, known.digest, inquiry.digest)
+                _check_same(inquiry.run_id, (known.client, known.digest), (inquiry.client, inquiry.digest))
             except FractosError as different:
                 error, known = different, None
         if known is not None and known.result is not None:
@@ -385,11 +389,12 @@ class Runs:
         return Context(node=self._identity.name, attempt=attempt, log_file=self._identity.log)
 
 
-def _check_same(run_id: bytes, known: bytes, asked: bytes) -> None:
-    """Raise AlreadyExistsError unless the graph that is asked for is the one that is known under the same id."""
+def _check_same(run_id: bytes, known: tuple[str, bytes], asked: tuple[str, bytes]) -> None:
+    """Raise AlreadyExistsError unless client and graph are those that are known under the same id."""
     if known != asked:
+        different = "with another graph" if known[0] == asked[0] else "by another client"
         raise AlreadyExistsError(
-            f"run {run_id.hex()} was submitted before with another graph; a new run needs a new id", field="run_id"
+            f"run {run_id.hex()} was submitted before {different}; a new run needs a new id", field="run_id"
         )
 
 

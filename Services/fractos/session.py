@@ -13,7 +13,7 @@ from typing import Protocol, TypeAlias
 import grpc
 
 from protos import application_pb2, application_pb2_grpc
-from Services.fractos.errors import UnavailableError
+from Services.fractos.errors import PermissionDeniedError, UnavailableError
 from Services.fractos.transport.grpc_channel import OPTIONS, SLOWEST_BYTES_PER_S
 from Services.fractos.transport.streams import Outbox
 
@@ -26,6 +26,7 @@ CLOSE_POLL_S = 0.005
 WATCH_S = 0.5  # how often a session is looked after
 SILENCE_S = 2.5  # how long the node may send nothing although something is unanswered
 
+Metadata: TypeAlias = "Sequence[tuple[str, str | bytes]]"
 Call: TypeAlias = "grpc.aio.StreamStreamCall[application_pb2.SessionRequests, application_pb2.SessionResponses]"
 
 
@@ -45,26 +46,29 @@ class Client(Protocol):
 class Session:
     """One Session stream, open until it breaks or is closed."""
 
-    def __init__(self, address: str, client: Client, silence_s: float) -> None:
+    def __init__(self, address: str, client: Client, silence_s: float, metadata: Metadata) -> None:
         self.address = address
+        self._metadata = metadata
         self._client = client
         self.silence_s = silence_s
         self._outbox: Outbox[application_pb2.SessionRequest] = Outbox(application_pb2.SessionRequest.ByteSize)
         self._on_the_way: list[list[application_pb2.SessionRequest]] = []  # written since something arrived
         self._received = 0
         self._reason = ""
+        self._refusal: str | None = None
         self._call: Call
         self._task: asyncio.Task[None]
         self.is_open = False
         self.was_silent = False  # whether that is what ended it
 
     @classmethod
-    async def open(cls, address: str, client: Client, silence_s: float = SILENCE_S) -> Session:
+    async def open(cls, address: str, client: Client, silence_s: float = SILENCE_S, metadata: Metadata = ()) -> Session:
         """Connect. The node counts as dead when it has sent nothing for `silence_s` although something is unanswered.
 
-        Raises UnavailableError if the application node cannot be reached within 2 s or has not said within 8 s that it serves.
+        `metadata` says what allows it. Raises UnavailableError if the application node cannot be reached within 2 s or has not
+        said within 8 s that it serves, PermissionDeniedError if it refuses the client.
         """
-        session = cls(address, client, silence_s)
+        session = cls(address, client, silence_s, metadata)
         opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         session._task = asyncio.create_task(session._live(opened), name=f"session with {address}")
         try:
@@ -105,6 +109,7 @@ class Session:
             reason = str(error)
         except grpc.aio.AioRpcError as error:
             reason = f"{error.code().name}: {error.details()}"
+            self._refusal = error.details() if error.code() is grpc.StatusCode.PERMISSION_DENIED else None
         except asyncio.CancelledError:
             reason = self._reason
         except Exception:
@@ -119,11 +124,12 @@ class Session:
             self.is_open = False
             self._client.lost(self, reason)
         elif not opened.done():
-            opened.set_exception(UnavailableError(f"{self.address} does not serve: {reason}"))
+            refusal = PermissionDeniedError(self._refusal) if self._refusal else None
+            opened.set_exception(refusal or UnavailableError(f"{self.address} does not serve: {reason}"))
 
     async def _exchange(self, channel: grpc.aio.Channel, opened: asyncio.Future[None]) -> None:
         """Write and read until the stream breaks. The first message says that the node serves; nothing is sent before."""
-        call = self._call = application_pb2_grpc.ApplicationStub(channel).Session()
+        call = self._call = application_pb2_grpc.ApplicationStub(channel).Session(metadata=self._metadata)
         if await _first_message(channel, call) is grpc.aio.EOF or opened.cancelled():
             return
         self.is_open = True

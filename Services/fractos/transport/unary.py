@@ -7,16 +7,18 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
+from protos import fractos_pb2
 from Services.fractos.controller import Controller
-from Services.fractos.errors import FractosError, InternalError
+from Services.fractos.errors import FractosError, InternalError, InvalidArgumentError
 from Services.fractos.operations import Operation
 from Services.fractos.transport.status import to_grpc
 
 log = logging.getLogger(__name__)
 
 LONGEST_S = 3600.0  # for calls without a deadline
+CAPABILITY = "mockdc-capability-bin"  # the metadata key of a call's capability, serialized
 
 Handler = Callable[[Message, grpc.aio.ServicerContext[Message, Message]], Awaitable[Message]]
 
@@ -40,10 +42,24 @@ def _handler(operation: Operation, controller: Controller, clock: Callable[[], f
         async with translated_errors(context, controller):
             remaining_s = context.time_remaining()
             deadline = clock() + min(LONGEST_S if remaining_s is None else remaining_s, LONGEST_S)
-            return await controller.call(operation, request, deadline)
+            return await controller.call(operation, request, deadline, capability_of(context))
         raise AssertionError("translated_errors ends the call")
 
     return call
+
+
+def capability_of(context: grpc.aio.ServicerContext[Any, Any]) -> fractos_pb2.Capability:
+    """The capability that a call carries as metadata; an empty one if it carries none.
+
+    Raises InvalidArgumentError for one that does not parse.
+    """
+    serialized = next((value for key, value in context.invocation_metadata() or () if key == CAPABILITY), b"")
+    try:
+        return fractos_pb2.Capability.FromString(serialized if isinstance(serialized, bytes) else b"")
+    except DecodeError as error:
+        raise InvalidArgumentError(
+            f"the metadata {CAPABILITY} do not hold a serialized mockdc.fractos.v1.Capability"
+        ) from error
 
 
 class translated_errors:  # noqa: N801 - reads as a statement
