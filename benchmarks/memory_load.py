@@ -14,6 +14,7 @@ run failed for another reason.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import random
 import signal
@@ -158,6 +159,7 @@ class Work:
 
 def sample(nodes: Nodes) -> Sample:
     """What every process has, once what is being closed is closed."""
+    gc.collect()  # a graph and its steps refer to one another, so that each stays, with its array, until the collector comes by
     deadline = time.monotonic() + SETTLE_S
     before: list[tuple[int, int]] = []
     while True:
