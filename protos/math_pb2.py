@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from protos import fractos_pb2 as protos_dot_fractos__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11protos/math.proto\x12\x0emockdc.math.v1\x1a\x14protos/fractos.proto\"m\n\x10ShiftLeftRequest\x12,\n\x05value\x18\x01 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\x12+\n\x04\x62its\x18\x02 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\"A\n\x11ShiftLeftResponse\x12,\n\x05value\x18\x01 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\"<\n\x10\x46\x61\x63torialRequest\x12(\n\x01n\x18\x01 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\"A\n\x11\x46\x61\x63torialResponse\x12,\n\x05value\x18\x01 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\"e\n\x0f\x42inomialRequest\x12(\n\x01n\x18\x01 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\x12(\n\x01k\x18\x02 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\"@\n\x10\x42inomialResponse\x12,\n\x05value\x18\x01 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\"\x98\x01\n\x18\x42inomialExpansionRequest\x12(\n\x01\x61\x18\x01 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\x12(\n\x01\x62\x18\x02 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\x12(\n\x01n\x18\x03 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\"I\n\x19\x42inomialExpansionResponse\x12,\n\x05value\x18\x01 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\"l\n\x0cPowerRequest\x12+\n\x04\x62\x61se\x18\x01 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\x12/\n\x08\x65xponent\x18\x02 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\"=\n\rPowerResponse\x12,\n\x05value\x18\x01 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger2\xc2\x03\n\x04Math\x12U\n\tShiftLeft\x12 .mockdc.math.v1.ShiftLeftRequest\x1a!.mockdc.math.v1.ShiftLeftResponse\"\x03\x90\x02\x01\x12U\n\tFactorial\x12 .mockdc.math.v1.FactorialRequest\x1a!.mockdc.math.v1.FactorialResponse\"\x03\x90\x02\x01\x12R\n\x08\x42inomial\x12\x1f.mockdc.math.v1.BinomialRequest\x1a .mockdc.math.v1.BinomialResponse\"\x03\x90\x02\x01\x12m\n\x11\x42inomialExpansion\x12(.mockdc.math.v1.BinomialExpansionRequest\x1a).mockdc.math.v1.BinomialExpansionResponse\"\x03\x90\x02\x01\x12I\n\x05Power\x12\x1c.mockdc.math.v1.PowerRequest\x1a\x1d.mockdc.math.v1.PowerResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11protos/math.proto\x12\x0emockdc.math.v1\x1a\x14protos/fractos.proto\"m\n\x10ShiftLeftRequest\x12,\n\x05value\x18\x01 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\x12+\n\x04\x62its\x18\x02 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\"A\n\x11ShiftLeftResponse\x12,\n\x05value\x18\x01 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\"<\n\x10\x46\x61\x63torialRequest\x12(\n\x01n\x18\x01 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\"A\n\x11\x46\x61\x63torialResponse\x12,\n\x05value\x18\x01 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\"e\n\x0f\x42inomialRequest\x12(\n\x01n\x18\x01 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\x12(\n\x01k\x18\x02 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\"@\n\x10\x42inomialResponse\x12,\n\x05value\x18\x01 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\"\x98\x01\n\x18\x42inomialExpansionRequest\x12(\n\x01\x61\x18\x01 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\x12(\n\x01\x62\x18\x02 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\x12(\n\x01n\x18\x03 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\"I\n\x19\x42inomialExpansionResponse\x12,\n\x05value\x18\x01 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\"l\n\x0cPowerRequest\x12+\n\x04\x62\x61se\x18\x01 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\x12/\n\x08\x65xponent\x18\x02 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\"=\n\rPowerResponse\x12,\n\x05value\x18\x01 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\"I\n\x0cScaleRequest\x12)\n\x06tensor\x18\x01 \x01(\x0b\x32\x19.mockdc.fractos.v1.Tensor\x12\x0e\n\x06\x66\x61\x63tor\x18\x02 \x01(\x01\":\n\rScaleResponse\x12)\n\x06tensor\x18\x01 \x01(\x0b\x32\x19.mockdc.fractos.v1.Tensor2\x8d\x04\n\x04Math\x12U\n\tShiftLeft\x12 .mockdc.math.v1.ShiftLeftRequest\x1a!.mockdc.math.v1.ShiftLeftResponse\"\x03\x90\x02\x01\x12U\n\tFactorial\x12 .mockdc.math.v1.FactorialRequest\x1a!.mockdc.math.v1.FactorialResponse\"\x03\x90\x02\x01\x12R\n\x08\x42inomial\x12\x1f.mockdc.math.v1.BinomialRequest\x1a .mockdc.math.v1.BinomialResponse\"\x03\x90\x02\x01\x12m\n\x11\x42inomialExpansion\x12(.mockdc.math.v1.BinomialExpansionRequest\x1a).mockdc.math.v1.BinomialExpansionResponse\"\x03\x90\x02\x01\x12I\n\x05Power\x12\x1c.mockdc.math.v1.PowerRequest\x1a\x1d.mockdc.math.v1.PowerResponse\"\x03\x90\x02\x01\x12I\n\x05Scale\x12\x1c.mockdc.math.v1.ScaleRequest\x1a\x1d.mockdc.math.v1.ScaleResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,6 +42,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MATH'].methods_by_name['BinomialExpansion']._serialized_options = b'\220\002\001'
   _globals['_MATH'].methods_by_name['Power']._loaded_options = None
   _globals['_MATH'].methods_by_name['Power']._serialized_options = b'\220\002\001'
+  _globals['_MATH'].methods_by_name['Scale']._loaded_options = None
+  _globals['_MATH'].methods_by_name['Scale']._serialized_options = b'\220\002\001'
   _globals['_SHIFTLEFTREQUEST']._serialized_start=59
   _globals['_SHIFTLEFTREQUEST']._serialized_end=168
   _globals['_SHIFTLEFTRESPONSE']._serialized_start=170
@@ -62,6 +64,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POWERREQUEST']._serialized_end=873
   _globals['_POWERRESPONSE']._serialized_start=875
   _globals['_POWERRESPONSE']._serialized_end=936
-  _globals['_MATH']._serialized_start=939
-  _globals['_MATH']._serialized_end=1389
+  _globals['_SCALEREQUEST']._serialized_start=938
+  _globals['_SCALEREQUEST']._serialized_end=1011
+  _globals['_SCALERESPONSE']._serialized_start=1013
+  _globals['_SCALERESPONSE']._serialized_end=1071
+  _globals['_MATH']._serialized_start=1074
+  _globals['_MATH']._serialized_end=1599
 # @@protoc_insertion_point(module_scope)

@@ -75,3 +75,17 @@ class PowerResponse(_message.Message):
     VALUE_FIELD_NUMBER: _ClassVar[int]
     value: _fractos_pb2.BigInteger
     def __init__(self, value: _Optional[_Union[_fractos_pb2.BigInteger, _Mapping]] = ...) -> None: ...
+
+class ScaleRequest(_message.Message):
+    __slots__ = ("tensor", "factor")
+    TENSOR_FIELD_NUMBER: _ClassVar[int]
+    FACTOR_FIELD_NUMBER: _ClassVar[int]
+    tensor: _fractos_pb2.Tensor
+    factor: float
+    def __init__(self, tensor: _Optional[_Union[_fractos_pb2.Tensor, _Mapping]] = ..., factor: _Optional[float] = ...) -> None: ...
+
+class ScaleResponse(_message.Message):
+    __slots__ = ("tensor",)
+    TENSOR_FIELD_NUMBER: _ClassVar[int]
+    tensor: _fractos_pb2.Tensor
+    def __init__(self, tensor: _Optional[_Union[_fractos_pb2.Tensor, _Mapping]] = ...) -> None: ...

@@ -59,6 +59,11 @@ class MathStub:
                 request_serializer=protos_dot_math__pb2.PowerRequest.SerializeToString,
                 response_deserializer=protos_dot_math__pb2.PowerResponse.FromString,
                 _registered_method=True)
+        self.Scale = channel.unary_unary(
+                '/mockdc.math.v1.Math/Scale',
+                request_serializer=protos_dot_math__pb2.ScaleRequest.SerializeToString,
+                response_deserializer=protos_dot_math__pb2.ScaleResponse.FromString,
+                _registered_method=True)
 
 
 class MathServicer:
@@ -99,6 +104,14 @@ class MathServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Scale(self, request, context):
+        """Every element times factor, of up to 256 MiB. Floating and complex types stay as they are, integers and booleans become
+        float64; what is too large for its type becomes infinite.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MathServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -126,6 +139,11 @@ def add_MathServicer_to_server(servicer, server):
                     servicer.Power,
                     request_deserializer=protos_dot_math__pb2.PowerRequest.FromString,
                     response_serializer=protos_dot_math__pb2.PowerResponse.SerializeToString,
+            ),
+            'Scale': grpc.unary_unary_rpc_method_handler(
+                    servicer.Scale,
+                    request_deserializer=protos_dot_math__pb2.ScaleRequest.FromString,
+                    response_serializer=protos_dot_math__pb2.ScaleResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -263,6 +281,33 @@ class Math:
             '/mockdc.math.v1.Math/Power',
             protos_dot_math__pb2.PowerRequest.SerializeToString,
             protos_dot_math__pb2.PowerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Scale(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mockdc.math.v1.Math/Scale',
+            protos_dot_math__pb2.ScaleRequest.SerializeToString,
+            protos_dot_math__pb2.ScaleResponse.FromString,
             options,
             channel_credentials,
             insecure,

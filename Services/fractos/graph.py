@@ -247,7 +247,7 @@ def set_field(operation: Operation, request: Message, field: FieldDescriptor, va
             if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
                 raise TypeError(f"got {type(value).__name__}")
             setattr(request, field.name, value)
-    except (TypeError, ValueError, FractosError) as error:
+    except (TypeError, ValueError, OverflowError, FractosError) as error:
         raise GraphError(
             f"{operation.path}({field.name}={_short(value)}): takes {_type_name(field)}: {error}", field=field.name
         ) from error

@@ -66,6 +66,11 @@ WRONG: list[tuple[Callable[[TaskGraph], object], str]] = [
     (lambda g: g.math.binomial(5, 2), r"name the arguments of math.binomial: n=..., k=..."),
     (lambda g: g.storage.read_image(client_id="a", name="b"), "lacks width, height"),
     (lambda g: g.math.factorial(n="3"), "takes an integer: got str"),
+    (
+        lambda g: g.math.scale(tensor=numpy.ones(1), factor=10**400),
+        "math.scale(factor=an integer of 1329 bits): takes double: int too large",
+    ),
+    (lambda g: g.math.scale(tensor=[1.0], factor=1), "takes an array: got list"),
     (lambda g: g.math.factorial(n=True), "got bool"),
     (lambda g: g.math.factorial(n=3.0), "got float"),
     (lambda g: g.storage.read_text(client_id=b"a", name="b"), "got bytes"),

@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 
+from protos import fractos_pb2
+from protos import math_pb2 as pb
 from Services.ComputationalNodes.MathCompute.Math_Adaptor.math_adaptor import MathAdaptor
 from Services.ComputationalNodes.MathCompute.Node.arithmetic import MAX_BITS, MAX_SHIFTED_BITS
-from Services.fractos.errors import OutOfRangeError
+from Services.fractos.errors import InvalidArgumentError, OutOfRangeError
 from Services.fractos.operations import Catalogue
-from Services.fractos.values import from_big_integer, to_big_integer
+from Services.fractos.values import from_big_integer, from_tensor, to_big_integer, to_tensor
 
 CATALOGUE = Catalogue.from_protos()
 ADAPTOR = MathAdaptor.create(CATALOGUE, Path(), Path())
@@ -25,7 +28,15 @@ def call(name: str, **arguments: int) -> int:
     return from_big_integer(response.value)
 
 
-def test_every_operation() -> None:
+def scaled(tensor: fractos_pb2.Tensor, factor: float) -> numpy.ndarray:
+    operation = CATALOGUE.get("math.scale")
+    assert operation
+    assert operation.repeatable
+    response: Any = ADAPTOR.call(operation, pb.ScaleRequest(tensor=tensor, factor=factor))
+    return from_tensor(response.tensor)
+
+
+def test_every_operation_on_integers() -> None:
     assert call("shift_left", value=-5, bits=5000) == -5 << 5000
     assert call("factorial", n=20) == 2432902008176640000
     assert call("binomial", n=52, k=5) == 2598960
@@ -48,6 +59,29 @@ def test_arguments_have_a_bound(name: str, arguments: dict[str, int], field: str
     with pytest.raises(OutOfRangeError, match=f"^{field} has 262,152 bits|^{field} has 1,048,584 bits") as caught:
         call(name, **arguments)
     assert caught.value.field == field
+
+
+def test_scale() -> None:
+    array = numpy.arange(6, dtype=numpy.float32).reshape(2, 3)
+    result = scaled(to_tensor(array), -0.5)
+    assert result.dtype == numpy.float32
+    assert result.tolist() == [[0, -0.5, -1], [-1.5, -2, -2.5]]
+    assert scaled(to_tensor(numpy.array([True, False])), 3.0).tolist() == [3.0, 0.0]
+    assert scaled(to_tensor(numpy.array(4)), 0.25).shape == ()
+
+
+@pytest.mark.parametrize(
+    ("tensor", "shown"),
+    [
+        (fractos_pb2.Tensor(), "0 bytes as '' of shape"),
+        (fractos_pb2.Tensor(dtype="float64", shape=[2], data=bytes(8)), "8 bytes as 'float64' of shape .2,."),
+        (fractos_pb2.Tensor(dtype="object", shape=[1], data=bytes(8)), "8 bytes as 'object' of shape .1,."),
+    ],
+)
+def test_what_is_no_tensor_is_refused(tensor: fractos_pb2.Tensor, shown: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"^tensor is not a tensor: {shown}") as caught:
+        scaled(tensor, 1.0)
+    assert caught.value.field == "tensor"
 
 
 def test_only_shift_left_runs_on_the_event_loop() -> None:

@@ -1,1 +1,1 @@
-"""The math node: exact integer arithmetic."""
+"""The math node: exact integer arithmetic, and tensors times a number."""

@@ -1,1 +1,1 @@
-"""The math Device, plain Python functions on integers."""
+"""The math Device, plain Python functions on integers and on arrays."""
