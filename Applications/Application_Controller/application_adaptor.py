@@ -155,9 +155,7 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         guard = self._controller.engine.guard
         return guard.client_of(capability, time.time()) if guard is not None else ""
 
-    def _submit_in(
-        self, session: _Session, request: application_pb2.SubmitRequest, capability: fractos_pb2.Capability
-    ) -> None:
+    def _submit_in(self, session: _Session, request: application_pb2.SubmitRequest, capability: fractos_pb2.Capability) -> None:
         """Hand a run of a session to the engine. What allows the session may have been revoked since it began."""
         submission = _SessionSubmission(request.run_id, session, self._here())
         try:

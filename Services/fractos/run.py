@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from protos import application_pb2, fractos_pb2
-from Services.fractos.errors import RunCancelledError
+from Services.fractos.errors import AlreadyExistsError, RunCancelledError
 from Services.fractos.plan import Plan
 from Services.fractos.records import Place
 
@@ -41,6 +41,15 @@ class Run:
 def is_for(owner: str, client: str) -> bool:
     """Whether a client may see and end a run of `owner`; the client without a name may see all."""
     return client in ("", owner)
+
+
+def check_same(run_id: bytes, known: tuple[str, bytes], asked: tuple[str, bytes]) -> None:
+    """Raise AlreadyExistsError unless client and graph are those that are known under the same id."""
+    if known != asked:
+        different = "with another graph" if known[0] == asked[0] else "by another client"
+        raise AlreadyExistsError(
+            f"run {run_id.hex()} was submitted before {different}; a new run needs a new id", field="run_id"
+        )
 
 
 def state_of(result: application_pb2.RunResult) -> application_pb2.RunState:

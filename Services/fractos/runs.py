@@ -18,7 +18,6 @@ from Services.fractos.attempts import Attempts
 from Services.fractos.directory.interface import Member
 from Services.fractos.ended_runs import KEPT, EndedRuns
 from Services.fractos.errors import (
-    AlreadyExistsError,
     Context,
     DeadlineExceededError,
     FractosError,
@@ -50,7 +49,7 @@ from Services.fractos.placement import Identity, Placement
 from Services.fractos.plan import MAX_MESSAGE_BYTES, check_timeout, digest_of
 from Services.fractos.plans import Plans, is_shared
 from Services.fractos.records import AttemptRecord, EndRecord, Entry, Inquiry, Place, RunRecord
-from Services.fractos.run import Run, is_for
+from Services.fractos.run import Run, check_same, is_for
 from Services.fractos.schedule import Schedule
 
 DEFAULT_TIMEOUT_S = 30.0
@@ -144,7 +143,7 @@ class Runs:
             if run is None:
                 self._admit(event, now)
                 return
-            _check_same(run_id, (run.client, run.plan.digest), (client, digest_of(request.graph)))
+            check_same(run_id, (run.client, run.plan.digest), (client, digest_of(request.graph)))
         except FractosError as error:
             # It may have been accepted, and answered, long ago; another graph that still waits for the journal proves nothing.
             if (run is None or run.tickets) and len(run_id) == 16:
@@ -303,7 +302,7 @@ class Runs:
         error = inquiry.refusal
         if known is not None:
             try:
-                _check_same(inquiry.run_id, (known.client, known.digest), (inquiry.client, inquiry.digest))
+                check_same(inquiry.run_id, (known.client, known.digest), (inquiry.client, inquiry.digest))
             except FractosError as different:
                 error, known = different, None
         if known is not None and known.result is not None:
@@ -387,15 +386,6 @@ class Runs:
 
     def _here(self, attempt: int) -> Context:
         return Context(node=self._identity.name, attempt=attempt, log_file=self._identity.log)
-
-
-def _check_same(run_id: bytes, known: tuple[str, bytes], asked: tuple[str, bytes]) -> None:
-    """Raise AlreadyExistsError unless client and graph are those that are known under the same id."""
-    if known != asked:
-        different = "with another graph" if known[0] == asked[0] else "by another client"
-        raise AlreadyExistsError(
-            f"run {run_id.hex()} was submitted before {different}; a new run needs a new id", field="run_id"
-        )
 
 
 def _merged(known: Sequence[fractos_pb2.Hop], more: Iterable[fractos_pb2.Hop]) -> Sequence[fractos_pb2.Hop]:

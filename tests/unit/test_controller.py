@@ -123,7 +123,7 @@ def unary(controller: Controller, path: str, timeout_s: float = PATIENCE_S, **ar
     operation = default_catalogue().get(path)
     assert operation is not None
     request = operation.request_class(**{name: to_big_integer(value) for name, value in arguments.items()})
-    return asyncio.ensure_future(controller.call(operation, request, time.time() + timeout_s))
+    return asyncio.ensure_future(controller.call(operation, request, time.time() + timeout_s, fractos_pb2.Capability()))
 
 
 @on_event_loop
