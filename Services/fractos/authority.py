@@ -1,7 +1,7 @@
 """What a client's graphs carry: for each step the client's capability for its service, narrowed to that very step.
 
-Nobody is asked for it. Whoever gets hold of such a capability can do the step again, with the arguments that the client gave it,
-for some hours, and nothing else. Used by `client.py`.
+Nobody is asked for it. Whoever gets hold of such a capability can do the step again, with the arguments that the client gave
+it, for some hours, and nothing else. Used by `client.py`.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Authority:
         capability = self._capabilities.get(service)
         if capability is None:
             raise PermissionDeniedError(
-                f"client {self.client_id!r} has no capability for {service} nodes, which were perhaps added later; type: python3"
-                f" run_datacenter.py clients revoke {self.client_id}, then clients add {self.client_id}"
+                f"client {self.client_id!r} has no capability for {service} nodes, which were perhaps added later; type:"
+                f" python3 run_datacenter.py clients revoke {self.client_id}, then clients add {self.client_id}"
             )
         return capability
 

@@ -41,8 +41,8 @@ def connect(path: str | Path | None = None, *, client_id: str = "") -> Datacente
     """Connect to a running datacenter: the one in folder `path`; by default the one that the environment variable MOCKDC_PATH
     names, else that of the running script, else of the working directory, else the one that this package belongs to.
 
-    `client_id` says as whom: by default as the one that MOCKDC_CLIENT names, else as "admin". Raises ConfigurationError if there
-    is no datacenter there, PermissionDeniedError if it does not know the client, UnavailableError if it does not answer.
+    `client_id` says as whom: by default as the one that MOCKDC_CLIENT names, else as "admin". Raises ConfigurationError if
+    there is no datacenter there, PermissionDeniedError if it does not know the client, UnavailableError if it does not answer.
     """
     configuration = load(find_root(Path(path)) if path is not None else _default_root())
     record = read_directory_record(configuration)
