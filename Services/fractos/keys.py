@@ -53,13 +53,13 @@ def _check_folder(folder: Path) -> None:
 def _load(path: Path) -> bytes:
     """Read and check one open file, so that what was checked is what was read."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe in its place must not be waited for
-    with open(descriptor, "rb") as file:
+    with os.fdopen(descriptor, "rb") as file:
         mode = os.fstat(descriptor).st_mode
         key = file.read(KEY_BYTES + 1) if stat.S_ISREG(mode) else b""
     if stat.S_IMODE(mode) & _OTHERS:
         raise ConfigurationError(
-            f"the key {path} has mode {stat.S_IMODE(mode):04o}, so others may know it; type `chmod 600 {path}`, or delete it and"
-            " start all nodes anew if somebody may have read it"
+            f"the key {path} has mode {stat.S_IMODE(mode):04o}, so others may know it; type `chmod 600 {path}`, or if"
+            " somebody may have read it, delete it and start all nodes anew"
         )
     if len(key) != KEY_BYTES:
         raise ConfigurationError(
@@ -74,7 +74,7 @@ def _make(path: Path) -> None:
     temporary = path.with_name(f".writing-{path.name}-{secrets.token_hex(8)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        with open(descriptor, "wb") as file:
+        with os.fdopen(descriptor, "wb") as file:
             file.write(secrets.token_bytes(KEY_BYTES))
             file.flush()
             os.fsync(descriptor)
