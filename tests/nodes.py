@@ -19,6 +19,7 @@ from Services.fractos.config import load, write_directory_record
 from Services.fractos.directory import open_directory
 from Services.fractos.directory.interface import DirectoryRecord, Member
 from Services.fractos.graph import TaskGraph
+from Services.fractos.keys import DATACENTER, load_or_make_key
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,6 +65,11 @@ class Nodes:
         self.record = record or DirectoryRecord("files", str(root / "directory"), configuration.name)
         write_directory_record(configuration, self.record)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    @property
+    def key(self) -> bytes:
+        """What Controllers of this datacenter know each other by."""
+        return load_or_make_key(load(self.root).keys_path, DATACENTER)
 
     def start(self, *names: str) -> None:
         """Start nodes and wait until all are listed."""

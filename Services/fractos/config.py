@@ -133,6 +133,11 @@ class Configuration:
         """The folder of the application nodes' journal of runs."""
         return self.service_config_path / "journal"
 
+    @property
+    def keys_path(self) -> Path:
+        """The folder of the datacenter's secrets; see keys.py. Nodes on other hosts need a copy of it."""
+        return self.service_config_path / "keys"
+
     def controller(self, node_type: str) -> ControllerSettings | None:
         """The settings of a type of node, if the datacenter has any."""
         return next((one for one in self.controllers if one.node_type == node_type), None)

@@ -38,6 +38,7 @@ from Services.fractos.errors import ConfigurationError, FractosError
 from Services.fractos.events import Event, MembersChanged, Owned
 from Services.fractos.formation import join_or_form
 from Services.fractos.journal import Journal
+from Services.fractos.keys import DATACENTER, load_or_make_key
 from Services.fractos.limits import Limits
 from Services.fractos.operations import Catalogue
 from Services.fractos.output import FORMAT, LOG_BYTES, log_to_output
@@ -113,6 +114,7 @@ class _Node:
         self._configuration = configuration
         self._record = record
         self._clients = clients
+        self._key = load_or_make_key(configuration.keys_path, DATACENTER)
         self._catalogue = Catalogue.from_protos()
         self._adaptor = self._make_adaptor(create) if create else None
         self._health = health.aio.HealthServicer()
@@ -206,7 +208,7 @@ class _Node:
         durable = custody is not None and journal is None
         limits = Limits(answers_kept_s=self._configuration.journal_keep_s)
         engine = Engine(identity, self._catalogue, limits=limits, with_runs=journal is not None, durable=durable)
-        transport = GrpcTransport(datacenter, identity.name, deliver, time.time)
+        transport = GrpcTransport(datacenter, self._key, identity.name, deliver, time.time)
         settings = self._configuration.controller(self._node_type)
         controller = Controller(
             engine,
@@ -217,7 +219,9 @@ class _Node:
             journal=journal,
             delay_s=settings.delay_ms / 1000 if settings else 0.0,
         )
-        channels = ChannelServicer(datacenter, controller.feed, time.time, lambda: engine.tenure.epoch)
+        channels = ChannelServicer(
+            datacenter, self._key, identity.address, controller.feed, time.time, lambda: engine.tenure.epoch
+        )
         fractos_pb2_grpc.add_ChannelServicer_to_server(channels, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         operations = self._catalogue.of_type(self._node_type)
