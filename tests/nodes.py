@@ -10,16 +10,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import grpc
 import psutil
 import pytest
 
 from Services.fractos.config import load, write_directory_record
+from Services.fractos.credentials import issue_client, load_credentials
 from Services.fractos.directory import open_directory
 from Services.fractos.directory.interface import DirectoryRecord, Member
-from Services.fractos.graph import TaskGraph
+from Services.fractos.graph import TaskGraph, default_catalogue
 from Services.fractos.keys import DATACENTER, load_or_make_key
+from Services.fractos.transport.unary import CAPABILITY
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,13 +33,14 @@ CONTROLLERS = {
     "cnn": "Services/ComputationalNodes/CNN/CNN_Controller/cnn_controller.py",
 }
 READY_TIMEOUT_S = 60.0
+CLIENT = "admin"
 NONE: Mapping[str, str] = MappingProxyType({})
 
 
 def configuration_text(*node_types: str, scripts: Mapping[str, str] = CONTROLLERS, keys: Mapping[str, str] = NONE) -> str:
     """A data_center_setup.cfg for nodes of these types, without ZooKeeper.
 
-    By type: `scripts` to start, and `keys`, more lines of the section; those of "DataCenter" too.
+    By type: `scripts` to start, and `keys`, more lines of the section; those of "DataCenter" and "Memory" too.
     """
     names = ", ".join(f"{node_type}_controller" for node_type in node_types)
     sections = [
@@ -44,7 +48,32 @@ def configuration_text(*node_types: str, scripts: Mapping[str, str] = CONTROLLER
         for node_type in node_types
     ]
     center = f"[DataCenter]\nname = test\n{keys.get('DataCenter', '')}\n"
+    center += f"[Memory]\n{keys.get('Memory', '')}\n"
     return f"{center}[Controllers]\ncontroller_names = {names}\n{''.join(sections)}"
+
+
+class Carrying(  # type: ignore[misc]
+    grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor, grpc.StreamStreamClientInterceptor
+):
+    """Has all calls of a channel carry a capability, serialized."""
+
+    def __init__(self, capability: bytes) -> None:
+        self._capability = capability
+
+    def _go_on(self, continuation: Any, details: Any, request: Any) -> Any:
+        metadata = (*(details.metadata or ()), (CAPABILITY, self._capability))
+        return continuation(_Details(details.method, details.timeout, metadata, details.credentials), request)
+
+    intercept_unary_unary = intercept_unary_stream = intercept_stream_stream = _go_on
+
+
+class _Details(NamedTuple):
+    method: str
+    timeout: float | None
+    metadata: Any
+    credentials: Any
+    wait_for_ready: bool | None = None
+    compression: Any = None
 
 
 class Nodes:
@@ -64,6 +93,8 @@ class Nodes:
         configuration = load(root)
         self.record = record or DirectoryRecord("files", str(root / "directory"), configuration.name)
         write_directory_record(configuration, self.record)
+        self.configuration = configuration
+        self.issue(CLIENT)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
@@ -114,9 +145,15 @@ class Nodes:
         """Where a node listens."""
         return next(member.address for member in self.members() if member.name == name)
 
-    def channel(self, name: str) -> grpc.Channel:
-        """A gRPC channel to a node."""
-        return grpc.insecure_channel(self.address(name), [("grpc.max_receive_message_length", 80 << 20)])
+    def issue(self, client_id: str) -> None:
+        """Let a client use the datacenter."""
+        issue_client(self.configuration, default_catalogue().node_types, client_id, time.time() + 3600)
+
+    def channel(self, name: str, client_id: str = CLIENT) -> grpc.Channel:
+        """A gRPC channel to a node, whose calls carry a client's capability."""
+        capability = load_credentials(self.configuration, client_id).capabilities[name.rpartition("-")[0]]
+        channel = grpc.insecure_channel(self.address(name), [("grpc.max_receive_message_length", 80 << 20)])
+        return grpc.intercept_channel(channel, Carrying(capability.SerializeToString()))
 
     def wait_until_busy(self, name: str) -> None:
         """Wait until a node computes: its processor time grows."""

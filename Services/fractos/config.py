@@ -119,11 +119,6 @@ class Configuration:
         return self.root / "logs"
 
     @property
-    def keys_path(self) -> Path:
-        """The folder of the keys that capabilities and channels are checked with. Only the owner may read it."""
-        return self.service_config_path / "keys"
-
-    @property
     def clients_path(self) -> Path:
         """The folder of the clients' capabilities. Only the owner may read it."""
         return self.service_config_path / "clients"

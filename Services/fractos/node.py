@@ -12,6 +12,7 @@ import gc
 import logging
 import os
 import re
+import secrets
 import signal
 import sys
 import time
@@ -37,9 +38,15 @@ from Services.fractos.engine import Engine
 from Services.fractos.errors import ConfigurationError, FractosError
 from Services.fractos.events import Event, MembersChanged, Owned
 from Services.fractos.formation import join_or_form
+from Services.fractos.guard import Guard
 from Services.fractos.journal import Journal
 from Services.fractos.keys import DATACENTER, load_or_make_key
 from Services.fractos.limits import Limits
+
+
+def make_guard(configuration, node_type):
+    memory_key = secrets.token_bytes(32)
+    return Guard(node_type, load_or_make_key(configuration.keys_path, node_type), memory_key), memory_key
 from Services.fractos.operations import Catalogue
 from Services.fractos.output import FORMAT, LOG_BYTES, log_to_output
 from Services.fractos.ownership import Ownership
@@ -115,6 +122,7 @@ class _Node:
         self._record = record
         self._clients = clients
         self._key = load_or_make_key(configuration.keys_path, DATACENTER)
+        self._guard, self._memory_key = make_guard(configuration, node_type)
         self._catalogue = Catalogue.from_protos()
         self._adaptor = self._make_adaptor(create) if create else None
         self._health = health.aio.HealthServicer()
@@ -207,8 +215,10 @@ class _Node:
             custody.stand_by()
         durable = custody is not None and journal is None
         limits = Limits(answers_kept_s=self._configuration.journal_keep_s)
-        engine = Engine(identity, self._catalogue, limits=limits, with_runs=journal is not None, durable=durable)
+        guard = self._guard if self._configuration.authorization == "checked" else None
+        engine = Engine(identity, self._catalogue, limits=limits, with_runs=journal is not None, durable=durable, guard=guard)
         transport = GrpcTransport(datacenter, self._key, identity.name, deliver, time.time)
+        memory = None
         settings = self._configuration.controller(self._node_type)
         controller = Controller(
             engine,
@@ -218,6 +228,7 @@ class _Node:
             custody=custody,
             journal=journal,
             delay_s=settings.delay_ms / 1000 if settings else 0.0,
+            memory=memory,
         )
         channels = ChannelServicer(
             datacenter, self._key, identity.address, controller.feed, time.time, lambda: engine.tenure.epoch
