@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from Services.fractos.controller import Controller
 from Services.fractos.errors import FractosError, InternalError
 from Services.fractos.operations import Operation
+from Services.fractos.placement import Identity
 from Services.fractos.transport.status import to_grpc
 
 log = logging.getLogger(__name__)
@@ -49,9 +50,9 @@ def _handler(operation: Operation, controller: Controller, clock: Callable[[], f
 class translated_errors:  # noqa: N801 - reads as a statement
     """Ends a gRPC call with the status of the error that its block raises: the one place for unary calls on the way out."""
 
-    def __init__(self, context: grpc.aio.ServicerContext[Any, Any], controller: Controller) -> None:
+    def __init__(self, context: grpc.aio.ServicerContext[Any, Any], node: Controller | Identity) -> None:
         self._context = context
-        self._identity = controller.engine.identity
+        self._identity = node if isinstance(node, Identity) else node.engine.identity
 
     async def __aenter__(self) -> None:
         """Nothing to prepare."""
