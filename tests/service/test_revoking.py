@@ -181,7 +181,8 @@ async def confirm(
     """Tell a node of a revocation. Returns the status."""
     async with grpc.aio.insecure_channel(node.address) as channel:
         call = fractos_pb2_grpc.CapabilitiesStub(channel).Confirm(request, metadata=metadata, timeout=20)
-        return await call.code()
+        status: grpc.StatusCode = await call.code()
+        return status
 
 
 @on_event_loop
