@@ -13,6 +13,7 @@ from protos import fractos_pb2
 from Services.fractos.controller import Controller
 from Services.fractos.errors import FractosError, InternalError, InvalidArgumentError
 from Services.fractos.operations import Operation
+from Services.fractos.placement import Identity
 from Services.fractos.transport.status import to_grpc
 
 log = logging.getLogger(__name__)
@@ -65,9 +66,9 @@ def capability_of(context: grpc.aio.ServicerContext[Any, Any]) -> fractos_pb2.Ca
 class translated_errors:  # noqa: N801 - reads as a statement
     """Ends a gRPC call with the status of the error that its block raises: the one place for unary calls on the way out."""
 
-    def __init__(self, context: grpc.aio.ServicerContext[Any, Any], controller: Controller) -> None:
+    def __init__(self, context: grpc.aio.ServicerContext[Any, Any], node: Controller | Identity) -> None:
         self._context = context
-        self._identity = controller.engine.identity
+        self._identity = node if isinstance(node, Identity) else node.engine.identity
 
     async def __aenter__(self) -> None:
         """Nothing to prepare."""
