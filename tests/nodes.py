@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ import grpc
 import psutil
 import pytest
 
+from Services.fractos.authority import Authority
 from Services.fractos.config import load, write_directory_record
 from Services.fractos.credentials import issue_client, load_credentials
 from Services.fractos.directory import open_directory
@@ -148,6 +150,11 @@ class Nodes:
     def issue(self, client_id: str) -> None:
         """Let a client use the datacenter."""
         issue_client(self.configuration, default_catalogue().node_types, client_id, time.time() + 3600)
+
+    def authority(self, client_id: str = CLIENT) -> Authority:
+        """What a client's graphs carry."""
+        credentials = load_credentials(self.configuration, client_id)
+        return Authority(client_id, credentials.capabilities, time.time, secrets.token_bytes)
 
     def channel(self, name: str, client_id: str = CLIENT) -> grpc.Channel:
         """A gRPC channel to a node, whose calls carry a client's capability."""

@@ -67,7 +67,7 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         context: grpc.aio.ServicerContext[application_pb2.SubmitRequest, application_pb2.SubmitResponse],
     ) -> application_pb2.SubmitResponse:
         """Start a run; it is in the journal when this returns."""
-        async with translated_errors(context, self._controller):
+        async with translated_errors(context, self._controller.engine.identity):
             client = self._client(capability_of(context))
             await self._controller.own()
             submission = _UnarySubmission()
@@ -81,7 +81,7 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         context: grpc.aio.ServicerContext[application_pb2.WatchRequest, application_pb2.WatchResponse],
     ) -> AsyncIterator[application_pb2.WatchResponse]:
         """Stream a run's state until it has ended."""
-        async with translated_errors(context, self._controller):
+        async with translated_errors(context, self._controller.engine.identity):
             client = self._client(capability_of(context))
             await self._controller.own()
             result = await self._result_of(request.run_id, client)
@@ -98,7 +98,7 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         context: grpc.aio.ServicerContext[application_pb2.CancelRequest, application_pb2.CancelResponse],
     ) -> application_pb2.CancelResponse:
         """End a run."""
-        async with translated_errors(context, self._controller):
+        async with translated_errors(context, self._controller.engine.identity):
             client = self._client(capability_of(context))
             await self._controller.own()
             running = await self._result_of(request.run_id, client) is None
@@ -111,7 +111,7 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         context: grpc.aio.ServicerContext[application_pb2.ListRunsRequest, application_pb2.ListRunsResponse],
     ) -> application_pb2.ListRunsResponse:
         """Describe the runs in flight and those that ended lately."""
-        async with translated_errors(context, self._controller):
+        async with translated_errors(context, self._controller.engine.identity):
             client = self._client(capability_of(context))
             await self._controller.own()
             runs = self._runs.newest(request.limit or DEFAULT_LIST_LIMIT, client)
@@ -126,7 +126,7 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
 
         The runs of a client that disappears go on without it. A standby takes over first, or refuses.
         """
-        async with translated_errors(context, self._controller):
+        async with translated_errors(context, self._controller.engine.identity):
             capability = capability_of(context)
             client = self._client(capability)
             await self._controller.own()

@@ -31,7 +31,8 @@ MISBEHAVING = "tests/service/misbehaving_node.py"
 class Peer:
     """A Controller that is none: it sends what it likes, and is the home of the runs that it makes up."""
 
-    def __init__(self, node: str, key: bytes, home: str) -> None:
+    def __init__(self, node: str, key: bytes, home: str, capability: fractos_pb2.Capability) -> None:
+        self._capability = capability
         self._node = node
         self._key = key
         self._home = home
@@ -47,6 +48,7 @@ class Peer:
         """A run of one step: its id, and the frame that begins it."""
         run_id = uuid.uuid4().bytes
         step = fractos_pb2.Step(id=1, operation=operation, arguments=arguments, needs=1, output=True)
+        step.capability.CopyFrom(self._capability)
         request = fractos_pb2.Request(
             run_id=run_id, attempt=1, deadline=time.time() + 30, home=self._home, steps=[step], sender=1, sent_at=time.time()
         )
@@ -82,7 +84,7 @@ def address(nodes: Nodes) -> str:
 async def peer_of(nodes: Nodes, address: str) -> AsyncIterator[Peer]:
     server = grpc.aio.server()
     home = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    peer = Peer(address, nodes.key, home)
+    peer = Peer(address, nodes.key, home, nodes.authority().capability("math"))
     servicer = ChannelServicer("test", nodes.key, home, peer.take, time.time, lambda: 0)
     fractos_pb2_grpc.add_ChannelServicer_to_server(servicer, server)
     await server.start()

@@ -40,7 +40,7 @@ def unary_service(operations: list[Operation], controller: Controller, clock: Ca
 
 def _handler(operation: Operation, controller: Controller, clock: Callable[[], float]) -> Handler:
     async def call(request: Message, context: grpc.aio.ServicerContext[Message, Message]) -> Message:
-        async with translated_errors(context, controller):
+        async with translated_errors(context, controller.engine.identity):
             remaining_s = context.time_remaining()
             deadline = clock() + min(LONGEST_S if remaining_s is None else remaining_s, LONGEST_S)
             return await controller.call(operation, request, deadline, capability_of(context))
