@@ -16,8 +16,8 @@ from Services.fractos.errors import Context, FractosError, NotFoundError, failur
 from Services.fractos.events import Accepted, CancelAsked, Refused, RunEnded, Submitted
 from Services.fractos.run import Run, state_of
 from Services.fractos.runs import Runs
+from Services.fractos.transport.status import translated_errors
 from Services.fractos.transport.streams import Outbox
-from Services.fractos.transport.unary import translated_errors
 
 DEFAULT_LIST_LIMIT = 100
 DRAIN_POLL_S = 0.01
@@ -66,7 +66,7 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         context: grpc.aio.ServicerContext[application_pb2.SubmitRequest, application_pb2.SubmitResponse],
     ) -> application_pb2.SubmitResponse:
         """Start a run; it is in the journal when this returns."""
-        async with translated_errors(context, self._controller):
+        async with translated_errors(context, self._controller.engine.identity):
             await self._controller.own()
             submission = _UnarySubmission()
             self._submit(request, submission)
@@ -79,7 +79,7 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         context: grpc.aio.ServicerContext[application_pb2.WatchRequest, application_pb2.WatchResponse],
     ) -> AsyncIterator[application_pb2.WatchResponse]:
         """Stream a run's state until it has ended."""
-        async with translated_errors(context, self._controller):
+        async with translated_errors(context, self._controller.engine.identity):
             await self._controller.own()
             result = await self._result_of(request.run_id)
             if result is None:
@@ -95,7 +95,7 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         context: grpc.aio.ServicerContext[application_pb2.CancelRequest, application_pb2.CancelResponse],
     ) -> application_pb2.CancelResponse:
         """End a run."""
-        async with translated_errors(context, self._controller):
+        async with translated_errors(context, self._controller.engine.identity):
             await self._controller.own()
             running = await self._result_of(request.run_id) is None
             self._controller.feed(CancelAsked(request.run_id))
@@ -107,7 +107,7 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         context: grpc.aio.ServicerContext[application_pb2.ListRunsRequest, application_pb2.ListRunsResponse],
     ) -> application_pb2.ListRunsResponse:
         """Describe the runs in flight and those that ended lately."""
-        async with translated_errors(context, self._controller):
+        async with translated_errors(context, self._controller.engine.identity):
             await self._controller.own()
             runs = self._runs.newest(request.limit or DEFAULT_LIST_LIMIT)
         return application_pb2.ListRunsResponse(runs=[_info(run) for run in runs])
@@ -121,7 +121,7 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
 
         The runs of a client that disappears go on without it. A standby takes over first, or refuses.
         """
-        async with translated_errors(context, self._controller):
+        async with translated_errors(context, self._controller.engine.identity):
             await self._controller.own()
         await context.write(application_pb2.SessionResponses())  # tells the client that it is served
         session = _Session(context, self._to_flush.add)

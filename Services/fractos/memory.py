@@ -1,7 +1,7 @@
 """The Memory objects of one node: made by its device calls or by clients, read by whoever has the right, freed with their run.
 
-Called by device threads (`call_memory.py`) and on the event loop (`transport/memory_*.py`), so all of it is thread-safe. Bytes are
-copied outside the lock. What was freed is gone for new readers; those that have it mapped keep it until they let go.
+Called by device threads (`call_memory.py`) and on the event loop (`transport/memory_*.py`), so all of it is thread-safe. Bytes
+are copied outside the lock. What was freed is gone for new readers; those that have it mapped keep it until they let go.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The bytes of one Memory object: a sealed memfd, or an anonymous mapping where the system has no memfd. Owned by `memory.py`.
 
-A memfd can be passed to another process of this host, which maps it: a mapping only travels as a stream. Either way the bytes are
-gone when the last process that holds them is.
+A memfd can be passed to another process of this host, which maps it: a mapping only travels as a stream. Either way the bytes
+are gone when the last process that holds them is.
 """
 
 from __future__ import annotations

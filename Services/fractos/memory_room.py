@@ -1,6 +1,7 @@
 """How much Memory a node may hold, and who has to make room when it is full: the youngest runs. Used by `memory.py`. Pure.
 
-At the limit nobody waits, so that runs cannot wait for one another for ever. The oldest run always gets room, so there is progress.
+At the limit nobody waits, so that runs cannot wait for one another for ever. The oldest run always gets room, so there is
+progress.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class MemoryRoom:
 
     def _full(self, size: int, why: str, retry_after_s: float) -> ResourceExhaustedError:
         return ResourceExhaustedError(
-            f"{self._node} has no room for a Memory of {size} bytes: {self.used_bytes} of {self._limit_bytes} bytes are used, in"
-            f" {len(self._sizes)} of {self._limit_objects} objects, {why}; raise limit_mb in [Memory] of data_center_setup.cfg",
+            f"{self._node} has no room for a Memory of {size} bytes: {self.used_bytes} of {self._limit_bytes} bytes are used,"
+            f" in {len(self._sizes)} of {self._limit_objects} objects, {why}; raise limit_mb in [Memory] of data_center_setup.cfg",
             retry_after_s=retry_after_s,
         )

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import grpc
 from google.protobuf.message import Message
 
 from Services.fractos.controller import Controller
-from Services.fractos.errors import FractosError, InternalError
 from Services.fractos.operations import Operation
-from Services.fractos.transport.status import to_grpc
-
-log = logging.getLogger(__name__)
+from Services.fractos.transport.status import translated_errors
 
 LONGEST_S = 3600.0  # for calls without a deadline
 
@@ -37,30 +32,10 @@ def unary_service(operations: list[Operation], controller: Controller, clock: Ca
 
 def _handler(operation: Operation, controller: Controller, clock: Callable[[], float]) -> Handler:
     async def call(request: Message, context: grpc.aio.ServicerContext[Message, Message]) -> Message:
-        async with translated_errors(context, controller):
+        async with translated_errors(context, controller.engine.identity):
             remaining_s = context.time_remaining()
             deadline = clock() + min(LONGEST_S if remaining_s is None else remaining_s, LONGEST_S)
             return await controller.call(operation, request, deadline)
         raise AssertionError("translated_errors ends the call")
 
     return call
-
-
-class translated_errors:  # noqa: N801 - reads as a statement
-    """Ends a gRPC call with the status of the error that its block raises: the one place for unary calls on the way out."""
-
-    def __init__(self, context: grpc.aio.ServicerContext[Any, Any], controller: Controller) -> None:
-        self._context = context
-        self._identity = controller.engine.identity
-
-    async def __aenter__(self) -> None:
-        """Nothing to prepare."""
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        """Translate an error; cancellation and gRPC's own pass."""
-        if not isinstance(error, Exception) or isinstance(error, grpc.aio.AbortError):
-            return
-        if not isinstance(error, FractosError):
-            log.error("a call failed", exc_info=error)
-            error = InternalError(f"{type(error).__name__}: {error}", definite=False)
-        await self._context.abort_with_status(to_grpc(error, node=self._identity.name, log_file=self._identity.log))
