@@ -87,6 +87,7 @@ class MemoryRoom:
     def _full(self, size: int, why: str, retry_after_s: float) -> ResourceExhaustedError:
         return ResourceExhaustedError(
             f"{self._node} has no room for a Memory of {size} bytes: {self.used_bytes} of {self._limit_bytes} bytes are used,"
-            f" in {len(self._sizes)} of {self._limit_objects} objects, {why}; raise limit_mb in [Memory] of data_center_setup.cfg",
+            f" in {len(self._sizes)} of {self._limit_objects} objects, {why}; raise"
+            f" limit_mb in [Memory] of data_center_setup.cfg",
             retry_after_s=retry_after_s,
         )

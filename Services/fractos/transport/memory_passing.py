@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import os
 import socket
 from collections.abc import Callable
 
@@ -106,9 +105,8 @@ class MemoryPassing:
         try:
             return self._store.open(memory, self._clock())
         except OSError as error:
-            raise ResourceExhaustedError(
-                f"{self._store.address}: {os.strerror(error.errno or 0)}", retry_after_s=RETRY_S
-            ) from error
+            why = f"{self._store.address} gets no descriptor to pass on: {error.strerror}"
+            raise ResourceExhaustedError(why, retry_after_s=RETRY_S) from error
 
 
 class _Connection:

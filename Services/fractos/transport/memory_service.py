@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 import grpc
@@ -50,7 +49,7 @@ class MemoryService:
     def handler(self) -> grpc.GenericRpcHandler:
         """For a `grpc.aio` server."""
         name = fractos_pb2.DESCRIPTOR.services_by_name["MemoryStore"].full_name
-        methods = {
+        methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
             "Create": grpc.stream_stream_rpc_method_handler(
                 self.create,
                 request_deserializer=fractos_pb2.CreateMemoryRequest.FromString,
@@ -101,27 +100,26 @@ class MemoryService:
             peer = str(dict(_metadata(context)).get(memory_chunks.READER, ""))
             with self._store.open(request.memory, self._clock()).view() as view:
                 digest = xxhash.xxh3_128()
-                async with _given_up_when_stalled() as progress:
+                with _StallTimer() as timer:
                     for start in range(0, len(view.buffer), memory_chunks.CHUNK_BYTES):
                         data = view.buffer[start : start + memory_chunks.CHUNK_BYTES]
                         digest.update(data)
                         await context.write(memory_chunks.chunk(data))
                         self._traffic.sent(peer, STREAM, len(data))
                         data.release()
-                        progress()
+                        timer.progress()
                     await context.write(memory_chunks.last(digest.digest()))
 
     async def copy(self, request: fractos_pb2.CopyMemoryRequest, context: Context) -> fractos_pb2.CopyMemoryResponse:
         """Fetch the source, wherever it is, and write it into the target."""
         async with translated_errors(context, self._identity):
-            source, target = request.source, request.target
-            now, remaining_s = self._clock(), context.time_remaining()
+            source, target, now = request.source, request.target, self._clock()
+            remaining_s = context.time_remaining()
+            deadline = now + min(LONGEST_S if remaining_s is None else remaining_s, LONGEST_S)
             if source.size != target.size:
                 raise InvalidArgumentError(f"{source.size} bytes cannot be copied to {target.size}", field="target")
             self._store.check_writable(target, now)
-            with await self._fetcher.fetch(
-                source, now + min(LONGEST_S if remaining_s is None else remaining_s, LONGEST_S)
-            ) as view:
+            with await self._fetcher.fetch(source, deadline) as view:
                 await asyncio.to_thread(self._store.write, target.object, target.offset, view.buffer)
         return fractos_pb2.CopyMemoryResponse()
 
@@ -139,29 +137,36 @@ class MemoryService:
         return fractos_pb2.ReleaseMemoryResponse()
 
 
-@asynccontextmanager
-async def _given_up_when_stalled() -> AsyncIterator[Callable[[], None]]:
-    """Cancels the block if the function that it gets is not called for a while: a timer, since a task for each chunk is dear."""
-    task, loop = asyncio.current_task(), asyncio.get_running_loop()
-    assert task is not None
-    due = loop.time() + STALLED_S
+class _StallTimer:
+    """Cancels a block that makes no progress for a while. A timer, since a task with a timeout for each chunk is dear."""
 
-    def progress() -> None:
-        nonlocal due
-        due = loop.time() + STALLED_S
+    def __init__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._loop = asyncio.get_running_loop()
+        self._stalled = False
+        self.progress()
+        self._timer = self._loop.call_at(self._due, self._look)
 
-    def look() -> None:
-        nonlocal timer
-        if loop.time() >= due:
-            task.cancel()
+    def progress(self) -> None:
+        """Some more time from now on."""
+        self._due = self._loop.time() + STALLED_S
+
+    def __enter__(self) -> _StallTimer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self._timer.cancel()
+        if self._stalled and kind is asyncio.CancelledError:
+            raise DeadlineExceededError(f"the reader has taken nothing for {STALLED_S:g} s")
+
+    def _look(self) -> None:
+        if self._loop.time() < self._due:
+            self._timer = self._loop.call_at(self._due, self._look)
         else:
-            timer = loop.call_at(due, look)
-
-    timer = loop.call_at(due, look)
-    try:
-        yield progress
-    finally:
-        timer.cancel()
+            self._stalled = True
+            self._task.cancel()
 
 
 def _metadata(context: Context) -> Metadata:

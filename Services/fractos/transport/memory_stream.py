@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import grpc
 import xxhash
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from protos import fractos_pb2
 from Services.fractos.errors import DataLossError, FractosError, ResourceExhaustedError, UnavailableError
@@ -32,7 +32,9 @@ OPTIONS = [
     ("grpc.http2.max_pings_without_data", 0),
 ]
 
-Call: TypeAlias = "grpc.aio.UnaryStreamCall[fractos_pb2.ReadMemoryRequest, bytes]"
+CANCELLED_HERE = "Locally cancelled by application!"
+
+Call: TypeAlias = "grpc.aio.UnaryStreamCall[Message, bytes]"
 
 
 class MemoryStream:
@@ -69,6 +71,11 @@ class MemoryStream:
             return await self._received(call, memory)
         except grpc.aio.AioRpcError as error:
             raise self._refusal(error) from None
+        except asyncio.CancelledError:
+            # gRPC raises this as well when the owner cancels the call, for example while it shuts down.
+            if call.done() and await call.details() != CANCELLED_HERE:
+                raise lost(self.owner, "it cancelled the call") from None
+            raise
         except DecodeError as error:
             raise DataLossError(f"{self.owner} sent no Memory: {error}") from None
         finally:
