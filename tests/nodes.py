@@ -54,9 +54,7 @@ def configuration_text(*node_types: str, scripts: Mapping[str, str] = CONTROLLER
     return f"{center}[Controllers]\ncontroller_names = {names}\n{''.join(sections)}"
 
 
-class Carrying(  # type: ignore[misc]
-    grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor, grpc.StreamStreamClientInterceptor
-):
+class Carrying(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor, grpc.StreamStreamClientInterceptor):
     """Has all calls of a channel carry a capability, serialized."""
 
     def __init__(self, capability: bytes) -> None:
@@ -66,7 +64,14 @@ class Carrying(  # type: ignore[misc]
         metadata = (*(details.metadata or ()), (CAPABILITY, self._capability))
         return continuation(_Details(details.method, details.timeout, metadata, details.credentials), request)
 
-    intercept_unary_unary = intercept_unary_stream = intercept_stream_stream = _go_on
+    def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        return self._go_on(continuation, client_call_details, request)
+
+    def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        return self._go_on(continuation, client_call_details, request)
+
+    def intercept_stream_stream(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
+        return self._go_on(continuation, client_call_details, request_iterator)
 
 
 class _Details(NamedTuple):

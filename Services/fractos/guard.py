@@ -52,6 +52,14 @@ class Guard:
             raise PermissionDeniedError("the capability, or one that it was derived from, was revoked")
         return grant
 
+    def verify_to_revoke(self, capability: fractos_pb2.Capability, now: float) -> tuple[str, bytes, float]:
+        """The service of a valid capability (empty: a Memory of this node), the id of its last link, and until when it is valid.
+
+        Raises PermissionDeniedError: only what verifies can be revoked, by whoever holds it.
+        """
+        grant = self.grant(capability, now)
+        return grant.service, grant.ids[-1], grant.expires_at
+
     def check_call(
         self,
         capability: fractos_pb2.Capability,

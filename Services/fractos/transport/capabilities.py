@@ -22,7 +22,7 @@ from Services.fractos.placement import Identity
 from Services.fractos.transport.call_proof import CallProver, CallVerifier
 from Services.fractos.transport.fencing import Fencing
 from Services.fractos.transport.grpc_channel import OPTIONS
-from Services.fractos.transport.unary import translated_errors
+from Services.fractos.transport.status import translated_errors
 
 log = logging.getLogger(__name__)
 
