@@ -1,7 +1,8 @@
 """Capabilities: made, narrowed by whoever holds them, verified by whoever has the key. Pure.
 
 A capability is a chain of links, each sealed with an HMAC under the seal before, the first under a key: the macaroons of
-Birgisson et al. (NDSS 2014). Whoever holds the last seal can add a link but take none away, since no seal leads back to the one before.
+Birgisson et al. (NDSS 2014). Whoever holds the last seal can add a link but take none away, since no seal leads back to the
+one before.
 A link only ever takes something away, so the order of the checks does not matter: a chain allows what all of its links allow.
 Used by `guard.py`, by clients and by nodes that make Memory.
 """
@@ -57,6 +58,7 @@ def issue_for_service(
 
     `key` is the service's, `nonce` 12 random bytes.
     """
+    _check_key(key)
     root = fractos_pb2.Link(
         nonce=nonce, expires_at=expires_at, service=service, client_id=client_id, operation=operation, node=node
     )
@@ -67,6 +69,7 @@ def issue_for_memory(
     key: bytes, nonce: bytes, *, object: bytes, size: int, rights: Rights, expires_at: float
 ) -> fractos_pb2.Capability:
     """The right to a Memory object of `size` bytes until a Unix time. `key` is that of the process that holds it."""
+    _check_key(key)
     root = fractos_pb2.Link(nonce=nonce, expires_at=expires_at, object=object, size=size, rights=int(rights))
     return _sealed(fractos_pb2.Capability(), key, root)
 
@@ -88,18 +91,20 @@ def narrow(
     """A capability that allows no more than `capability`, and only what is given here. Nobody has to be asked.
 
     `set` names the fields of `arguments`, a request message, whose values are set from now on; `offset` and `size` count in the
-    whole object. What is not given stays as it was. Raises InvalidArgumentError if there is no capability to narrow.
+    whole object. What is not given stays as it was. Raises InvalidArgumentError if there is no capability to narrow, or the
+    chain would become too long.
     """
     if not capability.links:
         raise InvalidArgumentError("there is no capability to narrow: it has no links")
+    names = tuple(set)
     link = fractos_pb2.Link(
         nonce=nonce,
         expires_at=expires_at,
         operation=operation,
         node=node,
         client_id=client_id,
-        arguments=arguments.SerializeToString() if arguments is not None else b"",
-        set=set,
+        arguments=arguments.SerializeToString() if arguments is not None and names else b"",
+        set=names,
         offset=offset,
         size=size,
         rights=int(rights) if rights is not None else None,
@@ -110,8 +115,19 @@ def narrow(
 def _sealed(before: fractos_pb2.Capability, key: bytes, link: fractos_pb2.Link) -> fractos_pb2.Capability:
     if len(link.nonce) != NONCE_BYTES:
         raise InvalidArgumentError(f"a link needs {NONCE_BYTES} random bytes, not {len(link.nonce)}")
-    serialized = link.SerializeToString()
-    return fractos_pb2.Capability(links=[*before.links, serialized], seal=hmac.digest(key, serialized, ALGORITHM))
+    links = [*before.links, link.SerializeToString()]
+    if len(links) > MAX_LINKS or sum(map(len, links)) > MAX_CHAIN_BYTES:
+        raise InvalidArgumentError(
+            f"the capability would have more than {MAX_LINKS} links or more than {MAX_CHAIN_BYTES} bytes; narrow one that was"
+            " narrowed less often, with smaller arguments"
+        )
+    return fractos_pb2.Capability(links=links, seal=hmac.digest(key, links[-1], ALGORITHM))
+
+
+def _check_key(key: bytes) -> None:
+    """With an empty key everybody could make capabilities, and HMAC would take it."""
+    if len(key) != KEY_BYTES:
+        raise InvalidArgumentError(f"a key has {KEY_BYTES} bytes, not {len(key)}")
 
 
 @dataclass(frozen=True)
@@ -202,6 +218,7 @@ def verify(key: bytes, capability: fractos_pb2.Capability) -> Grant:
 
     Raises PermissionDeniedError: also for a restriction that this verifier does not know.
     """
+    _check_key(key)
     links = capability.links
     if not 0 < len(links) <= MAX_LINKS or sum(map(len, links)) > MAX_CHAIN_BYTES:
         raise _invalid()

@@ -12,10 +12,12 @@ from google.protobuf.message import Message
 from protos import fractos_pb2
 from Services.fractos.capability import Grant, Rights, verify
 from Services.fractos.errors import PermissionDeniedError, ResourceExhaustedError
+from Services.fractos.ledger import CLOCK_BOUND_S
 from Services.fractos.operations import Operation
 from Services.fractos.schedule import Schedule
 
 KEPT = 10_000  # chains that were verified lately
+KEPT_BYTES = 16 << 20  # of them, as they came: whoever holds one can derive any number of long ones
 REVOCATIONS = 100_000
 
 
@@ -28,6 +30,7 @@ class Guard:
         self._key = key
         self._memory_key = memory_key
         self._grants: dict[bytes, Grant] = {}
+        self._grants_bytes = 0
         self._revoked: dict[bytes, float] = {}  # by id: when the chain would have ended anyway
         self.expiry: Schedule[bytes] = Schedule(tick_s=1.0)  # when `expire` has something to do
 
@@ -40,9 +43,7 @@ class Guard:
         grant = self._grants.get(serialized)
         if grant is None:
             grant = self._verify(capability)
-            if len(self._grants) >= KEPT:
-                self._grants.clear()
-            self._grants[serialized] = grant
+            self._keep(serialized, grant)
         if now > grant.expires_at:
             raise PermissionDeniedError(
                 f"the capability has expired {now - grant.expires_at:.0f} s ago; ask whoever gave it for a new one, or type:"
@@ -102,17 +103,25 @@ class Guard:
         for revocation in revocations:
             if len(self._revoked) >= REVOCATIONS and revocation.id not in self._revoked:
                 raise ResourceExhaustedError(
-                    f"{REVOCATIONS} revocations are remembered, which is the limit; each is forgotten when what it revokes expires"
+                    f"{REVOCATIONS} revocations are remembered, which is the limit; each is forgotten when what it revokes"
+                    " expires"
                 )
             if self._revoked.get(revocation.id, 0.0) < revocation.expires_at:
                 self._revoked[revocation.id] = revocation.expires_at
-                self.expiry.add(revocation.id, revocation.expires_at)
+                self.expiry.add(revocation.id, revocation.expires_at + CLOCK_BOUND_S)
 
     def expire(self, now: float) -> None:
-        """Forget revocations of what has expired."""
+        """Forget revocations of what has expired, a while later: a clock that is set back must not make it valid again."""
         for id in self.expiry.pop_due(now):
-            if self._revoked.get(id, now) <= now:
+            if self._revoked.get(id, now) + CLOCK_BOUND_S <= now:
                 self._revoked.pop(id, None)
+
+    def _keep(self, serialized: bytes, grant: Grant) -> None:
+        if len(self._grants) >= KEPT or self._grants_bytes + len(serialized) > KEPT_BYTES:
+            self._grants.clear()
+            self._grants_bytes = 0
+        self._grants[serialized] = grant
+        self._grants_bytes += len(serialized)
 
     def _verify(self, capability: fractos_pb2.Capability) -> Grant:
         """The root of a chain does not say which key it was made with; that of a Memory differs from the service's."""

@@ -16,8 +16,8 @@ SOURCES = sorted(
 )
 PURE = (
     "admission", "attempts", "capability", "delivery", "ended_runs", "engine", "events", "farewell", "graph", "guard",
-    "large_values", "ledger", "limits", "memory_reference", "memory_scope", "onward", "operations", "placement", "plan", "plans", "records", "reports", "run", "runs",
-    "schedule", "tenure", "values",
+    "large_values", "ledger", "limits", "memory_reference", "memory_scope", "onward", "operations", "placement", "plan",
+    "plans", "records", "reports", "run", "runs", "schedule", "tenure", "values",
 )  # fmt: skip
 IMPURE = {
     "asyncio", "concurrent", "grpc", "kazoo", "multiprocessing", "os", "pathlib", "psutil", "random", "selectors", "signal",
