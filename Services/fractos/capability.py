@@ -92,8 +92,8 @@ def narrow(
     """A capability that allows no more than `capability`, and only what is given here. Nobody has to be asked.
 
     `set` names the fields of `arguments`, a request message, whose values are set from now on: it may hold no others, and the
-    operation must be known. `offset` counts in the whole object; who is given a part of it cannot release it. What is not given
-    stays as it was. Raises InvalidArgumentError if there is no capability to narrow, for a time that is none, for arguments that
+    operation must be known. `offset` counts in the whole object; who is given a part of it cannot release it. What is not
+    given stays as it was. Raises InvalidArgumentError if there is no capability to narrow, for a time that is none, for arguments that
     are not set, or if the chain would become too long.
     """
     if not capability.links:

@@ -67,7 +67,8 @@ class MemoryStore:
     ) -> None:
         """`address` is this node's, host:port, `name` what errors call it.
 
-        `check(memory, right, now)` raises PermissionDeniedError. `issue(object, size, rights, expires_at)` makes the capability of a new object. `randomness(n)` returns n random bytes.
+        `check(memory, right, now)` raises PermissionDeniedError. `issue(object, size, rights, expires_at)` makes the capability
+        of a new object. `randomness(n)` returns n random bytes.
         """
         self.address = address
         self._name = f"{name} ({address})" if name else address
