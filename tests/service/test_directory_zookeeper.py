@@ -242,3 +242,21 @@ async def test_what_is_no_revocation_is_ignored(zookeeper_server: ZooKeeperServe
         for _ in range(2):
             assert await reader.revocations("math") == (revocation(1),)
     assert caplog.text.count("is no revocation") == 6, "each is logged once"
+
+
+@on_event_loop
+async def test_revocations_come_back_to_a_server_that_forgot_everything(own_zookeeper_server: ZooKeeperServer) -> None:
+    async with datacenter_at(own_zookeeper_server.address) as datacenter:
+        reader = await datacenter.open()
+        seen: list[fractos_pb2.Revocation] = []
+        await reader.watch_revocations("math", seen.extend)
+        await reader.put_revocation(revocation(1))
+        await eventually(lambda: seen == [revocation(1)])
+        own_zookeeper_server.kill()
+        own_zookeeper_server.forget()
+        own_zookeeper_server.start()
+        newcomer = await datacenter.open()
+        later: list[fractos_pb2.Revocation] = []
+        await newcomer.watch_revocations("math", later.extend)
+        await eventually(lambda: later == [revocation(1)])
+        assert seen == [revocation(1)]
