@@ -108,8 +108,8 @@ class MemoryService:
                         digest.update(data)
                         await context.write(memory_chunks.chunk(data))
                         self._traffic.sent(peer, STREAM, len(data))
-                        data.release()
                         timer.progress()
+                    self._traffic.sent(peer, STREAM, 0)  # an empty one is listed as well
                     await context.write(memory_chunks.last(digest.digest()))
 
     async def copy(self, request: fractos_pb2.CopyMemoryRequest, context: Context) -> fractos_pb2.CopyMemoryResponse:
