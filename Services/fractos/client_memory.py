@@ -23,6 +23,7 @@ from Services.fractos.transport.unary import CAPABILITY
 CHUNK_BYTES = 256 << 10
 CALL_TIMEOUT_S = 60.0
 
+AnyCall: TypeAlias = "grpc.aio.UnaryUnaryCall[Any, Any]"
 CreateCall: TypeAlias = "grpc.aio.StreamStreamCall[fractos_pb2.CreateMemoryRequest, fractos_pb2.CreateMemoryResponse]"
 
 
@@ -115,7 +116,7 @@ class ClientMemory:
             raise UnavailableError("the node ended the call that keeps the Memory")
         return response.memory
 
-    async def _ask(self, address: str, call: grpc.aio.UnaryUnaryCall) -> Any:
+    async def _ask(self, address: str, call: AnyCall) -> Any:
         try:
             return await call
         except grpc.aio.AioRpcError as error:
@@ -124,6 +125,5 @@ class ClientMemory:
 
 def translated(error: grpc.aio.AioRpcError, address: str) -> FractosError:
     """What a node said, or that it does not answer."""
-    return from_grpc(error) or UnavailableError(
-        f"the node at {address} does not answer: {error.code().name}: {error.details()}"
-    )
+    text = f"the node at {address} does not answer: {error.code().name}: {error.details()}"
+    return from_grpc(error) or UnavailableError(text)

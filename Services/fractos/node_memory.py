@@ -36,7 +36,7 @@ class NodeMemoryServer:
     def __init__(
         self, configuration: Configuration, identity: Identity, guard: Guard, memory_key: bytes, is_node: IsNode
     ) -> None:
-        """`memory_key` is what the guard checks references to this node's Memory with; `is_node` knows the others' addresses."""
+        """`memory_key`: what the guard checks references to this node's Memory with. `is_node` knows the others' addresses."""
         self._guard = guard
         self._memory_key = memory_key
         self._is_open = configuration.authorization == "open"

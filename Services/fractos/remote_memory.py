@@ -52,9 +52,8 @@ class Memory(MemoryReference):
         """
         size = self.memory.size - offset if size is None else size
         if offset < 0 or size < 0 or offset + size > self.memory.size:
-            raise OutOfRangeError(
-                f"bytes {offset} to {offset + size} are not within its {self.memory.size} bytes", field="offset"
-            )
+            text = f"bytes {offset} to {offset + size} are not within its {self.memory.size} bytes"
+            raise OutOfRangeError(text, field="offset")
         is_part = size != self.memory.size
         memory = fractos_pb2.Memory(owner=self.memory.owner, object=self.memory.object, size=size)
         memory.offset = self.memory.offset + offset

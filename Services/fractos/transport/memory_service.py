@@ -39,7 +39,10 @@ class MemoryService:
         traffic: MemoryTraffic,
         is_node: Callable[[str], bool],
     ) -> None:
-        """`is_node(address)`: a copy must not make this node call anybody else. `may_create(metadata)` returns until when, in Unix seconds, an object may live, or raises PermissionDeniedError."""
+        """`is_node(address)`: a copy must not make this node call anybody else.
+
+        `may_create(metadata)` returns until when, in Unix seconds, an object may live, or raises PermissionDeniedError.
+        """
         self._store = store
         self._fetcher = fetcher
         self._identity = identity
