@@ -40,18 +40,17 @@ async def revoke_all(configuration: Configuration, capabilities: Iterable[fracto
     """The same for several, but for those whose service the datacenter neither runs nor is configured to."""
     by_service = [(_service(capability), capability) for capability in capabilities]
     members = await _members(configuration)
-    missing = []
+    failures: list[FractosError] = []
     for service, capability in by_service:
         nodes = [member for member in members if member.node_type == service]
-        if nodes:
-            await _revoke_at_one(nodes, capability)
-        elif len(by_service) == 1 or configuration.controller(service):
-            missing.append(service)
-    if missing:  # last: what could be revoked is
-        raise FailedPreconditionError(
-            f"no node of type {', '.join(missing)} runs, so none could be told; start what is missing and try again:"
-            " python3 run_datacenter.py"
-        )
+        if not nodes and len(by_service) > 1 and not configuration.controller(service):
+            continue
+        try:
+            await _revoke_at_one(service, nodes, capability)
+        except FractosError as error:
+            failures.append(error)
+    if failures:  # last: whatever can be revoked is
+        raise failures[0]
 
 
 def _service(capability: fractos_pb2.Capability) -> str:
@@ -84,9 +83,11 @@ async def _members(configuration: Configuration) -> tuple[Member, ...]:
     return members
 
 
-async def _revoke_at_one(nodes: list[Member], capability: fractos_pb2.Capability) -> None:
-    """Ask one node after the other until one has done it."""
-    failure: FractosError | None = None
+async def _revoke_at_one(service: str, nodes: list[Member], capability: fractos_pb2.Capability) -> None:
+    """Ask one node of a service after the other until one has done it."""
+    failure: FractosError = FailedPreconditionError(
+        f"no node of type {service} runs, so none could be told; start what is missing and try again: python3 run_datacenter.py"
+    )
     for node in nodes:
         async with grpc.aio.insecure_channel(node.address, OPTIONS) as channel:
             try:
@@ -98,5 +99,4 @@ async def _revoke_at_one(nodes: list[Member], capability: fractos_pb2.Capability
                     break
             else:
                 return
-    if failure:
-        raise failure
+    raise failure
