@@ -263,7 +263,14 @@ def test_garbage_on_the_unix_socket_does_no_harm() -> None:
         async with pair("unix") as (owner, reader):
             memory = owner.publish(b"1234")
             known = len(descriptors())
-            for garbage in (b"x", b"x" * 9 + b"\xff" * 50, os.urandom(1000), b"\0" * 60_000, b"\0" * 100_000, b"\1" * 8 + b"\xff"):
+            for garbage in (
+                b"x",
+                b"x" * 9 + b"\xff" * 50,
+                os.urandom(1000),
+                b"\0" * 60_000,
+                b"\0" * 100_000,
+                b"\1" * 8 + b"\xff",
+            ):
                 with memory_packets.new_socket() as stranger:
                     stranger.connect(memory_packets.socket_name(owner.address))
                     pipe = os.pipe()
