@@ -6,7 +6,6 @@ The owner is another process, over loopback. Times are medians, with the fastest
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import os
 import statistics
@@ -75,7 +74,7 @@ async def measure(value: fractos_pb2.Memory, large: fractos_pb2.Memory) -> None:
 
         await report(f"fetch and touch 8 MiB, {way}", fetch, ROUNDS)
         if streams_only:
-            median_s = await report("fetch 256 MiB, stream", lambda: fetch(large), STREAM_ROUNDS)  # noqa: B023 - at once
+            median_s = await report("fetch 256 MiB, stream", lambda: fetch(large), STREAM_ROUNDS)
             print(f"{'stream':32} {STREAM_BYTES / median_s / 1e9:8.2f} GB/s")
         await fetcher.close()
 

@@ -16,7 +16,7 @@ SOURCES = sorted(
 )
 PURE = (
     "admission", "attempts", "delivery", "ended_runs", "engine", "events", "farewell", "graph", "large_values", "ledger",
-    "limits", "memory_scope", "onward", "operations", "placement", "plan", "plans", "records", "reports", "run", "runs",
+    "limits", "memory_room", "memory_scope", "onward", "operations", "placement", "plan", "plans", "records", "reports", "run", "runs",
     "schedule", "tenure", "values",
 )  # fmt: skip
 IMPURE = {
