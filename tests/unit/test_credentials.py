@@ -117,7 +117,8 @@ class TestIssue:
     def test_of_two_at_once_one_is_refused(self, configuration: Configuration, monkeypatch: pytest.MonkeyPatch) -> None:
         """Both find no file at first."""
         both = threading.Barrier(2)
-        link, outcomes = os.link, []
+        link = os.link
+        outcomes: list[Credentials | None] = []
 
         def link_together(*arguments: Any) -> None:
             if str(arguments[1]).endswith("ann.json"):
@@ -205,9 +206,9 @@ class TestLoad:
     def test_a_folder_where_others_can_write_is_refused(self, configuration: Configuration) -> None:
         issue(configuration)
         configuration.clients_path.chmod(0o730)
-        for attempt in (lambda: load_credentials(configuration, "ann"), lambda: issue(configuration, "bob")):
+        for use in (load_credentials, issue):
             with pytest.raises(ConfigurationError, match=f"`chmod 700 {configuration.clients_path}`"):
-                attempt()
+                use(configuration, "ann" if use is load_credentials else "bob")
         assert list_clients(configuration) == ("ann",)
 
     @pytest.mark.parametrize(
