@@ -125,7 +125,9 @@ class TestCalls:
                 lists(guard, none)
 
     def test_what_has_expired_is_refused_also_if_it_is_known(self, guard: Guard) -> None:
-        lists(guard, storage(), EXPIRES_AT)
+        lists(guard, storage(), EXPIRES_AT - 0.1)
+        with pytest.raises(PermissionDeniedError, match="expired 0 s ago"):
+            lists(guard, storage(), EXPIRES_AT)
         with pytest.raises(PermissionDeniedError, match="expired 2 s ago"):
             lists(guard, storage(), EXPIRES_AT + 2)
         short = narrow(storage(), nonce(1), expires_at=NOW)
@@ -234,15 +236,23 @@ class TestRevocations:
         with pytest.raises(PermissionDeniedError, match="was revoked"):
             lists(guard, storage())
 
+    @pytest.mark.parametrize("behind_s", [0.1, CLOCK_BOUND_S / 2, CLOCK_BOUND_S])
+    def test_no_clock_that_is_set_back_within_the_bound_brings_a_chain_back(self, guard: Guard, behind_s: float) -> None:
+        guard.revoke([revocation(storage())])
+        for now in (EXPIRES_AT, EXPIRES_AT + CLOCK_BOUND_S - 0.1, EXPIRES_AT + CLOCK_BOUND_S):
+            guard.expire(now)
+            with pytest.raises(PermissionDeniedError, match=r"was revoked|has expired"):
+                lists(guard, storage(), now - behind_s)
+
     def test_one_is_forgotten_when_no_clock_can_bring_the_chain_back(self, guard: Guard) -> None:
         guard.revoke([revocation(storage())])
         for now in (EXPIRES_AT, EXPIRES_AT + CLOCK_BOUND_S - 0.1):
             guard.expire(now)
             with pytest.raises(PermissionDeniedError, match="was revoked"):
-                lists(guard, storage(), EXPIRES_AT)
+                lists(guard, storage(), EXPIRES_AT - 0.1)
         assert guard.expiry.next_due == EXPIRES_AT + CLOCK_BOUND_S
         guard.expire(EXPIRES_AT + CLOCK_BOUND_S)
-        lists(guard, storage(), EXPIRES_AT)
+        lists(guard, storage(), EXPIRES_AT - 0.1)
 
     def test_they_are_limited_and_those_that_are_known_may_be_repeated(
         self, guard: Guard, monkeypatch: pytest.MonkeyPatch
