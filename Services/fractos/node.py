@@ -229,7 +229,7 @@ class _Node:
         guard = self._guard if self._configuration.authorization == "checked" else None
         engine = Engine(identity, self._catalogue, limits=limits, with_runs=journal is not None, durable=durable, guard=guard)
         transport = GrpcTransport(datacenter, self._key, identity.name, deliver, time.time)
-        memory = NodeMemoryServer(self._configuration, identity, self._guard, self._memory_key)
+        memory = NodeMemoryServer(self._configuration, identity, self._guard, self._memory_key, engine.placement.is_known)
         settings = self._configuration.controller(self._node_type)
         controller = Controller(
             engine,
