@@ -70,7 +70,7 @@ class MemoryNode:
         self.fetcher = MemoryFetcher(self.store, time.time, self.traffic, streams_only=self._streams_only)
         self.passing = MemoryPassing(self.store, time.time, self.traffic)
         identity = Identity("storage", "storage-0", self.address)
-        service = MemoryService(self.store, self.fetcher, identity, may_create, time.time, self.traffic)
+        service = MemoryService(self.store, self.fetcher, identity, may_create, time.time, self.traffic, lambda _: True)
         self.server.add_generic_rpc_handlers((service.handler(),))
         await self.server.start()
         self.passing.start()

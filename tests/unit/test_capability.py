@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protos import cnn_pb2, fractos_pb2, storage_pb2
@@ -45,6 +45,7 @@ from tests.unit.derivations import (
 )
 
 NOW = 100.0
+unhurried = settings(deadline=None)
 
 
 def storage(**root: Any) -> fractos_pb2.Capability:
@@ -119,17 +120,20 @@ def refuse(capability: fractos_pb2.Capability, key: bytes = KEY) -> None:
 
 
 class TestDerivations:
+    @unhurried
     @given(service_trees(), st.lists(calls(), min_size=1, max_size=6))
     def test_a_chain_allows_what_each_of_its_links_allows_and_nothing_else(self, tree: Tree, wanted: list[Call]) -> None:
         for number, call in itertools.product(range(len(tree.capabilities)), wanted):
             assert allows(tree.capabilities[number], call) == may_call(tree, number, call)
 
+    @unhurried
     @given(service_trees(), st.lists(calls(), min_size=1, max_size=6))
     def test_what_is_derived_allows_no_more_than_what_it_came_from(self, tree: Tree, wanted: list[Call]) -> None:
         for number, call in itertools.product(range(1, len(tree.capabilities)), wanted):
             if allows(tree.capabilities[number], call):
                 assert allows(tree.capabilities[tree.parents[number]], call)
 
+    @unhurried
     @given(memory_trees())
     def test_parts_of_memory_are_never_larger_than_what_they_were_cut_from(self, tree: Tree) -> None:
         parts = [(offset, size) for offset in range(SIZE + 2) for size in range(SIZE + 2)]
@@ -141,6 +145,7 @@ class TestDerivations:
             if number:
                 assert set(allowed) <= set(touched[tree.parents[number]])
 
+    @unhurried
     @given(service_trees())
     def test_every_link_has_an_id_and_a_chain_has_those_of_all_it_came_from(self, tree: Tree) -> None:
         ids = [verify(KEY, capability).ids for capability in tree.capabilities]

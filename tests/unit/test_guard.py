@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protos import application_pb2, fractos_pb2, storage_pb2
@@ -34,6 +34,7 @@ from tests.unit.derivations import (
 )
 
 NOW = 100.0
+unhurried = settings(deadline=None)
 MEMORY_KEY = bytes(range(2, 34))
 LIST = operation("storage.list")
 APPLICATION_KEY = bytes(range(3, 35))
@@ -72,6 +73,7 @@ def guard() -> Guard:
 
 
 class TestTrees:
+    @unhurried
     @given(service_trees(), st.lists(calls(), min_size=1, max_size=6))
     def test_a_guard_says_the_same_the_first_time_and_from_its_cache(self, tree: Tree, wanted: list[Call]) -> None:
         guard = Guard("storage", KEY)
@@ -79,6 +81,7 @@ class TestTrees:
             for number, call in itertools.product(range(len(tree.capabilities)), wanted):
                 assert lets_through(guard, tree.capabilities[number], call) == may_call(tree, number, call)
 
+    @unhurried
     @given(service_trees(restricted=False), st.data(), st.booleans())
     def test_a_revocation_ends_what_was_derived_and_nothing_else(self, tree: Tree, data: st.DataObject, cached: bool) -> None:
         guard = Guard("storage", KEY)
@@ -94,6 +97,7 @@ class TestTrees:
             else:
                 lists(guard, capability)
 
+    @unhurried
     @given(memory_trees(), st.data())
     def test_so_it_is_with_parts_of_memory(self, tree: Tree, data: st.DataObject) -> None:
         guard = Guard("storage", OTHER_KEY, KEY)
@@ -267,6 +271,32 @@ class TestRevocations:
         guard.revoke([revocation(storage(2))])
         with pytest.raises(PermissionDeniedError, match="was revoked"):
             lists(guard, storage(2))
+
+    def test_what_is_revoked_can_be_revoked_again_by_who_holds_it(self, guard: Guard) -> None:
+        """Not every node may have confirmed it: then whoever revokes has to ask again."""
+        first = guard.verify_to_revoke(storage(), NOW)
+        guard.revoke([revocation(storage())])
+        assert guard.verify_to_revoke(storage(), NOW) == first
+        with pytest.raises(PermissionDeniedError, match="was revoked"):
+            lists(guard, storage())
+        with pytest.raises(PermissionDeniedError, match="was revoked"):
+            guard.verify_to_revoke(narrow(storage(), nonce(1)), NOW)
+        with pytest.raises(PermissionDeniedError, match="is not valid"):
+            guard.verify_to_revoke(fractos_pb2.Capability(links=storage().links, seal=OTHER_KEY), NOW)
+
+    def test_nobody_uses_up_the_room_by_revoking_what_he_derived(self, guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(guard_module, "REVOCATIONS", 4)
+        monkeypatch.setattr(guard_module, "FOR_ISSUED", 2)
+        mine = [narrow(storage(), nonce(number)) for number in range(1, 4)]
+        guard.revoke([revocation(one) for one in mine[:2]])
+        for more in (mine[2], memory().capability):
+            with pytest.raises(ResourceExhaustedError, match="kept for capabilities as they were issued"):
+                guard.verify_to_revoke(more, NOW)
+        guard.verify_to_revoke(mine[0], NOW)
+        guard.verify_to_revoke(storage(), NOW)
+        guard.revoke([revocation(storage())])
+        with pytest.raises(PermissionDeniedError, match="was revoked"):
+            lists(guard, mine[2])
 
 
 class TestCache:
