@@ -78,8 +78,8 @@ class Guard:
         is_issued = grant.service and not before
         if not is_issued and id not in self._revoked and len(self._revoked) >= REVOCATIONS - FOR_ISSUED:
             raise ResourceExhaustedError(
-                f"{len(self._revoked)} revocations are remembered, and the rest of the room is kept for capabilities as they were"
-                " issued; revoke the one that this was derived from, or wait until some expire"
+                f"{len(self._revoked)} revocations are remembered, and the rest of the room is kept for capabilities as they"
+                " were issued; revoke the one that this was derived from, or wait until some expire"
             )
         return grant.service, id, grant.expires_at
 

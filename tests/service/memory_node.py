@@ -1,4 +1,4 @@
-"""The Memory of a node, served on loopback, without the rest of the node. As a program: publishes one object, waits to be killed.
+"""The Memory of a node, served on loopback, without the rest of the node. As a program it publishes one object and waits.
 
 Usage: python -m tests.service.memory_node SIZE
 Prints the Memory as base64. Its bytes are those of `pattern`.

@@ -106,13 +106,13 @@ class MemoryPassing:
             raise InvalidArgumentError("what was asked for is no Memory: it does not parse") from None
         try:
             part = self._store.open(memory, self._clock())
-            if self._store.may_read_all(memory, self._clock()):
-                return part
-            part.close()
-            return None
         except OSError as error:
             why = f"{self._store.address} gets no descriptor to pass on: {error.strerror}"
             raise ResourceExhaustedError(why, retry_after_s=RETRY_S) from error
+        if self._store.may_read_all(memory, self._clock()):
+            return part
+        part.close()
+        return None
 
 
 class _Connection:
