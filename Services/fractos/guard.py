@@ -20,6 +20,9 @@ from Services.fractos.schedule import Schedule
 KEPT = 10_000  # chains that were verified lately
 KEPT_BYTES = 16 << 20  # of them, as they came: whoever holds one can derive any number of long ones
 REVOCATIONS = 100_000
+FOR_ISSUED = (
+    REVOCATIONS // 2
+)  # of them are kept for capabilities as they were issued: anybody can derive more, and revoke those
 
 
 class Guard:
@@ -40,6 +43,11 @@ class Guard:
 
         Raises PermissionDeniedError if it is not valid, has expired or was revoked.
         """
+        grant = self._valid(capability, now)
+        self._check_revoked(grant.ids)
+        return grant
+
+    def _valid(self, capability: fractos_pb2.Capability, now: float) -> Grant:
         serialized = capability.SerializeToString()
         grant = self._grants.get(serialized)
         if grant is None:
@@ -50,17 +58,30 @@ class Guard:
                 f"the capability has expired {now - grant.expires_at:.0f} s ago; ask whoever gave it for a new one, or type:"
                 " python3 run_datacenter.py clients add NAME"
             )
-        if self._revoked and not self._revoked.keys().isdisjoint(grant.ids):
-            raise PermissionDeniedError("the capability, or one that it was derived from, was revoked")
         return grant
+
+    def _check_revoked(self, ids: Sequence[bytes]) -> None:
+        if self._revoked and not self._revoked.keys().isdisjoint(ids):
+            raise PermissionDeniedError("the capability, or one that it was derived from, was revoked")
 
     def verify_to_revoke(self, capability: fractos_pb2.Capability, now: float) -> tuple[str, bytes, float]:
         """The service of a valid capability (empty: a Memory of this node), the id of its last link, until when it is valid.
 
-        Raises PermissionDeniedError: only what verifies can be revoked, by whoever holds it.
+        One that is revoked already may be revoked again: who was told that not every node has confirmed it asks once more.
+
+        Raises PermissionDeniedError: only what verifies can be revoked, by whoever holds it; ResourceExhaustedError if too many
+        that were derived are revoked.
         """
-        grant = self.grant(capability, now)
-        return grant.service, grant.ids[-1], grant.expires_at
+        grant = self._valid(capability, now)
+        *before, id = grant.ids
+        self._check_revoked(before)
+        is_issued = grant.service and not before
+        if not is_issued and id not in self._revoked and len(self._revoked) >= REVOCATIONS - FOR_ISSUED:
+            raise ResourceExhaustedError(
+                f"{len(self._revoked)} revocations are remembered, and the rest of the room is kept for capabilities as they"
+                " were issued; revoke the one that this was derived from, or wait until some expire"
+            )
+        return grant.service, id, grant.expires_at
 
     def check_call(
         self,

@@ -23,6 +23,7 @@ from Services.fractos.errors import (
     MemoryLostError,
     NotFoundError,
     OutOfRangeError,
+    PermissionDeniedError,
     ResourceExhaustedError,
 )
 from Services.fractos.memory_block import SEALED, Block, Buffer, MemoryPart, new_block
@@ -146,12 +147,16 @@ class MemoryStore:
     def publish_object(self, memory: fractos_pb2.Memory, now: float) -> fractos_pb2.Memory:
         """From now on the object can be read and not written. Takes a second for some 10 GB. May be repeated.
 
-        Returns the same Memory with its digest. Raises PermissionDeniedError without the right to write.
+        Returns the same Memory with its digest. Raises PermissionDeniedError without the right to write all of it: whoever was
+        given a part must not end the others' writing.
         """
         self._allow(memory, WRITE, now)
         with self._lock:
             known = self._known(memory.object)
-            _check_range(memory.offset, memory.size, known.block.size)
+            if (memory.offset, memory.size) != (0, known.block.size):
+                raise PermissionDeniedError(
+                    f"only who may write all of a Memory can publish it: name all of its {known.block.size} bytes"
+                )
             self._seal(known)
             part = known.block.part(memory.offset, memory.size)
         published = fractos_pb2.Memory()
@@ -182,6 +187,19 @@ class MemoryStore:
                 raise FailedPreconditionError(f"the Memory at {self._name} is not published yet: publish it, then read it")
             _check_range(memory.offset, memory.size, known.block.size)
             return known.block.part(memory.offset, memory.size)
+
+    def may_read_all(self, memory: fractos_pb2.Memory, now: float) -> bool:
+        """Whether the capability of a part allows to read every byte of its object: who gets a descriptor can."""
+        with self._lock:
+            whole = self._known(memory.object).block.size
+        if (memory.offset, memory.size) == (0, whole):
+            return True
+        asked = fractos_pb2.Memory(object=memory.object, size=whole, capability=memory.capability)
+        try:
+            self._check(asked, READ, now)
+        except PermissionDeniedError:
+            return False
+        return True
 
     # -- housekeeping -----------------------------------------------------------------------------------------------------
 

@@ -39,6 +39,7 @@ class NodeMemoryServer:
         """`memory_key`: what the guard checks references to this node's Memory with. `is_node` knows the others' addresses."""
         self._guard = guard
         self._memory_key = memory_key
+        self._name = identity.name
         self._is_open = configuration.authorization == "open"
         self.traffic = MemoryTraffic()
         self.store = MemoryStore(
@@ -97,8 +98,9 @@ class NodeMemoryServer:
                 " is made by: python3 run_datacenter.py clients add NAME"
             )
         grant = self._guard.grant(capability, now)
-        if not grant.service or grant.operations:
+        elsewhere = [node for node in grant.nodes if node != self._name]
+        if not grant.service or grant.operations or elsewhere:
             raise PermissionDeniedError(
-                f"the capability is for {', '.join(grant.operations) or 'Memory'}: nothing can be left here"
+                f"the capability is for {', '.join((*grant.operations, *elsewhere)) or 'Memory'}: nothing can be left here"
             )
         return min(grant.expires_at, now + LONGEST_S)

@@ -96,11 +96,11 @@ class Tree:
 def may_call(tree: Tree, number: int, call: Call) -> bool:
     """Whether every restriction on the way, each on its own, lets the call through."""
     restrictions = [tree.restrictions[one] for one in tree.path(number)[1:]]
-    return call.now <= EXPIRES_AT and all(_lets_through(one, call) for one in restrictions)
+    return call.now < EXPIRES_AT and all(_lets_through(one, call) for one in restrictions)
 
 
 def _lets_through(restriction: Restriction, call: Call) -> bool:
-    if restriction.expires_at is not None and call.now > restriction.expires_at:
+    if restriction.expires_at is not None and call.now >= restriction.expires_at:
         return False
     if restriction.operation not in (None, call.operation) or restriction.node not in (None, call.node):
         return False
@@ -121,6 +121,8 @@ def may_touch(tree: Tree, number: int, right: Rights, offset: int, size: int) ->
             return False  # it asks for more than there is: such a chain is worth nothing
         positions = [position for position in positions if start <= position <= end]
         rights &= EVERY_RIGHT if restriction.rights is None else restriction.rights
+    if len(positions) <= SIZE:
+        rights &= ~Rights.RELEASE  # the rest of the object is not its holder's to free
     return bool(rights & right) and offset in positions and offset + size in positions
 
 
@@ -147,7 +149,7 @@ def calls(draw: st.DrawFn) -> Call:
     arguments = {name: draw(st.sampled_from(values)) for name, values in VALUES[path].items()}
     unseen = tuple(draw(st.lists(st.sampled_from(list(VALUES[path])), max_size=1)))
     return Call(
-        path, draw(st.sampled_from(NODES)), arguments, draw(st.sampled_from([100.0, 500.0, 500.1, 1000.0, 1001.0])), unseen
+        path, draw(st.sampled_from(NODES)), arguments, draw(st.sampled_from([100.0, 499.9, 500.0, 999.9, 1000.0])), unseen
     )
 
 

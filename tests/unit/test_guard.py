@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protos import application_pb2, fractos_pb2, storage_pb2
@@ -34,6 +34,7 @@ from tests.unit.derivations import (
 )
 
 NOW = 100.0
+unhurried = settings(deadline=None)
 MEMORY_KEY = bytes(range(2, 34))
 LIST = operation("storage.list")
 APPLICATION_KEY = bytes(range(3, 35))
@@ -72,6 +73,7 @@ def guard() -> Guard:
 
 
 class TestTrees:
+    @unhurried
     @given(service_trees(), st.lists(calls(), min_size=1, max_size=6))
     def test_a_guard_says_the_same_the_first_time_and_from_its_cache(self, tree: Tree, wanted: list[Call]) -> None:
         guard = Guard("storage", KEY)
@@ -79,6 +81,7 @@ class TestTrees:
             for number, call in itertools.product(range(len(tree.capabilities)), wanted):
                 assert lets_through(guard, tree.capabilities[number], call) == may_call(tree, number, call)
 
+    @unhurried
     @given(service_trees(restricted=False), st.data(), st.booleans())
     def test_a_revocation_ends_what_was_derived_and_nothing_else(self, tree: Tree, data: st.DataObject, cached: bool) -> None:
         guard = Guard("storage", KEY)
@@ -94,6 +97,7 @@ class TestTrees:
             else:
                 lists(guard, capability)
 
+    @unhurried
     @given(memory_trees(), st.data())
     def test_so_it_is_with_parts_of_memory(self, tree: Tree, data: st.DataObject) -> None:
         guard = Guard("storage", OTHER_KEY, KEY)
@@ -125,7 +129,9 @@ class TestCalls:
                 lists(guard, none)
 
     def test_what_has_expired_is_refused_also_if_it_is_known(self, guard: Guard) -> None:
-        lists(guard, storage(), EXPIRES_AT)
+        lists(guard, storage(), EXPIRES_AT - 0.1)
+        with pytest.raises(PermissionDeniedError, match="expired 0 s ago"):
+            lists(guard, storage(), EXPIRES_AT)
         with pytest.raises(PermissionDeniedError, match="expired 2 s ago"):
             lists(guard, storage(), EXPIRES_AT + 2)
         short = narrow(storage(), nonce(1), expires_at=NOW)
@@ -234,15 +240,23 @@ class TestRevocations:
         with pytest.raises(PermissionDeniedError, match="was revoked"):
             lists(guard, storage())
 
+    @pytest.mark.parametrize("behind_s", [0.1, CLOCK_BOUND_S / 2, CLOCK_BOUND_S])
+    def test_no_clock_that_is_set_back_within_the_bound_brings_a_chain_back(self, guard: Guard, behind_s: float) -> None:
+        guard.revoke([revocation(storage())])
+        for now in (EXPIRES_AT, EXPIRES_AT + CLOCK_BOUND_S - 0.1, EXPIRES_AT + CLOCK_BOUND_S):
+            guard.expire(now)
+            with pytest.raises(PermissionDeniedError, match=r"was revoked|has expired"):
+                lists(guard, storage(), now - behind_s)
+
     def test_one_is_forgotten_when_no_clock_can_bring_the_chain_back(self, guard: Guard) -> None:
         guard.revoke([revocation(storage())])
         for now in (EXPIRES_AT, EXPIRES_AT + CLOCK_BOUND_S - 0.1):
             guard.expire(now)
             with pytest.raises(PermissionDeniedError, match="was revoked"):
-                lists(guard, storage(), EXPIRES_AT)
+                lists(guard, storage(), EXPIRES_AT - 0.1)
         assert guard.expiry.next_due == EXPIRES_AT + CLOCK_BOUND_S
         guard.expire(EXPIRES_AT + CLOCK_BOUND_S)
-        lists(guard, storage(), EXPIRES_AT)
+        lists(guard, storage(), EXPIRES_AT - 0.1)
 
     def test_they_are_limited_and_those_that_are_known_may_be_repeated(
         self, guard: Guard, monkeypatch: pytest.MonkeyPatch
@@ -257,6 +271,32 @@ class TestRevocations:
         guard.revoke([revocation(storage(2))])
         with pytest.raises(PermissionDeniedError, match="was revoked"):
             lists(guard, storage(2))
+
+    def test_what_is_revoked_can_be_revoked_again_by_who_holds_it(self, guard: Guard) -> None:
+        """Not every node may have confirmed it: then whoever revokes has to ask again."""
+        first = guard.verify_to_revoke(storage(), NOW)
+        guard.revoke([revocation(storage())])
+        assert guard.verify_to_revoke(storage(), NOW) == first
+        with pytest.raises(PermissionDeniedError, match="was revoked"):
+            lists(guard, storage())
+        with pytest.raises(PermissionDeniedError, match="was revoked"):
+            guard.verify_to_revoke(narrow(storage(), nonce(1)), NOW)
+        with pytest.raises(PermissionDeniedError, match="is not valid"):
+            guard.verify_to_revoke(fractos_pb2.Capability(links=storage().links, seal=OTHER_KEY), NOW)
+
+    def test_nobody_uses_up_the_room_by_revoking_what_he_derived(self, guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(guard_module, "REVOCATIONS", 4)
+        monkeypatch.setattr(guard_module, "FOR_ISSUED", 2)
+        mine = [narrow(storage(), nonce(number)) for number in range(1, 4)]
+        guard.revoke([revocation(one) for one in mine[:2]])
+        for more in (mine[2], memory().capability):
+            with pytest.raises(ResourceExhaustedError, match="kept for capabilities as they were issued"):
+                guard.verify_to_revoke(more, NOW)
+        guard.verify_to_revoke(mine[0], NOW)
+        guard.verify_to_revoke(storage(), NOW)
+        guard.revoke([revocation(storage())])
+        with pytest.raises(PermissionDeniedError, match="was revoked"):
+            lists(guard, mine[2])
 
 
 class TestCache:

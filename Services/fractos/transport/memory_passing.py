@@ -94,19 +94,25 @@ class MemoryPassing:
             part = self._open(question)
         except FractosError as error:
             return Answer(question.number, failure_of(error, Context()).SerializeToString()), None
-        self._traffic.sent(question.reader, UNIX, part.size)
+        if part is not None:
+            self._traffic.sent(question.reader, UNIX, part.size)
         return Answer(question.number), part
 
-    def _open(self, question: Question) -> MemoryPart:
+    def _open(self, question: Question) -> MemoryPart | None:
+        """What to pass on; None for a part whose reader may not see the rest, and so gets it as a stream."""
         try:
             memory = fractos_pb2.Memory.FromString(question.memory)
         except DecodeError:
             raise InvalidArgumentError("what was asked for is no Memory: it does not parse") from None
         try:
-            return self._store.open(memory, self._clock())
+            part = self._store.open(memory, self._clock())
         except OSError as error:
             why = f"{self._store.address} gets no descriptor to pass on: {error.strerror}"
             raise ResourceExhaustedError(why, retry_after_s=RETRY_S) from error
+        if self._store.may_read_all(memory, self._clock()):
+            return part
+        part.close()
+        return None
 
 
 class _Connection:
