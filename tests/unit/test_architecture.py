@@ -16,8 +16,9 @@ SOURCES = sorted(
 )
 PURE = (
     "admission", "attempts", "delivery", "ended_runs", "engine", "events", "farewell", "graph", "large_values", "ledger",
-    "limits", "memory_room", "memory_scope", "onward", "operations", "placement", "plan", "plans", "records", "reports", "run", "runs",
+    "limits", "memory_scope", "onward", "operations", "placement", "plan", "plans", "records", "reports", "run", "runs",
     "schedule", "tenure", "values",
+    "memory_reference", "memory_room",
 )  # fmt: skip
 IMPURE = {
     "asyncio", "concurrent", "grpc", "kazoo", "multiprocessing", "os", "pathlib", "psutil", "random", "selectors", "signal",
