@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterable
 
 import grpc
 import pytest
@@ -14,6 +15,16 @@ from tests.service.memory_node import MemoryNode, pattern
 from tests.waiting import eventually, on_event_loop
 
 ALLOWED = (("may-create", "yes"),)
+
+
+async def ended(call: AsyncIterable[object]) -> tuple[grpc.StatusCode, str]:
+    """Read a call to its end. Returns its status."""
+    try:
+        async for _ in call:
+            pass
+    except grpc.aio.AioRpcError as error:
+        return error.code(), error.details() or ""
+    return grpc.StatusCode.OK, ""
 
 
 @on_event_loop
@@ -47,12 +58,11 @@ async def test_an_object_is_freed_when_its_caller_has_no_more_to_say_or_says_non
             ([fractos_pb2.CreateMemoryRequest(size=101)], grpc.StatusCode.RESOURCE_EXHAUSTED),
             ([], grpc.StatusCode.INVALID_ARGUMENT),
         ):
-            call = stub.Create(iter(requests), metadata=ALLOWED)
-            assert await call.code() is code
+            assert (await ended(stub.Create(iter(requests), metadata=ALLOWED)))[0] is code
             assert node.store.objects == 0
-        refused = stub.Create(iter([fractos_pb2.CreateMemoryRequest(size=1)]))
-        assert await refused.code() is grpc.StatusCode.PERMISSION_DENIED
-        assert "mockdc-capability-bin" in await refused.details()
+        code, details = await ended(stub.Create(iter([fractos_pb2.CreateMemoryRequest(size=1)])))
+        assert code is grpc.StatusCode.PERMISSION_DENIED
+        assert "mockdc-capability-bin" in details
 
 
 @on_event_loop
