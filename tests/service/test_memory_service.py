@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterable
+from typing import Any
 
 import grpc
 import pytest
@@ -17,14 +17,20 @@ from tests.waiting import eventually, on_event_loop
 ALLOWED = (("may-create", "yes"),)
 
 
-async def ended(call: AsyncIterable[object]) -> tuple[grpc.StatusCode, str]:
-    """Read a call to its end. Returns its status."""
+async def ended(
+    call: grpc.aio.StreamStreamCall[Any, Any], requests: list[fractos_pb2.CreateMemoryRequest]
+) -> tuple[object, str]:
+    """Write, and read to the end. Returns the status."""
     try:
-        async for _ in call:
+        for request in requests:
+            await call.write(request)
+        if len(requests) != 1 or not (requests[0].data or requests[0].size > 100):
+            await call.done_writing()
+        while await call.read() is not grpc.aio.EOF:
             pass
     except grpc.aio.AioRpcError as error:
         return error.code(), error.details() or ""
-    return grpc.StatusCode.OK, ""
+    return await call.code(), ""
 
 
 @on_event_loop
@@ -58,9 +64,9 @@ async def test_an_object_is_freed_when_its_caller_has_no_more_to_say_or_says_non
             ([fractos_pb2.CreateMemoryRequest(size=101)], grpc.StatusCode.RESOURCE_EXHAUSTED),
             ([], grpc.StatusCode.INVALID_ARGUMENT),
         ):
-            assert (await ended(stub.Create(iter(requests), metadata=ALLOWED)))[0] is code
+            assert (await ended(stub.Create(metadata=ALLOWED), requests))[0] is code
             assert node.store.objects == 0
-        code, details = await ended(stub.Create(iter([fractos_pb2.CreateMemoryRequest(size=1)])))
+        code, details = await ended(stub.Create(), [fractos_pb2.CreateMemoryRequest(size=101)])
         assert code is grpc.StatusCode.PERMISSION_DENIED
         assert "mockdc-capability-bin" in details
 
