@@ -19,7 +19,7 @@ ALLOWED = (("may-create", "yes"),)
 
 async def ended(
     call: grpc.aio.StreamStreamCall[Any, Any], requests: list[fractos_pb2.CreateMemoryRequest]
-) -> tuple[object, str]:
+) -> tuple[grpc.StatusCode, str]:
     """Write, and read to the end. Returns the status."""
     try:
         for request in requests:
