@@ -234,6 +234,13 @@ class TestRevocations:
         with pytest.raises(PermissionDeniedError, match="was revoked"):
             lists(guard, storage())
 
+    def test_a_later_end_is_kept_when_the_earlier_one_has_come(self, guard: Guard) -> None:
+        once = revocation(storage())
+        guard.revoke([fractos_pb2.Revocation(service="storage", id=once.id, expires_at=EXPIRES_AT - 2), once])
+        guard.expire(EXPIRES_AT - 2 + CLOCK_BOUND_S)
+        with pytest.raises(PermissionDeniedError, match="was revoked"):
+            lists(guard, storage())
+
     def test_one_is_forgotten_when_no_clock_can_bring_the_chain_back(self, guard: Guard) -> None:
         guard.revoke([revocation(storage())])
         for now in (EXPIRES_AT, EXPIRES_AT + CLOCK_BOUND_S - 0.1):
