@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protos import application_pb2, fractos_pb2, storage_pb2
@@ -72,6 +72,7 @@ def guard() -> Guard:
 
 
 class TestTrees:
+    @settings(deadline=None, max_examples=60, database=None)
     @given(service_trees(), st.lists(calls(), min_size=1, max_size=6))
     def test_a_guard_says_the_same_the_first_time_and_from_its_cache(self, tree: Tree, wanted: list[Call]) -> None:
         guard = Guard("storage", KEY)
@@ -79,6 +80,7 @@ class TestTrees:
             for number, call in itertools.product(range(len(tree.capabilities)), wanted):
                 assert lets_through(guard, tree.capabilities[number], call) == may_call(tree, number, call)
 
+    @settings(deadline=None, max_examples=60, database=None)
     @given(service_trees(restricted=False), st.data(), st.booleans())
     def test_a_revocation_ends_what_was_derived_and_nothing_else(self, tree: Tree, data: st.DataObject, cached: bool) -> None:
         guard = Guard("storage", KEY)
@@ -94,6 +96,7 @@ class TestTrees:
             else:
                 lists(guard, capability)
 
+    @settings(deadline=None, max_examples=60, database=None)
     @given(memory_trees(), st.data())
     def test_so_it_is_with_parts_of_memory(self, tree: Tree, data: st.DataObject) -> None:
         guard = Guard("storage", OTHER_KEY, KEY)
