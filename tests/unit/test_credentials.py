@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protos import math_pb2, storage_pb2
@@ -156,6 +156,7 @@ class TestIssue:
 
 
 class TestNames:
+    @settings(deadline=None, max_examples=60, database=None)
     @given(st.text(max_size=12) | st.sampled_from([".", "..", ".mockdc", "a/b", "a\\b", "a\n", "\x7f", ".writing-" + "0" * 16]))
     def test_a_client_that_is_let_in_can_have_files(self, name: str) -> None:
         here = load_nothing()
