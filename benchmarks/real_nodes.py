@@ -19,8 +19,10 @@ from pathlib import Path
 import psutil
 
 from Services.fractos.config import load, write_directory_record
+from Services.fractos.credentials import issue_client
 from Services.fractos.directory import open_directory
 from Services.fractos.directory.interface import DirectoryRecord, Member
+from Services.fractos.graph import default_catalogue
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = {
@@ -28,6 +30,8 @@ SCRIPTS = {
     "math": "Services/ComputationalNodes/MathCompute/Math_Controller/math_controller.py",
     "storage": "Services/StorageNode/Storage_Controller/storage_controller.py",
 }
+CLIENT = "admin"  # who may use it
+CLIENT_S = 86_400.0  # for how long
 READY_TIMEOUT_S = 60.0
 END_TIMEOUT_S = 20.0
 POLL_S = 0.02
@@ -64,6 +68,7 @@ class Nodes:
         configuration = load(folder)
         self._record = DirectoryRecord("files", str(folder / "directory"), configuration.name)
         write_directory_record(configuration, self._record)
+        issue_client(configuration, default_catalogue().node_types, CLIENT, time.time() + CLIENT_S)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, *names: str) -> None:
