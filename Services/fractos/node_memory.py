@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections.abc import Callable
+from typing import TypeAlias
 
 import grpc
 
@@ -22,6 +24,8 @@ from Services.fractos.transport.memory_service import MemoryService
 from Services.fractos.transport.memory_traffic import MemoryTraffic
 from Services.fractos.transport.unary import Metadata, capability_of
 
+IsNode: TypeAlias = Callable[[str], bool]
+
 EXPIRE_S = 1.0  # how often what has expired is freed
 LONGEST_S = 24 * 3600.0  # how long a client may keep an object
 
@@ -29,8 +33,10 @@ LONGEST_S = 24 * 3600.0  # how long a client may keep an object
 class NodeMemoryServer:
     """One node's Memory at work. Lives on the event loop."""
 
-    def __init__(self, configuration: Configuration, identity: Identity, guard: Guard, memory_key: bytes) -> None:
-        """`memory_key` is what the guard checks references to this node's Memory with."""
+    def __init__(
+        self, configuration: Configuration, identity: Identity, guard: Guard, memory_key: bytes, is_node: IsNode
+    ) -> None:
+        """`memory_key`: what the guard checks references to this node's Memory with. `is_node` knows the others' addresses."""
         self._guard = guard
         self._memory_key = memory_key
         self._is_open = configuration.authorization == "open"
@@ -46,7 +52,7 @@ class NodeMemoryServer:
         )
         self._fetcher = MemoryFetcher(self.store, time.time, self.traffic)
         self._passing = MemoryPassing(self.store, time.time, self.traffic)
-        self._service = MemoryService(self.store, self._fetcher, identity, self._may_create, time.time, self.traffic)
+        self._service = MemoryService(self.store, self._fetcher, identity, self.may_use, time.time, self.traffic, is_node)
         self._expiring: asyncio.Task[None] | None = None
         self.for_calls = NodeMemory(self.store, self._fetcher, configuration.memory.inline_limit)
 
@@ -76,8 +82,11 @@ class NodeMemoryServer:
         nonce = secrets.token_bytes(NONCE_BYTES)
         return issue_for_memory(self._memory_key, nonce, object=number, size=size, rights=Rights(rights), expires_at=expires_at)
 
-    def _may_create(self, metadata: Metadata) -> float:
-        """Until when an object of a client may live: whoever may call this node's operations may leave Memory here."""
+    def may_use(self, metadata: Metadata) -> float:
+        """Until when an object of a client may live: whoever may call this node's operations may leave Memory here.
+
+        Raises PermissionDeniedError.
+        """
         now = time.time()
         if self._is_open:
             return now + LONGEST_S

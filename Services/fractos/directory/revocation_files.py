@@ -1,6 +1,7 @@
 """Revocations in a folder: `<folder>/<service>/<id>`, a file each. Used by the file directory.
 
-A file gets its name once all of it is on disk, and is never changed. What is read is deleted if it has expired.
+A file gets its name once all of it is on disk, and is never changed. What is read is deleted if it has expired, and written
+again if it was deleted before: all who know of it see to it that it stays.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from protos import fractos_pb2
-from Services.fractos.directory.revocations import decode, encode, has_expired, name_of
+from Services.fractos.directory.revocations import decode, encode, has_expired, lost, name_of
 
 UNPUBLISHED = ".new-"
 LONGEST_WRITE_S = 60.0
@@ -48,11 +49,14 @@ class RevocationFiles:
         _sync(folder)
 
     def read(self, service: str, known: Mapping[str, fractos_pb2.Revocation], now: float) -> Iterator[fractos_pb2.Revocation]:
-        """Read the records of a service, but for those that are `known`; delete those that have expired. Raises OSError."""
+        """Read the records of a service, but for those that are `known`. Raises OSError."""
         try:
             paths = list(self.folder_of(service).iterdir())
-        except FileNotFoundError:
-            return
+        except FileNotFoundError:  # somebody deleted the folder
+            paths = []
+        for record in lost(known, (path.name for path in paths), now):
+            self.write(record)
+            yield record
         for path in paths:
             if path in self._ignored:
                 continue

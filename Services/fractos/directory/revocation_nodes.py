@@ -1,6 +1,7 @@
 """Revocations in ZooKeeper: `<root>/<service>/<id>`, a permanent node each. Used by the ZooKeeper directory.
 
-Whoever reads a record that has expired deletes it, if the rights allow.
+Whoever reads a record that has expired deletes it, and whoever knows of one that the servers have lost writes it again, if the
+rights allow.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from kazoo.exceptions import NoAuthError, NoNodeError
 
 from protos import fractos_pb2
-from Services.fractos.directory.revocations import decode, encode, has_expired, name_of
+from Services.fractos.directory.revocations import decode, encode, has_expired, lost, name_of
 from Services.fractos.directory.zookeeper_session import ZooKeeperSession
 
 logger = logging.getLogger(__name__)
@@ -51,11 +52,14 @@ class RevocationNodes:
         new = [name for name in names if name not in known]
         read = dict(zip(new, await asyncio.gather(*(self._read(session, service, name) for name in new)), strict=True))
         records = [record for name in names if (record := known.get(name) or read.get(name)) is not None]
+        for record in (missing := lost(known, names, now)):
+            with contextlib.suppress(NoAuthError):
+                await self.write(session, record)
         for record in records:
             if has_expired(record, now):
                 with contextlib.suppress(NoAuthError):
                     await session.delete(f"{self.folder_of(service)}/{name_of(record)}")
-        return [record for record in records if not has_expired(record, now)]
+        return [*missing, *(record for record in records if not has_expired(record, now))]
 
     async def _read(self, session: ZooKeeperSession, service: str, name: str) -> fractos_pb2.Revocation | None:
         try:

@@ -70,6 +70,15 @@ def has_expired(revocation: fractos_pb2.Revocation, now: float) -> bool:
     return revocation.expires_at + CLOCK_BOUND_S < now
 
 
+def lost(known: Mapping[str, fractos_pb2.Revocation], names: Iterable[str], now: float) -> list[fractos_pb2.Revocation]:
+    """Those that were read before and are not among `names` any more, but have to be: whoever kept them has lost them.
+
+    Not those that expire soon, which a reader whose clock is ahead may have deleted.
+    """
+    there = set(names)
+    return [one for name, one in known.items() if name not in there and one.expires_at - 2 * CLOCK_BOUND_S > now]
+
+
 def encode(revocation: fractos_pb2.Revocation) -> bytes:
     """The content of a record."""
     return json.dumps({"service": revocation.service, "id": name_of(revocation), "expiresAt": revocation.expires_at}).encode()

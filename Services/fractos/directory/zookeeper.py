@@ -183,10 +183,11 @@ class ZooKeeperDirectory(Directory):
         """Do something, then have all that this process follows read again, so that it is as new as what was done."""
         if self._session is None:
             raise FailedPreconditionError(f"start() the directory at {self._address} first")
+        session = self._session
         try:
-            await asyncio.wait_for(self._do_and_refresh(self._session, first), REVOKE_TIMEOUT_S)
+            await asyncio.wait_for(self._do_and_refresh(session, first), REVOKE_TIMEOUT_S)
         except NoAuthError:
-            raise refusal(self._record, *await self._session.belongs(self._root)) from None
+            raise refusal(self._record, *await session.belongs(self._root)) from None
         except (ConnectionLoss, SessionExpiredError, asyncio.TimeoutError) as error:
             raise UnavailableError(
                 f"ZooKeeper at {self._address} went away or did not answer within {REVOKE_TIMEOUT_S:g} s; {self._remedy}",

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
 from protos import fractos_pb2
 from Services.fractos.errors import DeadlineExceededError, MemoryLostError
-from Services.fractos.memory import MemoryStore
-from Services.fractos.memory_block import MemoryView
+from Services.fractos.memory_block import MemoryPart, MemoryView
 from Services.fractos.transport import memory_mapping
 from Services.fractos.transport.memory_mapping import MemoryMapping
 from Services.fractos.transport.memory_stream import MemoryStream
@@ -22,11 +22,22 @@ CONNECTIONS = 256  # of each way; more only while more are in use
 IDLE_S = 60.0  # a stream's connection that nobody has used for so long is closed
 
 
+class OwnStore(Protocol):
+    """What the reader keeps itself: `memory.MemoryStore`."""
+
+    @property
+    def address(self) -> str:
+        """The reader's own, host:port."""
+
+    def open(self, memory: fractos_pb2.Memory, now: float) -> MemoryPart:
+        """The part that a Memory of its own refers to."""
+
+
 class MemoryFetcher:
     """The reading side of a node. Lives on the event loop."""
 
     def __init__(
-        self, store: MemoryStore, clock: Callable[[], float], traffic: MemoryTraffic, *, streams_only: bool = False
+        self, store: OwnStore, clock: Callable[[], float], traffic: MemoryTraffic, *, streams_only: bool = False
     ) -> None:
         """`streams_only`: as if no owner were on this host."""
         self._store = store

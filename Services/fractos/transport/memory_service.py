@@ -10,7 +10,7 @@ import grpc
 import xxhash
 
 from protos import fractos_pb2
-from Services.fractos.errors import DeadlineExceededError, InvalidArgumentError
+from Services.fractos.errors import DeadlineExceededError, InvalidArgumentError, MemoryLostError
 from Services.fractos.memory import MemoryStore
 from Services.fractos.placement import Identity
 from Services.fractos.transport import memory_chunks
@@ -37,14 +37,19 @@ class MemoryService:
         may_create: MayCreate,
         clock: Callable[[], float],
         traffic: MemoryTraffic,
+        is_node: Callable[[str], bool],
     ) -> None:
-        """`may_create(metadata)` returns until when, in Unix seconds, an object may live, or raises PermissionDeniedError."""
+        """`is_node(address)`: a copy must not make this node call anybody else.
+
+        `may_create(metadata)` returns until when, in Unix seconds, an object may live, or raises PermissionDeniedError.
+        """
         self._store = store
         self._fetcher = fetcher
         self._identity = identity
         self._may_create = may_create
         self._clock = clock
         self._traffic = traffic
+        self._is_node = is_node
 
     def handler(self) -> grpc.GenericRpcHandler:
         """For a `grpc.aio` server."""
@@ -106,8 +111,8 @@ class MemoryService:
                         digest.update(data)
                         await context.write(memory_chunks.chunk(data))
                         self._traffic.sent(peer, STREAM, len(data))
-                        data.release()
                         timer.progress()
+                    self._traffic.sent(peer, STREAM, 0)  # an empty one is listed as well
                     await context.write(memory_chunks.last(digest.digest()))
 
     async def copy(self, request: fractos_pb2.CopyMemoryRequest, context: Context) -> fractos_pb2.CopyMemoryResponse:
@@ -119,6 +124,8 @@ class MemoryService:
             if source.size != target.size:
                 raise InvalidArgumentError(f"{source.size} bytes cannot be copied to {target.size}", field="target")
             self._store.check_writable(target, now)
+            if not self._is_node(source.owner):
+                raise MemoryLostError(f"{source.owner or 'nobody'}, where the source is, is no node of this datacenter")
             with await self._fetcher.fetch(source, deadline) as view:
                 await asyncio.to_thread(self._store.write, target.object, target.offset, view.buffer)
         return fractos_pb2.CopyMemoryResponse()

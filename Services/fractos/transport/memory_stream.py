@@ -117,6 +117,6 @@ class MemoryStream:
 
 def _buffer(size: int) -> memoryview:
     try:
-        return memoryview(mmap.mmap(-1, size) if size else b"")
+        return memoryview(mmap.mmap(-1, size) if size else bytearray())
     except (OSError, OverflowError, ValueError) as error:
         raise ResourceExhaustedError(f"there is no room for a Memory of {size} bytes: {error}") from None
