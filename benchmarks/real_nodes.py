@@ -22,7 +22,6 @@ from Services.fractos.config import load, write_directory_record
 from Services.fractos.credentials import issue_client
 from Services.fractos.directory import open_directory
 from Services.fractos.directory.interface import DirectoryRecord, Member
-from Services.fractos.graph import default_catalogue
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = {
@@ -68,7 +67,7 @@ class Nodes:
         configuration = load(folder)
         self._record = DirectoryRecord("files", str(folder / "directory"), configuration.name)
         write_directory_record(configuration, self._record)
-        issue_client(configuration, default_catalogue().node_types, CLIENT, time.time() + CLIENT_S)
+        issue_client(configuration, CLIENT, time.time() + CLIENT_S)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, *names: str) -> None:

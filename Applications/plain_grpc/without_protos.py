@@ -64,7 +64,7 @@ def capability_for(node_type: str) -> bytes:
     try:
         content = (DATACENTER / "Services/config/clients" / f"{CLIENT}.json").read_text()
     except FileNotFoundError:
-        sys.exit(f"this datacenter has no client {CLIENT!r}; type: python3 run_datacenter.py clients add {CLIENT}")
+        sys.exit(f"there is no client {CLIENT!r} in this datacenter; type: python3 run_datacenter.py clients add {CLIENT}")
     encoded = json.loads(content)["capabilities"].get(node_type)
     if encoded is None:
         sys.exit(f"client {CLIENT!r} has no capability for {node_type} nodes")

@@ -36,7 +36,7 @@ def datacenter(make_datacenter: Callable[..., Datacenter]) -> Datacenter:
     datacenter = make_datacenter()
     configure(datacenter, zookeeper=False)
     # Nodes that form a datacenter let nobody in; `--setup` would, but would say as well which directory there is.
-    issue_client(load(datacenter.root), CONTROLLERS, "admin", time.time() + 3600)
+    issue_client(load(datacenter.root), "admin", time.time() + 3600)
     return datacenter
 
 

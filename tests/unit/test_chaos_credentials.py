@@ -10,7 +10,7 @@ import pytest
 
 from Services.datacenter.chaos.credentials import let_in
 from Services.fractos.config import Configuration, load
-from Services.fractos.credentials import issue_client, load_credentials, path_of
+from Services.fractos.credentials import client_file, issue_client, load_credentials
 from Services.fractos.errors import FailedPreconditionError
 
 CONFIGURATION = "[DataCenter]\n{more}\n[Controllers]\ncontroller_names = math_controller\n[math_controller]\n{node}\n"
@@ -35,7 +35,7 @@ def files(configuration: Configuration) -> dict[str, bytes]:
 
 def issue(configuration: Configuration, lasts_s: float) -> dict[str, bytes]:
     """As the user would, for a client of that name."""
-    issue_client(configuration, ["math"], "chaos", time.time() + lasts_s)
+    issue_client(configuration, "chaos", time.time() + lasts_s)
     return files(configuration)
 
 
@@ -50,7 +50,7 @@ def test_the_client_is_let_in_for_the_time_and_no_longer(configuration: Configur
 
 def test_the_client_goes_also_when_the_chaos_fails(configuration: Configuration) -> None:
     with pytest.raises(KeyboardInterrupt), let_in(configuration, MINUTE_S):
-        assert path_of(configuration, "chaos").exists()
+        assert client_file(configuration, "chaos").exists()
         raise KeyboardInterrupt
     assert files(configuration) == {}
 
@@ -81,11 +81,11 @@ def test_what_a_killed_chaos_has_left_is_replaced(configuration: Configuration) 
 def test_a_client_that_the_user_added_after_a_chaos_was_killed_stays(configuration: Configuration) -> None:
     with ExitStack() as killed:
         killed.enter_context(let_in(configuration, MINUTE_S))
-        path_of(configuration, "chaos").unlink()
+        client_file(configuration, "chaos").unlink()
         issue(configuration, 3 * HOUR_S)
-        mine = path_of(configuration, "chaos").read_bytes()
+        mine = client_file(configuration, "chaos").read_bytes()
         with let_in(configuration, MINUTE_S):
-            assert path_of(configuration, "chaos").read_bytes() == mine
+            assert client_file(configuration, "chaos").read_bytes() == mine
         assert files(configuration) == {"chaos.json": mine}
 
 

@@ -40,7 +40,7 @@ export function capabilityFor(type) {
     ({ capabilities } = JSON.parse(readFileSync(path.join(datacenter, 'Services/config/clients', `${name}.json`), 'utf8')));
   } catch (error) {
     if (error.code !== 'ENOENT') throw error;
-    throw new Error(`this datacenter has no client '${name}'; type: python3 run_datacenter.py clients add ${name}`);
+    throw new Error(`there is no client '${name}' in this datacenter; type: python3 run_datacenter.py clients add ${name}`);
   }
   if (!capabilities[type]) throw new Error(`client '${name}' has no capability for ${type} nodes`);
   return Buffer.from(capabilities[type], 'base64');

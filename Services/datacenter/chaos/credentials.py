@@ -14,9 +14,8 @@ from pathlib import Path
 from Services.datacenter import interruption
 from Services.datacenter.chaos.workload import CLIENT
 from Services.fractos.config import Configuration
-from Services.fractos.credentials import issue_client, list_clients, load_credentials, path_of, remove_client
+from Services.fractos.credentials import client_file, issue_client, list_clients, load_credentials, remove_client
 from Services.fractos.errors import FailedPreconditionError
-from Services.fractos.graph import default_catalogue
 
 MARGIN_S = 3600.0  # beyond the time of the faults: to prepare, to wait for calm, to compare and to clear up
 MARK = ".issued-for-chaos"
@@ -40,8 +39,8 @@ def let_in(configuration: Configuration, faults_s: float) -> Iterator[None]:
         return
     try:
         with interruption.ignored():
-            issue_client(configuration, default_catalogue().node_types, CLIENT, end)
-            _mark(configuration).hardlink_to(path_of(configuration, CLIENT))
+            issue_client(configuration, CLIENT, end)
+            _mark(configuration).hardlink_to(client_file(configuration, CLIENT))
         yield
     finally:
         with interruption.ignored():
@@ -58,7 +57,7 @@ def _check_time(configuration: Configuration, end: float) -> None:
 
 def _take_back(configuration: Configuration) -> None:
     """Remove what was issued here, unless another file has taken its place."""
-    mark, file = _mark(configuration), path_of(configuration, CLIENT)
+    mark, file = _mark(configuration), client_file(configuration, CLIENT)
     if mark.exists():
         if file.exists() and file.samefile(mark):
             remove_client(configuration, CLIENT)
