@@ -22,7 +22,7 @@ from Services.fractos.config import load, write_directory_record
 from Services.fractos.credentials import issue_client, load_credentials
 from Services.fractos.directory import open_directory
 from Services.fractos.directory.interface import DirectoryRecord, Member
-from Services.fractos.graph import TaskGraph, default_catalogue
+from Services.fractos.graph import TaskGraph
 from Services.fractos.keys import DATACENTER, load_or_make_key
 from Services.fractos.transport.unary import CAPABILITY
 from tests.waiting import until
@@ -154,7 +154,7 @@ class Nodes:
 
     def issue(self, client_id: str) -> None:
         """Let a client use the datacenter."""
-        issue_client(self.configuration, default_catalogue().node_types, client_id, time.time() + 3600)
+        issue_client(self.configuration, client_id, time.time() + 3600)
 
     def authority(self, client_id: str = CLIENT) -> Authority:
         """What a client's graphs carry."""

@@ -207,11 +207,14 @@ class Mapping(Block):
         self._mapping[offset : offset + len(given)] = given
 
     def map(self) -> mmap.mmap:
-        """It is the mapping itself."""
-        return self._mapping
+        """A mapping of its own: that something refers to it only shows when it is closed."""
+        return mmap.mmap(-1, max(self.size, 1))
 
     def unmap(self, mapping: mmap.mmap) -> None:
-        """Nothing: the bytes stay where they are."""
+        """Copy the bytes here, and close the mapping."""
+        with memoryview(mapping) as written:
+            self._mapping[:] = written
+        mapping.close()
 
     def seal(self) -> None:
         """Only a flag: all that is given out from now on is read-only."""

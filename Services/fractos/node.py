@@ -50,6 +50,7 @@ from Services.fractos.placement import Identity
 from Services.fractos.transport.call_proof import CallProver, CallVerifier
 from Services.fractos.transport.capabilities import CapabilitiesServicer
 from Services.fractos.transport.grpc_channel import OPTIONS, ChannelServicer, GrpcTransport
+from Services.fractos.transport.traffic import TrafficServicer
 from Services.fractos.transport.unary import unary_service
 
 log = logging.getLogger(__name__)
@@ -248,6 +249,8 @@ class _Node:
         capabilities = self._capabilities(directory, identity)
         fractos_pb2_grpc.add_CapabilitiesServicer_to_server(capabilities, server)
         memory.attach(server)
+        traffic = TrafficServicer(identity, memory.may_use, transport.sent, memory.traffic)
+        fractos_pb2_grpc.add_TrafficServicer_to_server(traffic, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         operations = self._catalogue.of_type(self._node_type)
         ours = (service.full_name for service in fractos_pb2.DESCRIPTOR.services_by_name.values())

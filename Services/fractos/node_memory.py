@@ -53,7 +53,7 @@ class NodeMemoryServer:
         )
         self._fetcher = MemoryFetcher(self.store, time.time, self.traffic)
         self._passing = MemoryPassing(self.store, time.time, self.traffic)
-        self._service = MemoryService(self.store, self._fetcher, identity, self._may_create, time.time, self.traffic, is_node)
+        self._service = MemoryService(self.store, self._fetcher, identity, self.may_use, time.time, self.traffic, is_node)
         self._expiring: asyncio.Task[None] | None = None
         self.for_calls = NodeMemory(self.store, self._fetcher, configuration.memory.inline_limit)
 
@@ -83,8 +83,11 @@ class NodeMemoryServer:
         nonce = secrets.token_bytes(NONCE_BYTES)
         return issue_for_memory(self._memory_key, nonce, object=number, size=size, rights=Rights(rights), expires_at=expires_at)
 
-    def _may_create(self, metadata: Metadata) -> float:
-        """Until when an object of a client may live: whoever may call this node's operations may leave Memory here."""
+    def may_use(self, metadata: Metadata) -> float:
+        """Until when an object of a client may live: whoever may call this node's operations may leave Memory here.
+
+        Raises PermissionDeniedError.
+        """
         now = time.time()
         if self._is_open:
             return now + LONGEST_S

@@ -1,4 +1,4 @@
-"""The Memory of a node, served on loopback, without the rest of the node. As a program it publishes one object and waits.
+"""The Memory of a node, served on loopback, without the rest of it. As a program: publishes an object, waits to be killed.
 
 Usage: python -m tests.service.memory_node SIZE
 Prints the Memory as base64. Its bytes are those of `pattern`.
@@ -70,7 +70,7 @@ class MemoryNode:
         self.fetcher = MemoryFetcher(self.store, time.time, self.traffic, streams_only=self._streams_only)
         self.passing = MemoryPassing(self.store, time.time, self.traffic)
         identity = Identity("storage", "storage-0", self.address)
-        service = MemoryService(self.store, self.fetcher, identity, may_create, time.time, self.traffic, lambda _: True)
+        service = MemoryService(self.store, self.fetcher, identity, may_create, time.time, self.traffic, lambda address: True)
         self.server.add_generic_rpc_handlers((service.handler(),))
         await self.server.start()
         self.passing.start()

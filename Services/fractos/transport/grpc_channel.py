@@ -49,6 +49,8 @@ SILENCE_S = 2.5  # how long a peer may acknowledge nothing before it counts as d
 SLOWEST_BYTES_PER_S = 1 << 20  # so much longer for what is on its way
 ACKNOWLEDGE_BYTES = 1 << 20  # large values are acknowledged at once, since their sender keeps them until then
 
+PEERS = 1000  # addresses that frames are counted for
+
 HEARTBEAT = b""  # a frame without a body: counted and acknowledged, and that is all
 
 Clock = Callable[[], float]
@@ -68,12 +70,15 @@ class GrpcTransport(Transport):
         self._clock = clock
         self._links: dict[str, _Link] = {}
         self._to_flush: dict[_Link, None] = {}
+        self.sent: dict[str, list[int]] = {}  # by address: how many frames, and of how many bytes
 
     def send(self, address: str, frame: fractos_pb2.Frame) -> None:
         """Queue a frame."""
         link = self._links.get(address) or self._open(address)
-        link.outbox.put(frame.SerializeToString())
+        serialized = frame.SerializeToString()
+        link.outbox.put(serialized)
         self._to_flush[link] = None
+        self._count(address, len(serialized))
 
     def flush(self) -> None:
         """Begin to write what was queued."""
@@ -90,6 +95,15 @@ class GrpcTransport(Transport):
         """Send what is queued, within a second, then close every channel."""
         links = list(self._links.values())
         await asyncio.gather(*(link.close() for link in links))
+
+    def _count(self, address: str, size: int) -> None:
+        count = self.sent.get(address)
+        if count is None:
+            if len(self.sent) >= PEERS:
+                del self.sent[next(iter(self.sent))]
+            count = self.sent[address] = [0, 0]
+        count[0] += 1
+        count[1] += size
 
     def _open(self, address: str) -> _Link:
         challenge = os.urandom(handshake.CHALLENGE_BYTES)

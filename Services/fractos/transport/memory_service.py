@@ -74,8 +74,8 @@ class MemoryService:
     async def create(self, _: object, context: Context) -> None:
         """Keep an object for as long as this call lasts."""
         async with translated_errors(context, self._identity):
+            first = await context.read()  # before any refusal, which gRPC's client takes for a defect while it still writes
             expires_at = self._may_create(_metadata(context))
-            first = await context.read()
             if not isinstance(first, fractos_pb2.CreateMemoryRequest):
                 raise InvalidArgumentError("the first message of Create gives the size of the object", field="size")
             memory = self._store.create(first.size, expires_at)
