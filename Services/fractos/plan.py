@@ -99,6 +99,8 @@ def make_plan(serialized: bytes, catalogue: Catalogue) -> Plan:
     needs = Counter(edge.to for step in graph.steps for edge in step.edges)
     for step in graph.steps:
         step.needs = needs[step.id]
+        step.ClearField("process")  # these two are not the client's to choose
+        step.ClearField("epoch")
     _check_copies(graph.steps)
     unrepeatable = frozenset(step.id for step in graph.steps if not operations[step.id].repeatable)
     openings = tuple(_opening(graph.steps, step.id) for step in graph.steps if step.needs == 0)
