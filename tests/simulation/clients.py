@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from protos import application_pb2
+from Services.fractos.authority import Authority
 from Services.fractos.errors import AlreadyExistsError, FractosError, UnavailableError
 from Services.fractos.events import CancelAsked
 from tests.simulation.agenda import Action
@@ -47,8 +48,9 @@ class Session:
 class Client:
     """One client."""
 
-    def __init__(self, world: World, name: str) -> None:
+    def __init__(self, world: World, name: str, authority: Authority) -> None:
         self.name = name
+        self.capability = authority.capability("application")
         self.wanted: dict[bytes, Wanted] = {}
         self._world = world
         self._session: Session | None = None
@@ -82,7 +84,7 @@ class Client:
         if self._session is not None and run_id in self._world.history.acknowledged:
             request = application_pb2.SubmitRequest(run_id=run_id, timeout_s=1.0, graph=graph)
             node = self._session.node
-            self._travel(self._session, lambda: node.submit(request, _Forbidden(self._world)))
+            self._travel(self._session, lambda: node.submit(request, _Forbidden(self._world), self.capability))
 
     # -- answers ----------------------------------------------------------------------------------------------------------
 
@@ -184,7 +186,7 @@ class Client:
         timeout_s = max(0.05, wanted.deadline - self._world.now)
         request = application_pb2.SubmitRequest(run_id=wanted.run_id, timeout_s=timeout_s, graph=wanted.graph)
         node = session.node
-        self._travel(session, lambda: node.submit(request, _Attached(self, session)))
+        self._travel(session, lambda: node.submit(request, _Attached(self, session), self.capability))
         if wanted.is_cancelled:
             self._travel(session, partial(node.feed, CancelAsked(wanted.run_id)))
 
