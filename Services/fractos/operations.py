@@ -9,9 +9,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from types import ModuleType
 from typing import Any, cast
 
@@ -46,17 +46,17 @@ class Operation:
         """Whether asking twice, for the same step, is as good as once."""
         return self.remembered or self.idempotency != MethodOptions.IDEMPOTENCY_UNKNOWN
 
-    def arguments(self) -> dict[str, FieldDescriptor]:
+    def arguments(self) -> Mapping[str, FieldDescriptor]:
         """The fields of the request by name."""
-        return {field.name: field for field in _fields(self.request_class)}
+        return _by_name(self.request_class)
 
-    def required(self) -> list[str]:
+    def required(self) -> Sequence[str]:
         """The arguments that must be given: all that the proto does not call `optional` or `repeated`."""
-        return [field.name for field in _fields(self.request_class) if not is_optional(field)]
+        return _required(self.request_class)
 
-    def outputs(self) -> dict[str, FieldDescriptor]:
+    def outputs(self) -> Mapping[str, FieldDescriptor]:
         """The fields of the response by name."""
-        return {field.name: field for field in _fields(self.response_class)}
+        return _by_name(self.response_class)
 
     @cached_property
     def has_client(self) -> bool:
@@ -147,6 +147,19 @@ def _is_value(field: FieldDescriptor) -> bool:
 
 def _is_plain(field: FieldDescriptor) -> bool:
     return not field.is_repeated and field.type in (FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_STRING)
+
+
+# Descriptors are slow to walk, and every step of every graph is checked against them.
+
+
+@cache
+def _by_name(message_class: type[Message]) -> Mapping[str, FieldDescriptor]:
+    return {field.name: field for field in _fields(message_class)}
+
+
+@cache
+def _required(message_class: type[Message]) -> Sequence[str]:
+    return tuple(field.name for field in _fields(message_class) if not is_optional(field))
 
 
 def _fields(message_class: type[Message]) -> list[FieldDescriptor]:

@@ -211,23 +211,23 @@ class Checker:
         ends = self._history.ends.get(run_id)
         end = ends[0].at if ends and not refused else begin + submission.timeout_s + GRACE_S + AFTERMATH_S
         troubles = self._troubles(begin, end)
-        if status == "CANCELLED":
-            return submission.cancel_s is not None
-        if status == "PERMISSION_DENIED":
-            return drawn.is_denied or self._is_revoked(submission, drawn, end)
-        if status == "RESOURCE_EXHAUSTED" and run_id in self._history.crowded_out:
+        reasons = {
+            "CANCELLED": submission.cancel_s is not None,
+            "PERMISSION_DENIED": drawn.is_denied or self._is_revoked(submission, drawn, end),
+            "RESOURCE_EXHAUSTED": run_id in self._history.crowded_out or _is_full(drawn, troubles),
+            # It was repeated, and what it read had changed.
+            "ABORTED": drawn.shared_read is not None and any(one.what != "revocation" for one in troubles),
+            # What it wants to steal is gone.
+            "NOT_FOUND": drawn.is_denied and submission.trick == "stolen",
+        }
+        if status in reasons:
+            return reasons[status]
+        if status == "UNAVAILABLE" and drawn.is_denied and submission.trick == "stolen":
             return True
-        if status == "RESOURCE_EXHAUSTED":
-            full = {one.what for one in troubles if one.what.endswith("full")}
-            return "journal full" in full or ("storage full" in full and "storage" in drawn.types)
-        if status == "ABORTED":  # it was repeated, and what it read had changed
-            return drawn.shared_read is not None and any(one.what != "revocation" for one in troubles)
-        if status in ("UNAVAILABLE", "NOT_FOUND") and submission.trick == "stolen":
-            return drawn.is_denied  # what it wants to steal is gone, or its node is
         if status == "UNAVAILABLE" and any(self._takes_away(one, drawn, troubles) for one in troubles):
             return True
         conditions = self._scenario.conditions
-        hop_s = 60 * (self._scenario.device_s + conditions.latency_s)
+        hop_s = 60 * (self._scenario.device_s + conditions.latency_s + conditions.transfer_s)
         work_s = hop_s * len(drawn.graph.steps) + 0.5 + 2 * conditions.skew_s
         if refused or status == "DEADLINE_EXCEEDED":
             delays = sum(one.end - one.begin + DELAY_S for one in troubles if self._delays(one, submission, drawn))
@@ -284,6 +284,12 @@ class Checker:
 
     def _violated(self, text: str) -> None:
         self._history.violated(text)
+
+
+def _is_full(drawn: Drawn, troubles: list[Trouble]) -> bool:
+    """Whether a disk that a run needs took nothing."""
+    full = {one.what for one in troubles if one.what.endswith("full")}
+    return "journal full" in full or ("storage full" in full and "storage" in drawn.types)
 
 
 def _result(answer: bytes) -> application_pb2.RunResult:

@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from protos import application_pb2
-from Services.fractos.authority import Authority
 from Services.fractos.errors import AlreadyExistsError, FractosError, UnavailableError
 from Services.fractos.events import CancelAsked
 from tests.simulation.agenda import Action
@@ -48,8 +47,11 @@ class Session:
 class Client:
     """One client."""
 
-    def __init__(self, world: World, name: str, authority: Authority) -> None:
+    def __init__(self, world: World, name: str, client_id: str = "") -> None:
+        """`client_id`: whose files it may touch, and whose runs it may end; empty: everybody's."""
+        authority = world.keys.authority(name, client_id)
         self.name = name
+        self._id = client_id
         self.capability = authority.capability("application")
         self.wanted: dict[bytes, Wanted] = {}
         self._world = world
@@ -70,6 +72,12 @@ class Client:
         else:
             self._connect(LATENCY_S)
 
+    def meddle(self, run_id: bytes) -> None:
+        """Try to cancel a run of somebody else."""
+        for node in self._world.nodes.values():
+            if node.engine.runs is not None:
+                node.feed(CancelAsked(run_id, self._id))
+
     def cancel(self, run_id: bytes) -> None:
         """No longer want a run; its answer comes nevertheless."""
         wanted = self.wanted.get(run_id)
@@ -77,7 +85,7 @@ class Client:
             wanted.is_cancelled = True
             self._world.history.line(f"{self.name} cancels {self._world.history.name(run_id)}")
             if self._session is not None:
-                self._travel(self._session, partial(self._session.node.feed, CancelAsked(run_id)))
+                self._travel(self._session, partial(self._session.node.feed, CancelAsked(run_id, self._id)))
 
     def submit_another(self, run_id: bytes, graph: bytes) -> None:
         """Submit another graph under the id of a run that is acknowledged, which has to be refused."""
@@ -188,7 +196,7 @@ class Client:
         node = session.node
         self._travel(session, lambda: node.submit(request, _Attached(self, session), self.capability))
         if wanted.is_cancelled:
-            self._travel(session, partial(node.feed, CancelAsked(wanted.run_id)))
+            self._travel(session, partial(node.feed, CancelAsked(wanted.run_id, self._id)))
 
     def _travel(self, session: Session, action: Action) -> None:
         """Have something arrive at the node: late if there is a wall, and although the session may be over by then."""

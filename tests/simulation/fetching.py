@@ -93,7 +93,8 @@ class Fetch:
 
     def _travel(self, receiver: SimulatedNode, arrive: Callable[[], None]) -> None:
         network = self._world.network
-        mean_s = self._world.conditions.latency_s + network.delays.get(receiver.address, 0.0)
+        conditions = self._world.conditions
+        mean_s = conditions.latency_s + conditions.transfer_s / 2 + network.delays.get(receiver.address, 0.0)
         self._world.agenda.after(self._world.random.expovariate(1 / mean_s), partial(self._pass, arrive))
 
     def _pass(self, arrive: Callable[[], None]) -> None:

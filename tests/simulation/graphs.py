@@ -113,6 +113,7 @@ class GraphDrawer:
         self._fan = rng.choice((0.0, 0.3, 0.7))  # how often an operand is not the last step's
         self._effects = rng.choice((0.2, 0.5))
         self._trains = rng.random() < 0.25
+        self._pins = rng.choice((0.1, 0.1, 0.6))  # how often a step is pinned
 
     def draw(self) -> Drawn:
         """The graph."""
@@ -220,7 +221,7 @@ class GraphDrawer:
         return self._rng.sample(self._steps, min(len(self._steps), self._rng.choice((0, 0, 1, 2))))
 
     def _node(self, node_type: str) -> Any:
-        if node_type == "math" and self._rng.random() < 0.15:
+        if node_type == "math" and self._rng.random() < self._pins:
             name = f"math-{self._rng.randrange(self._counts['math'])}"
             self._drawn.pinned.add(name)
             return self._drawn.graph.node(name)

@@ -21,24 +21,22 @@ def why_not_call(
 
     `step` as the client sent it, `revoked` by the ids of links, `key` of the node's type.
     """
+    service = step.operation.partition(".")[0]
     seal = key
-    links = step.capability.links
-    for index, serialized in enumerate(links):
-        seal = hmac.new(seal, serialized, hashlib.sha256).digest()
-        if hashlib.blake2b(seal, digest_size=16).digest() in revoked:
-            return f"link {index} was revoked"
+    for index, serialized in enumerate(step.capability.links):
+        seal = hmac.digest(seal, serialized, "sha256")
         link = fractos_pb2.Link.FromString(serialized)
-        service = step.operation.partition(".")[0]
-        if link.service != ("" if index else service) or link.object:
-            return f"link {index} is not for {service}"
-        if (link.expires_at or not index) and link.expires_at < now:
-            return f"link {index} expired {now - link.expires_at:.2f} s ago"
-        if link.operation not in ("", step.operation) or link.node not in ("", node):
-            return f"link {index} is for {link.operation} at {link.node or 'any node'}"
-        why_not = _why_not_arguments(link, request)
+        complaints = (
+            (bool(revoked) and hashlib.blake2b(seal, digest_size=16).digest() in revoked, "was revoked"),
+            (link.service != ("" if index else service) or bool(link.object), f"is not for {service}"),
+            ((bool(link.expires_at) or not index) and link.expires_at < now, "has expired"),
+            (link.operation not in ("", step.operation), f"is for {link.operation}"),
+            (link.node not in ("", node), f"is for {link.node}"),
+        )
+        why_not = next((text for applies, text in complaints if applies), "") or _why_not_arguments(link, request)
         if why_not:
             return f"link {index} {why_not}"
-    if not links:
+    if not step.capability.links:
         return "there is no capability"
     return "" if seal == step.capability.seal else "the seal is another one"
 
@@ -59,7 +57,7 @@ def why_not_read(key: bytes, memory: fractos_pb2.Memory, now: float) -> str:
     """Why a process with this key may not let somebody read Memory. Empty: it may."""
     seal, begin, end = key, 0, -1
     for index, serialized in enumerate(memory.capability.links):
-        seal = hmac.new(seal, serialized, hashlib.sha256).digest()
+        seal = hmac.digest(seal, serialized, "sha256")
         link = fractos_pb2.Link.FromString(serialized)
         if not index:
             end = link.size

@@ -33,7 +33,8 @@ class Submission(Planned):
     cancel_s: float | None  # after the submission
     again_s: float | None  # when it is submitted once more
     other_s: float | None  # when another graph is submitted under its id
-    trick: str = ""  # how its client tries to do what it may not
+    meddle_s: float | None  # when another client tries to cancel it
+    trick: str  # how its client tries to do what it may not
 
     def __str__(self) -> str:
         """As a reader sees it."""
@@ -118,6 +119,7 @@ def draw(seed: int) -> Scenario:
         sync_s=rng.choice((0.0, 0.0, 0.005, 0.05)),
         skew_s=rng.choice((0.0, 0.0, 0.2, 2.5)),
         latency_s=rng.choice((0.0002, 0.005, 0.05)),
+        transfer_s=rng.choice((0.0, 0.02, 0.3)),
         inline_limit=rng.choice((1 << 20, 16, 4, 4)),
         memory_bytes=rng.choice((30, 60)) if rng.random() < 0.06 else 1 << 30,
     )
@@ -152,6 +154,7 @@ def _submission(rng: random.Random, number: int, moments: list[float]) -> Submis
         cancel_s=rng.expovariate(5.0) if rng.random() < 0.12 else None,
         again_s=rng.uniform(0.0, 10.0) if rng.random() < 0.2 else None,
         other_s=rng.uniform(0.0, 10.0) if rng.random() < 0.1 else None,
+        meddle_s=rng.expovariate(5.0) if rng.random() < 0.1 else None,
         trick=rng.choice(TRICKS) if rng.random() < 0.1 else "",
     )
 

@@ -43,8 +43,7 @@ def simulate(scenario: Scenario, *, plant: Plant = NO_PLANT, tell: Tell | None =
     world.history.began_at = world.now
     simulation = Simulation(scenario, world, {}, {})
     for name in CLIENTS:
-        authority = world.keys.authority(name, name if name in scenario.restricted else "")
-        simulation.clients[name] = Client(world, name, authority)
+        simulation.clients[name] = Client(world, name, name if name in scenario.restricted else "")
     for client_id in (OF_ALL, *CLIENTS):
         world.files.content[client_id, SHARED] = to_big_integer(1)
     _plan(simulation)
@@ -76,6 +75,9 @@ def _plan_submission(simulation: Simulation, submission: Submission) -> None:
     _at(world, submission.at, lambda: client.submit(run_id, wanted.graph(), submission.timeout_s))
     if submission.cancel_s is not None:
         _at(world, submission.at + submission.cancel_s, lambda: client.cancel(run_id))
+    meddler = next((one for one in sorted(simulation.scenario.restricted) if one != submission.client), None)
+    if submission.meddle_s is not None and meddler is not None:
+        _at(world, submission.at + submission.meddle_s, lambda: simulation.clients[meddler].meddle(run_id))
     if submission.other_s is not None:
         _at(world, submission.at + submission.other_s, lambda: client.submit_another(run_id, _other().serialized()))
     if submission.again_s is not None:

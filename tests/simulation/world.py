@@ -46,6 +46,7 @@ class Conditions:
     sync_s: float = 0.0  # how long a commit takes on average; 0: nothing waits for the disk
     skew_s: float = 0.0  # how far clocks may be off, either way
     latency_s: float = 0.0002  # how long a frame takes on average
+    transfer_s: float = 0.0  # how much longer Memory takes on its way, on average
     inline_limit: int = 1 << 20  # values of more bytes become Memory
     memory_bytes: int = 1 << 30  # how much Memory a node has room for
 
@@ -197,7 +198,10 @@ class World:
         self.history.execution(node.name, node.address, key, path)
 
     def check_right(self, node: SimulatedNode, key: WorkKey, request: Message, handed_at: tuple[float, float]) -> None:
-        """Take note of a step that its client had no right to. `handed_at` is the true time when the device got it, and the node's."""
+        """Take note of a step that its client had no right to.
+
+        `handed_at` is the time when the device got it: the true one, and by its node's clock.
+        """
         step = self.history.asked.get((key.run_id, key.step))
         at, clock = handed_at
         revoked = [id for id, since in self.history.revoked[node.address].items() if since < at]
