@@ -90,7 +90,7 @@ class _Call:
             self._queue()
 
     def _queue(self) -> None:
-        self._node.later(self._world.device_time(self._node), self._begin)
+        self._node.later(self._world.device_time(self._node) / 2, self._begin)
 
     def _begin(self) -> None:
         """Do the step, unless it has been dropped or is too late."""
@@ -106,13 +106,26 @@ class _Call:
         with entered(self._memory):
             what = plain(request)
         self._world.check_right(node, key, what, self._handed_at)
+        if not operation.remembered:
+            node.later(self._world.device_time(node) / 2, self._finish)
+            return
         try:
-            if operation.remembered:
-                self._change(f"{key.run_id.hex()}/{key.step}", what)
-            else:
-                self._end(self._memory.carry_out(partial(self._respond, operation.path, request)))
+            self._change(f"{key.run_id.hex()}/{key.step}", what)
         except FractosError as error:
             self._end(error)
+
+    def _finish(self) -> None:
+        """Answer; leave nothing if the run was stopped meanwhile."""
+        call = self._call
+        try:
+            answer = self._memory.carry_out(partial(self._respond, call.operation.path, call.request))
+        except FractosError as error:
+            self._end(error)
+            return
+        if call.key.run_id in self._node.dropped:
+            self._memory.discard()
+        else:
+            self._end(answer)
 
     def _end(self, ended: Answer | FractosError) -> None:
         times = self._started_at, self._node.clock
