@@ -11,7 +11,7 @@ import pkgutil
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from types import ModuleType
 from typing import Any, cast
 
@@ -48,15 +48,29 @@ class Operation:
 
     def arguments(self) -> Mapping[str, FieldDescriptor]:
         """The fields of the request by name."""
-        return _by_name(self.request_class)
+        return self._arguments
 
     def required(self) -> Sequence[str]:
         """The arguments that must be given: all that the proto does not call `optional` or `repeated`."""
-        return _required(self.request_class)
+        return self._required
 
     def outputs(self) -> Mapping[str, FieldDescriptor]:
         """The fields of the response by name."""
-        return _by_name(self.response_class)
+        return self._outputs
+
+    # Descriptors are slow to walk, and every step of every graph is checked against them.
+
+    @cached_property
+    def _arguments(self) -> dict[str, FieldDescriptor]:
+        return {field.name: field for field in _fields(self.request_class)}
+
+    @cached_property
+    def _required(self) -> tuple[str, ...]:
+        return tuple(field.name for field in _fields(self.request_class) if not is_optional(field))
+
+    @cached_property
+    def _outputs(self) -> dict[str, FieldDescriptor]:
+        return {field.name: field for field in _fields(self.response_class)}
 
     @cached_property
     def has_client(self) -> bool:
@@ -147,19 +161,6 @@ def _is_value(field: FieldDescriptor) -> bool:
 
 def _is_plain(field: FieldDescriptor) -> bool:
     return not field.is_repeated and field.type in (FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_STRING)
-
-
-# Descriptors are slow to walk, and every step of every graph is checked against them.
-
-
-@cache
-def _by_name(message_class: type[Message]) -> Mapping[str, FieldDescriptor]:
-    return {field.name: field for field in _fields(message_class)}
-
-
-@cache
-def _required(message_class: type[Message]) -> Sequence[str]:
-    return tuple(field.name for field in _fields(message_class) if not is_optional(field))
 
 
 def _fields(message_class: type[Message]) -> list[FieldDescriptor]:

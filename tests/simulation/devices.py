@@ -17,6 +17,7 @@ from Services.fractos.graph import default_catalogue
 from Services.fractos.memory_scope import entered, read
 from tests.simulation.disks import Change
 from tests.simulation.fetching import Outcome
+from tests.simulation.memory import Fetched
 
 if TYPE_CHECKING:
     from tests.simulation.node import SimulatedNode
@@ -62,6 +63,7 @@ class _Call:
         self._memory = CallMemory(node.memory, call)
         self._handed_at = world.now, node.clock
         self._started_at = node.clock
+        self._has_failed = False  # with the first fetch that did
 
     def fetch(self) -> None:
         """Get what the arguments refer to, then wait for the device."""
@@ -69,25 +71,30 @@ class _Call:
         if not wanted:
             self._queue()
             return
-        outcomes: dict[int, Outcome] = {}
+        views: dict[int, Fetched] = {}
         for index, memory in enumerate(wanted):
-            self._world.fetches.begin(
-                self._node, memory, self._call.deadline, partial(self._fetched, outcomes, len(wanted), index)
-            )
+            fetched = partial(self._fetched, views, len(wanted), index)
+            self._world.fetches.begin(self._node, memory, self._call.deadline, fetched)
 
-    def _fetched(self, outcomes: dict[int, Outcome], count: int, index: int, outcome: Outcome) -> None:
-        if any(isinstance(one, FractosError) for one in outcomes.values()):
-            return  # the call has ended with the first one that failed
-        outcomes[index] = outcome
+    def _fetched(self, views: dict[int, Fetched], count: int, index: int, outcome: Outcome) -> None:
+        if self._has_failed:
+            return
         if isinstance(outcome, FractosError):
-            self._end(outcome)
-        elif len(outcomes) == count:
-            try:
-                self._memory.take([outcomes[index] for index in range(count)])  # type: ignore[misc] - none failed
-            except FractosError as error:
-                self._end(error)
-                return
-            self._queue()
+            self._fail(outcome)
+            return
+        views[index] = outcome
+        if len(views) < count:
+            return
+        try:
+            self._memory.take([views[index] for index in range(count)])
+        except FractosError as error:
+            self._fail(error)
+            return
+        self._queue()
+
+    def _fail(self, error: FractosError) -> None:
+        self._has_failed = True
+        self._end(error)
 
     def _queue(self) -> None:
         self._node.later(self._world.device_time(self._node) / 2, self._begin)
@@ -128,12 +135,13 @@ class _Call:
             self._end(answer)
 
     def _end(self, ended: Answer | FractosError) -> None:
-        times = self._started_at, self._node.clock
-        if isinstance(ended, Answer):
-            made = ended.beside, ended.whole, ended.memory_bytes, self._memory.fetched_bytes
-            self._node.feed(DeviceDone(self._call.key, ended.response, None, *times, *made))
-        else:
-            self._node.feed(DeviceDone(self._call.key, None, ended, *times))
+        key, started_at, now = self._call.key, self._started_at, self._node.clock
+        if isinstance(ended, FractosError):
+            self._node.feed(DeviceDone(key, None, ended, started_at, now))
+            return
+        response, beside, whole, memory_bytes = ended.response, ended.beside, ended.whole, ended.memory_bytes
+        fetched_bytes = self._memory.fetched_bytes
+        self._node.feed(DeviceDone(key, response, None, started_at, now, beside, whole, memory_bytes, fetched_bytes))
 
     def _respond(self, path: str, request: Any) -> Message:
         files = self._world.files

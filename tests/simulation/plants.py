@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from protos import fractos_pb2
 from Services.fractos.directory.interface import Member
 from Services.fractos.engine import Engine
-from Services.fractos.events import CancelAsked, LinkLost, RunEnded
+from Services.fractos.events import CancelAsked, LinkLost, RunEnded, Submitted
 from Services.fractos.ledger import Ledger
 from Services.fractos.run import Run
 from Services.fractos.runs import Runs
@@ -74,9 +74,9 @@ def _in_runs(spoil: Callable[[Runs], None]) -> Callable[[Engine], None]:
 
 
 def _acknowledge_before_recording(runs: Runs) -> None:
-    def admit(original: Callable[..., None], request: Any, ticket: int, now: float) -> None:
-        original(request, ticket, now)
-        runs._accept(runs._running[request.run_id])
+    def admit(original: Callable[..., None], submitted: Submitted, now: float) -> None:
+        original(submitted, now)
+        runs._accept(runs._running[submitted.request.run_id])
 
     replaced(runs, "_admit", admit)
 
