@@ -65,8 +65,8 @@ class Operation:
         return {field.name: field for field in _fields(self.request_class)}
 
     @cached_property
-    def _required(self) -> tuple[str, ...]:
-        return tuple(field.name for field in _fields(self.request_class) if not is_optional(field))
+    def _required(self) -> list[str]:
+        return [field.name for field in _fields(self.request_class) if not is_optional(field)]
 
     @cached_property
     def _outputs(self) -> dict[str, FieldDescriptor]:
