@@ -33,13 +33,13 @@ def main() -> int:
         nargs="*",
         help="a local file, which is uploaded first, or else a name in storage; by default every picture of the client",
     )
-    parser.add_argument("--client-id", default="admin", help="whose folder in storage (default: %(default)s)")
+    parser.add_argument("--client-id", default="admin", help="as whom, and whose folder in storage (default: %(default)s)")
     parser.add_argument("--model", default="default", help="the network that is asked (default: %(default)s)")
     options = parser.parse_args()
     client_id = options.client_id
     failed = 0
     try:
-        with connect() as datacenter:
+        with connect(client_id=client_id) as datacenter:
             names = options.pictures or stored_pictures(datacenter, client_id)
             if not names:
                 sys.exit(f"{client_id} has no pictures in storage; name a local one, which is uploaded first")

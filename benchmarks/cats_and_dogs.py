@@ -130,7 +130,7 @@ def running(root: Path) -> Iterator[Datacenter]:
     command = [sys.executable, str(CODE_ROOT / "run_datacenter.py"), "--path", str(root)]
     try:
         subprocess.run([*command, "up"], check=True, stdout=sys.stderr)
-        with connect(path=root) as datacenter:
+        with connect(path=root, client_id="admin") as datacenter:
             yield datacenter
     finally:
         subprocess.run([*command, "down"], check=True, stdout=sys.stderr)

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from load import percentile
-from real_nodes import Nodes, real_nodes
+from real_nodes import CLIENT, Nodes, real_nodes
 from streaming import Appends, Stream
 
 from Services.fractos import Datacenter, connect
@@ -77,7 +77,7 @@ def disturb(nodes: Nodes, kind: str, fate: str, times: int, seed: int) -> Series
     appends = Appends(nodes.folder, f"{kind}-{fate}.txt", ROUNDS)
     calm_s: list[float] = []
     disturbed_s: list[float] = []
-    with connect(nodes.folder) as datacenter:
+    with connect(nodes.folder, client_id=CLIENT) as datacenter:
         for _ in range(times):
             calm_s += _batch(datacenter, appends, series, lambda: None)
             leader = nodes.leader(kind)

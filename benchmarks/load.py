@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from real_nodes import CLIENT
+
 from Services.fractos import Datacenter, TaskGraph, connect
 from Services.fractos.client import Run
 from Services.fractos.errors import DeadlineExceededError, FractosError, ResourceExhaustedError
@@ -171,7 +173,7 @@ def percentile(values: list[float], part: float) -> float:
 def main() -> None:
     sys.setswitchinterval(SWITCH_S)
     load = Load(**json.load(sys.stdin))
-    with connect(load.folder) as datacenter:
+    with connect(load.folder, client_id=CLIENT) as datacenter:
         generators = [Generator(datacenter, load) for _ in range(load.threads)]
         if load.in_flight:
             generators[0].closed()

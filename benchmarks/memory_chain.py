@@ -134,7 +134,7 @@ def main() -> int:
     options = parser.parse_args()
     array = numpy.arange(options.mebibytes << 17, dtype=numpy.float64)
     with ExitStack() as stack:
-        datacenter = stack.enter_context(connect(stack.enter_context(datacenter_folder())))
+        datacenter = stack.enter_context(connect(stack.enter_context(datacenter_folder()), client_id="admin"))
         ray = None if options.alone else stack.enter_context(ray_process(array.size, options.steps))
         check(datacenter, array, options.steps)
         samples = measure(datacenter, ray, array, options)

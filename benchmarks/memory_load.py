@@ -28,7 +28,7 @@ from dataclasses import dataclass, field, fields
 from math import inf
 
 import numpy
-from real_nodes import Footprint, Nodes, real_nodes
+from real_nodes import CLIENT, Footprint, Nodes, real_nodes
 
 from Services.fractos import Datacenter, Result, TaskGraph, connect
 from Services.fractos.client import Run
@@ -38,7 +38,7 @@ from Services.fractos.graph import Step
 ELEMENTS = (1 << 20) // 8
 MATH = ("math-0", "math-1", "math-2")
 VICTIMS = MATH[1:]
-CLIENT = "client-0"
+SELF = "client-0"
 APART_S = (2.0, 5.0)  # from one kill to the next
 IN_FLIGHT = 8
 CHECKED = 50  # one of so many
@@ -163,7 +163,7 @@ def sample(nodes: Nodes) -> Sample:
     deadline = time.monotonic() + SETTLE_S
     before: list[tuple[int, int]] = []
     while True:
-        found = {**nodes.footprints(), CLIENT: Footprint.of(os.getpid())}
+        found = {**nodes.footprints(), SELF: Footprint.of(os.getpid())}
         now = [(one.descriptors, one.sockets) for one in found.values()]
         if now == before or time.monotonic() > deadline:
             return found
@@ -199,7 +199,7 @@ def show(runs: int, now: Sample, kills: Mapping[str, int]) -> None:
 def measure(options: argparse.Namespace) -> list[str]:
     """Do the runs. Returns what is not as it should be."""
     samples: list[Sample] = []
-    with real_nodes("application-0", *MATH, delays_ms={}) as nodes, connect(nodes.folder) as datacenter:
+    with real_nodes("application-0", *MATH, delays_ms={}) as nodes, connect(nodes.folder, client_id=CLIENT) as datacenter:
         killer = Killer(nodes, random.Random(options.seed + 1))
         work = Work(datacenter, killer, random.Random(options.seed), numpy.arange(ELEMENTS, dtype=numpy.float64))
         with killer.at_work():

@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 
 from Services.fractos.config import load, write_directory_record
+from Services.fractos.credentials import issue_client
 from Services.fractos.directory import open_directory
 from Services.fractos.directory.interface import DirectoryRecord, Member
 
@@ -28,6 +29,8 @@ SCRIPTS = {
     "math": "Services/ComputationalNodes/MathCompute/Math_Controller/math_controller.py",
     "storage": "Services/StorageNode/Storage_Controller/storage_controller.py",
 }
+CLIENT = "admin"  # who may use it
+CLIENT_S = 86_400.0  # for how long
 READY_TIMEOUT_S = 60.0
 END_TIMEOUT_S = 20.0
 POLL_S = 0.02
@@ -64,6 +67,7 @@ class Nodes:
         configuration = load(folder)
         self._record = DirectoryRecord("files", str(folder / "directory"), configuration.name)
         write_directory_record(configuration, self._record)
+        issue_client(configuration, CLIENT, time.time() + CLIENT_S)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, *names: str) -> None:

@@ -56,7 +56,7 @@ def main() -> int:
         raw_call() as plain,
         raw_call(os.environ["GRPC_EXPERIMENTS"]) as tuned,
         datacenter_folder() as folder,
-        connect(folder) as datacenter,
+        connect(folder, client_id="admin") as datacenter,
     ):
         figures = measure(plain, tuned, datacenter, options.rounds)
     print(json.dumps(figures, indent=2) if options.json else as_text(figures))

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from real_nodes import CLIENT
+
 from Services.fractos import TaskGraph, connect
 from Services.fractos.client import Run
 from Services.fractos.errors import FractosError
 from Services.fractos.graph import Step
 
-CLIENT = "admin"
 PATIENCE_S = 90.0
 BITS = 3  # by which each round shifts
 
@@ -118,7 +119,7 @@ class Stream:
 
     def _flow(self) -> None:
         flying: deque[tuple[Checked, Run, float]] = deque()
-        with connect(self._folder) as datacenter:
+        with connect(self._folder, client_id=CLIENT) as datacenter:
             while not self._stopping.is_set() or flying:
                 while len(flying) < self._in_flight and not self._stopping.is_set():
                     checked = self._appends.graph()

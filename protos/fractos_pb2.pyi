@@ -386,3 +386,27 @@ class ConfirmRequest(_message.Message):
 class ConfirmResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class CountRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class CountResponse(_message.Message):
+    __slots__ = ("links",)
+    LINKS_FIELD_NUMBER: _ClassVar[int]
+    links: _containers.RepeatedCompositeFieldContainer[LinkCount]
+    def __init__(self, links: _Optional[_Iterable[_Union[LinkCount, _Mapping]]] = ...) -> None: ...
+
+class LinkCount(_message.Message):
+    __slots__ = ("peer", "frames_sent", "frame_bytes_sent", "memory_mapped", "memory_streamed")
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_SENT_FIELD_NUMBER: _ClassVar[int]
+    FRAME_BYTES_SENT_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_MAPPED_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_STREAMED_FIELD_NUMBER: _ClassVar[int]
+    peer: str
+    frames_sent: int
+    frame_bytes_sent: int
+    memory_mapped: int
+    memory_streamed: int
+    def __init__(self, peer: _Optional[str] = ..., frames_sent: _Optional[int] = ..., frame_bytes_sent: _Optional[int] = ..., memory_mapped: _Optional[int] = ..., memory_streamed: _Optional[int] = ...) -> None: ...

@@ -472,3 +472,78 @@ class Capabilities:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class TrafficStub:
+    """What has gone between a node and each other one since it started. Needs a capability for the node's service, as metadata.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Count = channel.unary_unary(
+                '/mockdc.fractos.v1.Traffic/Count',
+                request_serializer=protos_dot_fractos__pb2.CountRequest.SerializeToString,
+                response_deserializer=protos_dot_fractos__pb2.CountResponse.FromString,
+                _registered_method=True)
+
+
+class TrafficServicer:
+    """What has gone between a node and each other one since it started. Needs a capability for the node's service, as metadata.
+    """
+
+    def Count(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_TrafficServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Count': grpc.unary_unary_rpc_method_handler(
+                    servicer.Count,
+                    request_deserializer=protos_dot_fractos__pb2.CountRequest.FromString,
+                    response_serializer=protos_dot_fractos__pb2.CountResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'mockdc.fractos.v1.Traffic', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('mockdc.fractos.v1.Traffic', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Traffic:
+    """What has gone between a node and each other one since it started. Needs a capability for the node's service, as metadata.
+    """
+
+    @staticmethod
+    def Count(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mockdc.fractos.v1.Traffic/Count',
+            protos_dot_fractos__pb2.CountRequest.SerializeToString,
+            protos_dot_fractos__pb2.CountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import subprocess
 import sys
 import time
@@ -10,15 +11,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import grpc
 import psutil
 import pytest
 
+from Services.fractos.authority import Authority
 from Services.fractos.config import load, write_directory_record
+from Services.fractos.credentials import issue_client, load_credentials
 from Services.fractos.directory import open_directory
 from Services.fractos.directory.interface import DirectoryRecord, Member
 from Services.fractos.graph import TaskGraph
+from Services.fractos.keys import DATACENTER, load_or_make_key
+from Services.fractos.transport.unary import CAPABILITY
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,13 +35,14 @@ CONTROLLERS = {
     "cnn": "Services/ComputationalNodes/CNN/CNN_Controller/cnn_controller.py",
 }
 READY_TIMEOUT_S = 60.0
+CLIENT = "admin"
 NONE: Mapping[str, str] = MappingProxyType({})
 
 
 def configuration_text(*node_types: str, scripts: Mapping[str, str] = CONTROLLERS, keys: Mapping[str, str] = NONE) -> str:
     """A data_center_setup.cfg for nodes of these types, without ZooKeeper.
 
-    By type: `scripts` to start, and `keys`, more lines of the section; those of "DataCenter" too.
+    By type: `scripts` to start, and `keys`, more lines of the section; those of "DataCenter" and "Memory" too.
     """
     names = ", ".join(f"{node_type}_controller" for node_type in node_types)
     sections = [
@@ -43,7 +50,37 @@ def configuration_text(*node_types: str, scripts: Mapping[str, str] = CONTROLLER
         for node_type in node_types
     ]
     center = f"[DataCenter]\nname = test\n{keys.get('DataCenter', '')}\n"
+    center += f"[Memory]\n{keys.get('Memory', '')}\n"
     return f"{center}[Controllers]\ncontroller_names = {names}\n{''.join(sections)}"
+
+
+class Carrying(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor, grpc.StreamStreamClientInterceptor):
+    """Has all calls of a channel carry a capability, serialized."""
+
+    def __init__(self, capability: bytes) -> None:
+        self._capability = capability
+
+    def _go_on(self, continuation: Any, details: Any, request: Any) -> Any:
+        metadata = (*(details.metadata or ()), (CAPABILITY, self._capability))
+        return continuation(_Details(details.method, details.timeout, metadata, details.credentials), request)
+
+    def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        return self._go_on(continuation, client_call_details, request)
+
+    def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        return self._go_on(continuation, client_call_details, request)
+
+    def intercept_stream_stream(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
+        return self._go_on(continuation, client_call_details, request_iterator)
+
+
+class _Details(NamedTuple):
+    method: str
+    timeout: float | None
+    metadata: Any
+    credentials: Any
+    wait_for_ready: bool | None = None
+    compression: Any = None
 
 
 class Nodes:
@@ -63,7 +100,14 @@ class Nodes:
         configuration = load(root)
         self.record = record or DirectoryRecord("files", str(root / "directory"), configuration.name)
         write_directory_record(configuration, self.record)
+        self.configuration = configuration
+        self.issue(CLIENT)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    @property
+    def key(self) -> bytes:
+        """What Controllers of this datacenter know each other by."""
+        return load_or_make_key(load(self.root).keys_path, DATACENTER)
 
     def start(self, *names: str) -> None:
         """Start nodes and wait until all are listed."""
@@ -108,9 +152,20 @@ class Nodes:
         """Where a node listens."""
         return next(member.address for member in self.members() if member.name == name)
 
-    def channel(self, name: str) -> grpc.Channel:
-        """A gRPC channel to a node."""
-        return grpc.insecure_channel(self.address(name), [("grpc.max_receive_message_length", 80 << 20)])
+    def issue(self, client_id: str) -> None:
+        """Let a client use the datacenter."""
+        issue_client(self.configuration, client_id, time.time() + 3600)
+
+    def authority(self, client_id: str = CLIENT) -> Authority:
+        """What a client's graphs carry."""
+        credentials = load_credentials(self.configuration, client_id)
+        return Authority(client_id, credentials.capabilities, time.time, secrets.token_bytes)
+
+    def channel(self, name: str, client_id: str = CLIENT) -> grpc.Channel:
+        """A gRPC channel to a node, whose calls carry a client's capability."""
+        capability = load_credentials(self.configuration, client_id).capabilities[name.rpartition("-")[0]]
+        channel = grpc.insecure_channel(self.address(name), [("grpc.max_receive_message_length", 80 << 20)])
+        return grpc.intercept_channel(channel, Carrying(capability.SerializeToString()))
 
     def wait_until_busy(self, name: str) -> None:
         """Wait until a node computes: its processor time grows."""

@@ -17,8 +17,9 @@ from Services.fractos.errors import Context, FractosError, NotFoundError, Permis
 from Services.fractos.events import Accepted, CancelAsked, Refused, RunEnded, Submitted
 from Services.fractos.run import Run, is_for, state_of
 from Services.fractos.runs import Runs
+from Services.fractos.transport.status import translated_errors
 from Services.fractos.transport.streams import Outbox
-from Services.fractos.transport.unary import capability_of, translated_errors
+from Services.fractos.transport.unary import capability_of
 
 DEFAULT_LIST_LIMIT = 100
 DRAIN_POLL_S = 0.01
@@ -67,8 +68,8 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         context: grpc.aio.ServicerContext[application_pb2.SubmitRequest, application_pb2.SubmitResponse],
     ) -> application_pb2.SubmitResponse:
         """Start a run; it is in the journal when this returns."""
-        async with translated_errors(context, self._controller):
-            client = self._client(capability_of(context))
+        async with translated_errors(context, self._controller.engine.identity):
+            client = self._client(capability_of(context.invocation_metadata()))
             await self._controller.own()
             submission = _UnarySubmission()
             self._submit(request, submission, client)
@@ -81,8 +82,8 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         context: grpc.aio.ServicerContext[application_pb2.WatchRequest, application_pb2.WatchResponse],
     ) -> AsyncIterator[application_pb2.WatchResponse]:
         """Stream a run's state until it has ended."""
-        async with translated_errors(context, self._controller):
-            client = self._client(capability_of(context))
+        async with translated_errors(context, self._controller.engine.identity):
+            client = self._client(capability_of(context.invocation_metadata()))
             await self._controller.own()
             result = await self._result_of(request.run_id, client)
             if result is None:
@@ -98,8 +99,8 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         context: grpc.aio.ServicerContext[application_pb2.CancelRequest, application_pb2.CancelResponse],
     ) -> application_pb2.CancelResponse:
         """End a run."""
-        async with translated_errors(context, self._controller):
-            client = self._client(capability_of(context))
+        async with translated_errors(context, self._controller.engine.identity):
+            client = self._client(capability_of(context.invocation_metadata()))
             await self._controller.own()
             running = await self._result_of(request.run_id, client) is None
             self._controller.feed(CancelAsked(request.run_id, client))
@@ -111,8 +112,8 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         context: grpc.aio.ServicerContext[application_pb2.ListRunsRequest, application_pb2.ListRunsResponse],
     ) -> application_pb2.ListRunsResponse:
         """Describe the runs in flight and those that ended lately."""
-        async with translated_errors(context, self._controller):
-            client = self._client(capability_of(context))
+        async with translated_errors(context, self._controller.engine.identity):
+            client = self._client(capability_of(context.invocation_metadata()))
             await self._controller.own()
             runs = self._runs.newest(request.limit or DEFAULT_LIST_LIMIT, client)
         return application_pb2.ListRunsResponse(runs=[_info(run) for run in runs])
@@ -126,8 +127,8 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
 
         The runs of a client that disappears go on without it. A standby takes over first, or refuses.
         """
-        async with translated_errors(context, self._controller):
-            capability = capability_of(context)
+        async with translated_errors(context, self._controller.engine.identity):
+            capability = capability_of(context.invocation_metadata())
             client = self._client(capability)
             await self._controller.own()
         await context.write(application_pb2.SessionResponses())  # tells the client that it is served

@@ -11,7 +11,7 @@ try:
     from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
     from grpc_status import rpc_status
 
-    from Applications.plain_grpc.without_protos import address_of
+    from Applications.plain_grpc.without_protos import CAPABILITY, address_of, capability_for
     from protos import application_pb2, application_pb2_grpc, fractos_pb2, math_pb2, math_pb2_grpc
 except ModuleNotFoundError:
     import pathlib
@@ -50,7 +50,8 @@ def detail_of(error: grpc.RpcError, kind: type[Detail]) -> Detail | None:
 def ask_for_the_impossible(math: math_pb2_grpc.MathStub) -> None:
     """Ask for the factorial of -1."""
     try:
-        math.Factorial(math_pb2.FactorialRequest(n=fractos_pb2.BigInteger(negative=True, magnitude=b"\x01")), timeout=TIMEOUT_S)
+        minus_one = fractos_pb2.BigInteger(negative=True, magnitude=b"\x01")
+        math.Factorial(math_pb2.FactorialRequest(n=minus_one), timeout=TIMEOUT_S, metadata=allowing("math"))
     except grpc.RpcError as error:
         info, request = detail_of(error, ErrorInfo), detail_of(error, BadRequest)
         if info is None or request is None:
@@ -60,14 +61,20 @@ def ask_for_the_impossible(math: math_pb2_grpc.MathStub) -> None:
             print(f"  {violation.field}: {violation.description}")
 
 
+def allowing(service: str) -> tuple[tuple[str, bytes], ...]:
+    """The metadata of a call: what allows it."""
+    return ((CAPABILITY, capability_for(service)),)
+
+
 def long_run() -> application_pb2.SubmitRequest:
     """A run of a thousand slow steps, one after the other: ten of them fill the math nodes."""
     three, four, n = (fractos_pb2.BigInteger(magnitude=value.to_bytes(2, "big").lstrip(b"\0")) for value in (3, 4, 9999))
     arguments = math_pb2.BinomialExpansionRequest(a=three, b=four, n=n).SerializeToString()
+    capability = fractos_pb2.Capability.FromString(capability_for("math"))  # each node asks for what allows its step
     graph = fractos_pb2.Graph(name="long")
     for number in range(1000):
         edges = [fractos_pb2.Edge(to=number + 1)] if number < 999 else []
-        graph.steps.add(id=number, operation="math.binomial_expansion", arguments=arguments, edges=edges)
+        graph.steps.add(id=number, operation="math.binomial_expansion", arguments=arguments, edges=edges, capability=capability)
     return application_pb2.SubmitRequest(run_id=uuid.uuid4().bytes, timeout_s=60, graph=graph.SerializeToString())
 
 
@@ -79,7 +86,7 @@ def submit_patiently(
     """Submit a run, and if there is no room for it, again after the time that the application node names."""
     while True:
         try:
-            application.Submit(run, timeout=TIMEOUT_S)
+            application.Submit(run, timeout=TIMEOUT_S, metadata=allowing("application"))
         except grpc.RpcError as error:
             retry = detail_of(error, RetryInfo)
             if retry is None:
@@ -102,7 +109,7 @@ def fill_the_datacenter(application: application_pb2_grpc.ApplicationStub) -> No
 
     try:
         for run in runs:
-            application.Submit(run, timeout=TIMEOUT_S)
+            application.Submit(run, timeout=TIMEOUT_S, metadata=allowing("application"))
         submit_patiently(application, last, make_room)
         print(refusals[0], "accepted at last", sep="\n")
     finally:
@@ -113,7 +120,8 @@ def cancel(application: application_pb2_grpc.ApplicationStub, runs: list[applica
     """End runs; those that are not there have ended already or were never accepted."""
     for run in runs:
         try:
-            application.Cancel(application_pb2.CancelRequest(run_id=run.run_id), timeout=TIMEOUT_S)
+            request = application_pb2.CancelRequest(run_id=run.run_id)
+            application.Cancel(request, timeout=TIMEOUT_S, metadata=allowing("application"))
         except grpc.RpcError as error:
             if error.code() is not grpc.StatusCode.NOT_FOUND:
                 raise

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from Services.datacenter.chaos import options as chaos
+from Services.datacenter.clients import DAYS, LONGEST_DAYS
 from Services.datacenter.completion import SHELLS
 from Services.datacenter.terminals import KINDS
 
@@ -85,6 +86,7 @@ def make_parser() -> argparse.ArgumentParser:
         "chaos", parents=[place], help="kill and stop nodes under load, and check every answer", description=chaos.DESCRIPTION
     )
     chaos.add_arguments(storm)
+    _add_clients(commands.add_parser("clients", parents=[place], help="who may use the datacenter", description=CLIENTS), place)
     completion = commands.add_parser("completion", help="have a shell complete commands and flags", description=COMPLETION)
     completion.add_argument("shell", choices=SHELLS)
     return parser
@@ -107,13 +109,42 @@ def parse(arguments: Sequence[str], folder: Path) -> argparse.Namespace:
     return options
 
 
+CLIENTS = """Adds, lists and revokes clients. A client's programs may do everything with its own files, and nothing with those
+of others. What gives a program the right to it is a file that `add` makes: whoever reads it can do the same, so it is as secret
+as a password. `up` and `--setup` add a client for the examples, `admin`."""
 UP = "Sets up what is missing, starts the ZooKeeper servers and every node, and returns once all are ready."
 COMPLETION = 'For .bashrc or .zshrc: eval "$(python3 run_datacenter.py completion bash)", or zsh.'
 STATUS = "Shows every node and ZooKeeper server, and the trained models. Exit code 1 if anything is not ready."
 LOGS = "Shows the last lines of the logs of every node, or of one node or ZooKeeper server."
 DEMO = "Starts the datacenter, has the image prediction classify the example pictures, and stops what it has started."
 TRAIN = "Trains a model for `predict` on your own pictures. The one of that name, if there is one, serves until it is complete."
+REVOKE = "Has every node refuse what a client holds and what was derived from it. The datacenter must be running."
 DOWN = "Stops what `up` has started, and nothing else."
+
+
+def _add_clients(parser: argparse.ArgumentParser, place: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    add = actions.add_parser(
+        "add", parents=[place], help="let a new client in", description="Makes a client's capabilities, one for each service."
+    )
+    add.add_argument("name", metavar="NAME", help="the client_id; its files are in that folder of a storage node")
+    add.add_argument(
+        "--days",
+        type=_days,
+        default=DAYS,
+        metavar="N",
+        help=f"for how many days, 1 to {LONGEST_DAYS} (default: %(default)s)",
+    )
+    actions.add_parser("list", parents=[place], help="show all clients", description="Shows who may use the datacenter.")
+    revoke = actions.add_parser("revoke", parents=[place], help="let a client in no more", description=REVOKE)
+    revoke.add_argument("name", metavar="NAME", help="the client_id; its files stay where they are")
+
+
+def _days(written: str) -> int:
+    days = int(written)
+    if not 1 <= days <= LONGEST_DAYS:
+        raise argparse.ArgumentTypeError(f"{days} days; give 1 to {LONGEST_DAYS}")
+    return days
 
 
 def _shared() -> argparse.ArgumentParser:

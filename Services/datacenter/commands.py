@@ -12,13 +12,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
 from Services.datacenter import (
     checks,
+    clients,
     completion,
     download,
     ensemble,
@@ -122,6 +123,7 @@ def _up(task: Task) -> int:
     with task.alone():
         task.fetch()
         task.screen.table(launcher.up(task.asked, task.screen).observation)
+        _warn(task)
         terminals.show(terminal, task.configuration, task.screen)
     return 0
 
@@ -147,9 +149,18 @@ def _status(task: Task) -> int:
     else:
         task.screen.table(observation)
         task.screen.models(models)
+        _warn(task)
         if observation.unready:
             task.screen.say(f"not ready: {', '.join(observation.unready)}; start what is dead with: python3 run_datacenter.py")
     return 1 if observation.unready else 0
+
+
+def _warn(task: Task) -> None:
+    if task.configuration.authorization == "open":
+        task.screen.warn(
+            "warning: authorization = open: whoever reaches a node may do anything there; for what is not an experiment, set"
+            f" authorization = checked in {CONFIGURATION_FILE}"
+        )
 
 
 def _logs(task: Task) -> int:
@@ -225,6 +236,12 @@ def _chaos(task: Task) -> int:
     return run_chaos(launcher.as_running(task.configuration), Options.of(task.options), task.screen)
 
 
+def _clients(task: Task) -> int:
+    run = clients.COMMANDS[task.options.action]
+    with task.alone() if task.options.action == "add" else nullcontext():  # others would sweep its unfinished file away
+        return run(task.configuration, task.options, task.screen)
+
+
 def _completion(task: Task) -> int:
     print(completion.script(make_parser(), task.options.shell))
     return 0
@@ -240,6 +257,7 @@ COMMANDS: dict[str, Callable[[Task], int]] = {
     "demo": _demo,
     "train": _train,
     "chaos": _chaos,
+    "clients": _clients,
     "completion": _completion,
 }
 

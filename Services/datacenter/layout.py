@@ -6,6 +6,7 @@ from pathlib import Path
 
 from Services.fractos.config import TEMPORARY, Configuration
 
+EXAMPLE_CLIENT = "admin"
 CNN = Path("Services/ComputationalNodes/CNN/Node")
 
 
@@ -22,7 +23,7 @@ def models(configuration: Configuration) -> Path:
 def example_files(configuration: Configuration) -> Path | None:
     """The folder of the client of the examples, if the datacenter has a storage node."""
     storage = configuration.controller("storage")
-    return storage.storage_path / "admin" if storage else None
+    return storage.storage_path / EXAMPLE_CLIENT if storage else None
 
 
 def state(root: Path) -> Path:

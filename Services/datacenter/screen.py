@@ -47,6 +47,12 @@ class Screen:
             text = "\n".join(_wrapped(line, self._console.width, hang) for line in text.splitlines())
         self._console.print(text, markup=False, soft_wrap=True)
 
+    def warn(self, text: str) -> None:
+        """Print a message that must not be overlooked."""
+        if self._terminal:
+            text = _wrapped(text, self._console.width, 4)
+        self._console.print(text, style="bold yellow", markup=False, soft_wrap=True)
+
     def command(self, text: str) -> None:
         """Print a command on a line of its own, whole, so that it can be copied."""
         self._console.print(f"  {text}", markup=False, soft_wrap=True)

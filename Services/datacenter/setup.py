@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from random import SystemRandom
 
-from Services.datacenter import ensemble, layout, training
+from Services.datacenter import clients, ensemble, layout, training
 from Services.datacenter.archive import unpack
 from Services.datacenter.installation import Installation, find_installation
 from Services.datacenter.modules import run_module
@@ -24,6 +24,7 @@ from Services.fractos.config import (
     write_atomically,
     write_directory_record,
 )
+from Services.fractos.credentials import list_clients
 from Services.fractos.directory import open_directory
 from Services.fractos.directory.interface import DirectoryRecord
 
@@ -36,7 +37,8 @@ EXAMPLE_NUMBER = "21\n"
 
 
 def set_up(configuration: Configuration, screen: Screen, environment: Mapping[str, str]) -> None:
-    """Make whatever is missing: folders, ZooKeeper servers, the directory record, example files, training set, first model.
+    """Make whatever is missing: folders, ZooKeeper servers, the directory record, keys, the client of the examples and its
+    files, training set, first model.
 
     `environment` is that of the processes that draw and train. May be interrupted and repeated. Raises FailedPreconditionError
     where ZooKeeper or Java is needed and cannot be found, UnavailableError or PermissionDeniedError where the ZooKeeper servers
@@ -44,6 +46,7 @@ def set_up(configuration: Configuration, screen: Screen, environment: Mapping[st
     """
     prepare_directory(configuration)  # first, since it can fail for want of an installation
     configuration.logs_path.mkdir(parents=True, exist_ok=True)
+    _let_examples_in(configuration, screen)
     _make_examples(configuration, screen, environment)
     if configuration.controller("cnn"):
         _make_training_set(configuration, screen, environment)
@@ -63,7 +66,7 @@ def prepare_directory(configuration: Configuration) -> DirectoryRecord:
     else:
         record = DirectoryRecord("files", str(configuration.service_config_path / "directory"), configuration.name)
     with lock_directory_record(configuration):
-        layout.sweep(configuration.root, configuration.service_config_path)
+        layout.sweep(configuration.root, configuration.service_config_path, configuration.clients_path)
         if read_directory_record(configuration) != record:
             write_directory_record(configuration, record)
     return record
@@ -88,6 +91,13 @@ async def _prepare_there(record: DirectoryRecord, timeout_s: float) -> None:
         await directory.prepare()
     finally:
         await directory.close()
+
+
+def _let_examples_in(configuration: Configuration, screen: Screen) -> None:
+    """Give the client of the examples its capabilities, unless there is one of that name."""
+    if layout.EXAMPLE_CLIENT not in list_clients(configuration):
+        clients.issue(configuration, layout.EXAMPLE_CLIENT, clients.DAYS)
+        screen.say(f"added client {layout.EXAMPLE_CLIENT!r} for the examples, for {clients.DAYS} days")
 
 
 def _make_examples(configuration: Configuration, screen: Screen, environment: Mapping[str, str]) -> None:

@@ -1,7 +1,7 @@
 """What a client's graphs carry: for each step the client's capability for its service, narrowed to that very step.
 
 Nobody is asked for it. Whoever gets hold of such a capability can do the step again, with the arguments that the client gave
-it, for some hours, and nothing else. Used by `client.py`.
+it (long ones excepted, see SET_BYTES), for some hours, and nothing else. Used by `client.py`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Capabilities: made, narrowed by whoever holds them, verified by whoever has the key. Pure.
 
 A capability is a chain of links, each sealed with an HMAC under the seal before, the first under a key: the macaroons of
-Birgisson et al. (NDSS 2014). Whoever holds the last seal can add a link but take none away, since no seal leads back to the one
-before.
+Birgisson et al. (NDSS 2014). Whoever holds the last seal can add a link but take none away, since no seal leads back to the
+one before.
 A link only ever takes something away, so the order of the checks does not matter: a chain allows what all of its links allow.
 Used by `guard.py`, by clients and by nodes that make Memory.
 """
@@ -27,6 +27,7 @@ from Services.fractos.operations import Operation
 KEY_BYTES = 32
 NONCE_BYTES = 12
 OBJECT_BYTES = 16
+ID_BYTES = 16  # of a link, by which it is revoked
 MAX_LINKS = 16
 MAX_CHAIN_BYTES = 64 << 10
 ALGORITHM = "sha256"
@@ -58,6 +59,7 @@ def issue_for_service(
 
     `key` is the service's, `nonce` 12 random bytes.
     """
+    _check_key(key)
     root = fractos_pb2.Link(
         nonce=nonce, expires_at=expires_at, service=service, client_id=client_id, operation=operation, node=node
     )
@@ -68,6 +70,7 @@ def issue_for_memory(
     key: bytes, nonce: bytes, *, object: bytes, size: int, rights: Rights, expires_at: float
 ) -> fractos_pb2.Capability:
     """The right to a Memory object of `size` bytes until a Unix time. `key` is that of the process that holds it."""
+    _check_key(key)
     root = fractos_pb2.Link(nonce=nonce, expires_at=expires_at, object=object, size=size, rights=int(rights))
     return _sealed(fractos_pb2.Capability(), key, root)
 
@@ -88,19 +91,29 @@ def narrow(
 ) -> fractos_pb2.Capability:
     """A capability that allows no more than `capability`, and only what is given here. Nobody has to be asked.
 
-    `set` names the fields of `arguments`, a request message, whose values are set from now on; `offset` and `size` count in the
-    whole object. What is not given stays as it was. Raises InvalidArgumentError if there is no capability to narrow.
+    `set` names the fields of `arguments`, a request message, whose values are set from now on: it may hold no others, and the
+    operation must be known. `offset` counts in the whole object; who is given a part of it cannot release it. What is not
+    given stays as it was. Raises InvalidArgumentError if there is no capability to narrow, for a time that is none, for
+    arguments that are not set, or if the chain would become too long.
     """
     if not capability.links:
         raise InvalidArgumentError("there is no capability to narrow: it has no links")
+    if not 0 <= expires_at < math.inf:
+        raise InvalidArgumentError(f"a capability cannot expire at {expires_at}; give a Unix time in seconds, or nothing")
+    names = tuple(set)
+    unset = [field.name for field, _ in arguments.ListFields() if field.name not in names] if arguments is not None else []
+    if unset:
+        raise InvalidArgumentError(
+            f"the argument {unset[0]} has a value but is not to be set; name it in `set` or leave it out"
+        )
     link = fractos_pb2.Link(
         nonce=nonce,
         expires_at=expires_at,
         operation=operation,
         node=node,
         client_id=client_id,
-        arguments=arguments.SerializeToString() if arguments is not None else b"",
-        set=set,
+        arguments=arguments.SerializeToString() if arguments is not None and names else b"",
+        set=names,
         offset=offset,
         size=size,
         rights=int(rights) if rights is not None else None,
@@ -111,8 +124,19 @@ def narrow(
 def _sealed(before: fractos_pb2.Capability, key: bytes, link: fractos_pb2.Link) -> fractos_pb2.Capability:
     if len(link.nonce) != NONCE_BYTES:
         raise InvalidArgumentError(f"a link needs {NONCE_BYTES} random bytes, not {len(link.nonce)}")
-    serialized = link.SerializeToString()
-    return fractos_pb2.Capability(links=[*before.links, serialized], seal=hmac.digest(key, serialized, ALGORITHM))
+    links = [*before.links, link.SerializeToString()]
+    if len(links) > MAX_LINKS or sum(map(len, links)) > MAX_CHAIN_BYTES:
+        raise InvalidArgumentError(
+            f"the capability would have more than {MAX_LINKS} links or more than {MAX_CHAIN_BYTES} bytes; narrow one that was"
+            " narrowed less often, with smaller arguments"
+        )
+    return fractos_pb2.Capability(links=links, seal=hmac.digest(key, links[-1], ALGORITHM))
+
+
+def _check_key(key: bytes) -> None:
+    """With an empty key everybody could make capabilities, and HMAC would take it."""
+    if len(key) != KEY_BYTES:
+        raise InvalidArgumentError(f"a key has {KEY_BYTES} bytes, not {len(key)}")
 
 
 @dataclass(frozen=True)
@@ -154,7 +178,7 @@ class Grant:
         """Return if `size` bytes of an object from `offset` on may be used so. Raises PermissionDeniedError."""
         if object != self.object or not object:
             raise PermissionDeniedError("the capability is not for this Memory")
-        if not self.rights & right:
+        if not right or right & ~self.rights:
             raise PermissionDeniedError(f"the capability does not include the right to {str(right.name).lower()} this Memory")
         if not self.offset <= offset <= offset + size <= self.end:
             raise PermissionDeniedError(
@@ -184,11 +208,16 @@ def _parse_setting(operation: Operation, arguments: bytes, names: tuple[str, ...
     try:
         wanted = operation.request_class.FromString(arguments)
     except DecodeError:
-        raise PermissionDeniedError(f"the capability sets arguments that {operation.path} does not have") from None
-    unknown = [name for name in names if name not in wanted.DESCRIPTOR.fields_by_name]
-    if unknown:
-        raise PermissionDeniedError(f"the capability sets {unknown[0]!r}, which is no argument of {operation.path}")
+        raise _no_such_arguments(operation) from None
+    # What this verifier cannot compare, or was not told to, may have been meant to restrict: then nothing is allowed.
+    strange = len(UnknownFieldSet(wanted)) or any(field.name not in names for field, _ in wanted.ListFields())
+    if strange or any(name not in wanted.DESCRIPTOR.fields_by_name for name in names):
+        raise _no_such_arguments(operation)
     return wanted, names
+
+
+def _no_such_arguments(operation: Operation) -> PermissionDeniedError:
+    return PermissionDeniedError(f"the capability sets arguments that {operation.path} does not have; ask for a new one")
 
 
 def _equal(wanted: Message, request: Message, name: str) -> bool:
@@ -203,7 +232,8 @@ def verify(key: bytes, capability: fractos_pb2.Capability) -> Grant:
 
     Raises PermissionDeniedError: also for a restriction that this verifier does not know.
     """
-    links = capability.links
+    _check_key(key)
+    links = list(capability.links)
     if not 0 < len(links) <= MAX_LINKS or sum(map(len, links)) > MAX_CHAIN_BYTES:
         raise _invalid()
     seals = []
@@ -215,7 +245,7 @@ def verify(key: bytes, capability: fractos_pb2.Capability) -> Grant:
         raise _invalid()
     # From here on everything was written by somebody who held the seal before it.
     parsed = [_parse(serialized) for serialized in links]
-    ids = tuple(hashlib.blake2b(one, digest_size=16).digest() for one in seals)
+    ids = tuple(hashlib.blake2b(one, digest_size=ID_BYTES).digest() for one in seals)
     return _combine(parsed, ids)
 
 
@@ -231,27 +261,36 @@ def _parse(serialized: bytes) -> fractos_pb2.Link:
 
 def _combine(links: list[fractos_pb2.Link], ids: tuple[bytes, ...]) -> Grant:
     """What all links allow."""
-    root, later = links[0], links[1:]
-    if not root.expires_at or bool(root.service) == bool(root.object) or any(one.service or one.object for one in later):
+    root = links[0]
+    if not root.expires_at or bool(root.service) == bool(root.object):
         raise _invalid()
-    expires_at = min(link.expires_at for link in links if link.expires_at)
-    if root.object:
-        return _combine_memory(links, ids, expires_at)
-    if any(link.HasField(name) for link in links for name in ("offset", "size", "rights")):
-        raise _invalid()
-    settings = tuple((link.arguments, tuple(link.set)) for link in links if link.set)
-    operations = tuple({link.operation: None for link in links if link.operation})
-    if (settings and not operations) or any(link.arguments and not link.set for link in links):
-        raise _invalid()
-    return Grant(
-        service=root.service,
-        expires_at=expires_at,
-        ids=ids,
-        operations=operations,
-        nodes=tuple({link.node: None for link in links if link.node}),
-        client_ids=tuple({link.client_id: None for link in links if link.client_id}),
-        settings=settings,
-    )
+    for link in links[1:]:
+        if link.service or link.object:
+            raise _invalid()
+    expires_at = min([link.expires_at for link in links if link.expires_at])
+    return (_combine_memory if root.object else _combine_service)(links, ids, expires_at)
+
+
+def _combine_service(links: list[fractos_pb2.Link], ids: tuple[bytes, ...], expires_at: float) -> Grant:
+    operations: list[str] = []
+    nodes: list[str] = []
+    client_ids: list[str] = []
+    settings: list[tuple[bytes, tuple[str, ...]]] = []
+    for link in links:  # once, with each field read once: that is most of what a verification takes, after the seals
+        if link.HasField("offset") or link.HasField("size") or link.HasField("rights"):
+            raise _invalid()
+        for said, heard in ((link.operation, operations), (link.node, nodes), (link.client_id, client_ids)):
+            if said and said not in heard:
+                heard.append(said)
+        names, arguments = link.set, link.arguments
+        if names:
+            if not operations:  # whoever named one later would choose what the arguments mean
+                raise _invalid()
+            settings.append((arguments, tuple(names)))
+        elif arguments:
+            raise _invalid()
+    service = links[0].service
+    return Grant(service, expires_at, ids, tuple(operations), tuple(nodes), tuple(client_ids), tuple(settings))
 
 
 def _combine_memory(links: list[fractos_pb2.Link], ids: tuple[bytes, ...], expires_at: float) -> Grant:
@@ -269,6 +308,8 @@ def _combine_memory(links: list[fractos_pb2.Link], ids: tuple[bytes, ...], expir
         offset, end = new_offset, new_end
         if link.HasField("rights"):
             rights &= Rights(link.rights & EVERY_RIGHT)
+    if (offset, end) != (0, root.size):
+        rights &= ~Rights.RELEASE  # which would free the rest as well
     return Grant("", expires_at, ids, object=root.object, offset=offset, end=end, rights=rights)
 
 

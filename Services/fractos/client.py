@@ -15,21 +15,35 @@ from collections.abc import Coroutine
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from protos import application_pb2
+from protos import application_pb2, fractos_pb2
 from Services.fractos.authority import Authority
-from Services.fractos.candidates import Candidates
+from Services.fractos.candidates import DIRECTORY_TIMEOUT_S, Candidates
+from Services.fractos.client_memory import ClientMemory
 from Services.fractos.config import CODE_ROOT, Configuration, find_root, load, read_directory_record
 from Services.fractos.connection import ANSWER_GRACE_S, Connection, Outcome, background_loop
 from Services.fractos.credentials import APPLICATION, load_credentials
+from Services.fractos.directory import open_directory
 from Services.fractos.directory.interface import DirectoryRecord
-from Services.fractos.errors import ConfigurationError, Context, DeadlineExceededError, UnavailableError, error_of
+from Services.fractos.errors import (
+    ConfigurationError,
+    Context,
+    DeadlineExceededError,
+    NotFoundError,
+    UnavailableError,
+    error_of,
+)
 from Services.fractos.graph import TaskGraph
 from Services.fractos.plan import check_size, check_timeout
+from Services.fractos.remote_memory import Memory
 from Services.fractos.result import Hop, Result, make_trail
 from Services.fractos.run_id import new_run_id
 from Services.fractos.transport.unary import CAPABILITY
+from Services.fractos.values import as_bytes
+
+if TYPE_CHECKING:
+    import numpy
 
 DEFAULT_TIMEOUT_S = 30.0
 RESULT_GRACE_S = ANSWER_GRACE_S + 1.0  # the connection itself ends what it cannot send, and knows why
@@ -105,7 +119,9 @@ class Datacenter:
         """Connect. Raises UnavailableError if no application node answers, PermissionDeniedError if it refuses the client."""
         self.root = configuration.root
         self._authority = _authority(configuration, client_id)
+        self._record = record
         self._connection = self._do(_connected(record, self._authority))
+        self._memory: ClientMemory = self._do(_client_memory())
 
     def run(
         self, graph: TaskGraph, *, topology: str = "ring", timeout_s: float = DEFAULT_TIMEOUT_S, wait: bool = False
@@ -139,9 +155,24 @@ class Datacenter:
         request = application_pb2.SubmitRequest(run_id=run_id, timeout_s=timeout_s, graph=serialized, topology=topology)
         return Run(graph, run_id, timeout_s, self._connection, self._connection.submit(request, wait=wait))
 
+    def memory(self, value: numpy.ndarray | bytes | bytearray | memoryview, *, node: str = "") -> Memory:
+        """Leave an array or bytes at a node, `node` or else the application node, to be an argument of any number of graphs.
+
+        It stays there until it is released or this datacenter is closed. Raises ResourceExhaustedError if the node has no room,
+        InvalidArgumentError for an array of objects, NotFoundError if there is no such node.
+        """
+        dtype, shape, data = as_bytes(value)
+        memory = self._do(self._create(node, data.nbytes, data))
+        return Memory(memory, dtype, shape, client=self._memory, do=self._do)
+
+    def create_memory(self, size_bytes: int, *, node: str = "") -> Memory:
+        """Make room for bytes at a node. Write it with `copy_from`, then `publish` it. Raises as `memory` does."""
+        return Memory(self._do(self._create(node, size_bytes, None)), client=self._memory, do=self._do)
+
     def close(self) -> None:
-        """Disconnect. Runs that have begun go on; cancellations that were asked for are sent first."""
+        """Disconnect. Runs that have begun go on; cancellations that were asked for are sent first. Frees this one's Memory."""
         self._do(self._connection.close())
+        self._do(self._memory.close())
 
     def __enter__(self) -> Datacenter:
         return self
@@ -149,9 +180,33 @@ class Datacenter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    async def _create(self, node: str, size: int, data: memoryview | None) -> fractos_pb2.Memory:
+        service, address = node.rpartition("-")[0] or APPLICATION, self._connection.address
+        if node:
+            address = await _address_of(self._record, node)
+        capability = self._authority.capability(service) if self._authority is not None else None
+        return await self._memory.create(address, size, capability, data)
+
     def _do(self, work: Coroutine[Any, Any, T]) -> T:
         """Do something on the background loop and wait for it."""
         return asyncio.run_coroutine_threadsafe(work, background_loop()).result()
+
+
+async def _client_memory() -> ClientMemory:
+    return ClientMemory()  # on the loop that it lives on
+
+
+async def _address_of(record: DirectoryRecord, name: str) -> str:
+    """Where a node listens. Raises NotFoundError."""
+    directory = open_directory(record)
+    try:
+        await directory.start(DIRECTORY_TIMEOUT_S)
+        members = {member.name: member.address for member in directory.members()}
+    finally:
+        await directory.close()
+    if name not in members:
+        raise NotFoundError(f"there is no node {name!r}; there is {', '.join(sorted(members)) or 'none'}", field="node")
+    return members[name]
 
 
 def _authority(configuration: Configuration, client_id: str) -> Authority | None:

@@ -119,11 +119,6 @@ class Configuration:
         return self.root / "logs"
 
     @property
-    def keys_path(self) -> Path:
-        """The folder of the keys that capabilities and channels are checked with. Only the owner may read it."""
-        return self.service_config_path / "keys"
-
-    @property
     def clients_path(self) -> Path:
         """The folder of the clients' capabilities. Only the owner may read it."""
         return self.service_config_path / "clients"
@@ -132,6 +127,11 @@ class Configuration:
     def journal_path(self) -> Path:
         """The folder of the application nodes' journal of runs."""
         return self.service_config_path / "journal"
+
+    @property
+    def keys_path(self) -> Path:
+        """The folder of the datacenter's secrets; see keys.py. Nodes on other hosts need a copy of it."""
+        return self.service_config_path / "keys"
 
     def controller(self, node_type: str) -> ControllerSettings | None:
         """The settings of a type of node, if the datacenter has any."""

@@ -15,7 +15,7 @@ from Services.fractos.device_threads import DeviceThreads, Outcome
 from Services.fractos.errors import FractosError, ResourceExhaustedError
 from Services.fractos.events import CallDevice, DeviceDone
 from Services.fractos.interruption import current
-from Services.fractos.large_values import references
+from Services.fractos.large_values import references, refers
 from Services.fractos.operations import Operation
 from Services.fractos.step import Step
 
@@ -107,7 +107,7 @@ class DeviceCalls:
         started_at = self._clock()
         try:
             response = self._adaptor.call(effect.operation, effect.request, _step(effect))
-            if memory is not None and response.ByteSize() > memory.inline_limit:
+            if memory is not None and (response.ByteSize() > memory.inline_limit or refers(effect.operation, response)):
                 return _ended(effect, Outcome(memory.answer(response), None, started_at, self._clock()))
         except Exception as error:  # the edge between trusted and untrusted code
             return _ended(effect, Outcome(None, error, started_at, self._clock()))

@@ -7,6 +7,7 @@
     ├── NotFoundError            NOT_FOUND            no such file, node, run
     ├── AlreadyExistsError       ALREADY_EXISTS       the name or id is taken
     ├── PermissionDeniedError    PERMISSION_DENIED    outside what the caller may touch
+    ├── UnauthenticatedError     UNAUTHENTICATED      the one at the other end has not proved who it is
     ├── FailedPreconditionError  FAILED_PRECONDITION  not in the present state; the message says what to do first
     ├── OutOfRangeError          OUT_OF_RANGE         well-formed, but beyond a bound that is named
     ├── ResourceExhaustedError   RESOURCE_EXHAUSTED   a limit is reached; may work later if retry_after_s is set
@@ -134,6 +135,12 @@ class PermissionDeniedError(FractosError):
     """Outside what the caller may touch."""
 
     status = "PERMISSION_DENIED"
+
+
+class UnauthenticatedError(FractosError):
+    """The one at the other end has not proved who it is."""
+
+    status = "UNAUTHENTICATED"
 
 
 class FailedPreconditionError(FractosError):

@@ -29,6 +29,11 @@ def references(operation: Operation, request: Message, beside: Arguments) -> lis
     return found
 
 
+def refers(operation: Operation, response: Message) -> bool:
+    """Whether a response refers to Memory."""
+    return any(getattr(response, name).HasField("memory") for name in operation.value_outputs)
+
+
 def move_out(
     operation: Operation, response: Message, limit: int, leave: Callable[[Bytes], fractos_pb2.Memory]
 ) -> list[fractos_pb2.Argument]:

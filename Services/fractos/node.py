@@ -12,6 +12,7 @@ import gc
 import logging
 import os
 import re
+import secrets
 import signal
 import sys
 import time
@@ -37,13 +38,19 @@ from Services.fractos.engine import Engine
 from Services.fractos.errors import ConfigurationError, FractosError
 from Services.fractos.events import Event, MembersChanged, Owned
 from Services.fractos.formation import join_or_form
+from Services.fractos.guard import Guard
 from Services.fractos.journal import Journal
+from Services.fractos.keys import DATACENTER, KEY_BYTES, load_or_make_key
 from Services.fractos.limits import Limits
+from Services.fractos.node_memory import NodeMemoryServer
 from Services.fractos.operations import Catalogue
 from Services.fractos.output import FORMAT, LOG_BYTES, log_to_output
 from Services.fractos.ownership import Ownership
 from Services.fractos.placement import Identity
+from Services.fractos.transport.call_proof import CallProver, CallVerifier
+from Services.fractos.transport.capabilities import CapabilitiesServicer
 from Services.fractos.transport.grpc_channel import OPTIONS, ChannelServicer, GrpcTransport
+from Services.fractos.transport.traffic import TrafficServicer
 from Services.fractos.transport.unary import unary_service
 
 log = logging.getLogger(__name__)
@@ -96,6 +103,16 @@ def main(node_type: str, create: CreateAdaptor | None = None, clients: ClientSer
     return 0
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """What a node that serves is made of, and has to be closed."""
+
+    controller: Controller
+    transport: GrpcTransport
+    memory: NodeMemoryServer
+    capabilities: CapabilitiesServicer
+
+
 class _Node:
     """One node from start to stop."""
 
@@ -113,6 +130,9 @@ class _Node:
         self._configuration = configuration
         self._record = record
         self._clients = clients
+        self._key = load_or_make_key(configuration.keys_path, DATACENTER)
+        self._memory_key = secrets.token_bytes(KEY_BYTES)  # nobody else has it, and it dies with this process
+        self._guard = Guard(node_type, load_or_make_key(configuration.keys_path, node_type), self._memory_key)
         self._catalogue = Catalogue.from_protos()
         self._adaptor = self._make_adaptor(create) if create else None
         self._health = health.aio.HealthServicer()
@@ -138,9 +158,9 @@ class _Node:
             starting = asyncio.create_task(self._start(server, directory, f"{self._configuration.grpc_ip}:{port}"))
             await _first_of(starting, stop)
             if not starting.cancelled():
-                controller, transport = starting.result()
+                parts = starting.result()
                 await stop.wait()
-                await self._stop(server, directory, controller, transport)
+                await self._stop(server, directory, parts)
         finally:
             await directory.close()
             if self._adaptor is not None:
@@ -163,7 +183,7 @@ class _Node:
         storage_path = settings.storage_path if settings else root / "Services" / "storage"
         return create(self._catalogue, root, storage_path)
 
-    async def _start(self, server: grpc.aio.Server, directory: Directory, address: str) -> tuple[Controller, GrpcTransport]:
+    async def _start(self, server: grpc.aio.Server, directory: Directory, address: str) -> _Parts:
         """Make the device ready, list the node, serve. Who connects in between waits in the socket's queue."""
         tasks = [asyncio.create_task(directory.start(self._configuration.start_timeout_s))]
         if self._adaptor is not None:
@@ -171,15 +191,17 @@ class _Node:
         await asyncio.gather(*tasks)
         member = await self._register(directory, address)
         identity = Identity(member.node_type, member.name, member.address, member.log, member.id)
-        controller, transport = self._assemble(server, identity)
-        directory.watch(lambda members: controller.feed(MembersChanged(members)))
+        parts = self._assemble(server, directory, identity)
+        directory.watch(lambda members: parts.controller.feed(MembersChanged(members)))
+        # Before it serves, and after it is listed: so none is missed, and who revokes knows of this node.
+        await directory.watch_revocations(self._node_type, self._guard.revoke)
         await server.start()
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
         # What is alive now stays so: leaving it to the collector would cost a pause of milliseconds now and then.
         gc.collect()
         gc.freeze()
         log.info("%s is ready at %s, process %d", member.name, address, os.getpid())
-        return controller, transport
+        return parts
 
     async def _register(self, directory: Directory, address: str) -> Member:
         """List the node. One that writes its own log begins it here, where its name is known."""
@@ -192,7 +214,7 @@ class _Node:
             _log_to(self._options, Path(member.log))
         return member
 
-    def _assemble(self, server: grpc.aio.Server, identity: Identity) -> tuple[Controller, GrpcTransport]:
+    def _assemble(self, server: grpc.aio.Server, directory: Directory, identity: Identity) -> _Parts:
         """Put the node together: engine, Controller, transport, services."""
 
         def deliver(*events: Event) -> None:
@@ -205,8 +227,10 @@ class _Node:
             custody.stand_by()
         durable = custody is not None and journal is None
         limits = Limits(answers_kept_s=self._configuration.journal_keep_s)
-        engine = Engine(identity, self._catalogue, limits=limits, with_runs=journal is not None, durable=durable)
-        transport = GrpcTransport(datacenter, identity.name, deliver, time.time)
+        guard = self._guard if self._configuration.authorization == "checked" else None
+        engine = Engine(identity, self._catalogue, limits=limits, with_runs=journal is not None, durable=durable, guard=guard)
+        transport = GrpcTransport(datacenter, self._key, identity.name, deliver, time.time)
+        memory = NodeMemoryServer(self._configuration, identity, self._guard, self._memory_key, engine.placement.is_known)
         settings = self._configuration.controller(self._node_type)
         controller = Controller(
             engine,
@@ -216,12 +240,21 @@ class _Node:
             custody=custody,
             journal=journal,
             delay_s=settings.delay_ms / 1000 if settings else 0.0,
+            memory=memory.for_calls,
         )
-        channels = ChannelServicer(datacenter, controller.feed, time.time, lambda: engine.tenure.epoch)
+        channels = ChannelServicer(
+            datacenter, self._key, identity.address, controller.feed, time.time, lambda: engine.tenure.epoch
+        )
         fractos_pb2_grpc.add_ChannelServicer_to_server(channels, server)
+        capabilities = self._capabilities(directory, identity)
+        fractos_pb2_grpc.add_CapabilitiesServicer_to_server(capabilities, server)
+        memory.attach(server)
+        traffic = TrafficServicer(identity, memory.may_use, transport.sent, memory.traffic)
+        fractos_pb2_grpc.add_TrafficServicer_to_server(traffic, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         operations = self._catalogue.of_type(self._node_type)
-        services = [reflection.SERVICE_NAME, health.SERVICE_NAME, fractos_pb2.DESCRIPTOR.services_by_name["Channel"].full_name]
+        ours = (service.full_name for service in fractos_pb2.DESCRIPTOR.services_by_name.values())
+        services = [reflection.SERVICE_NAME, health.SERVICE_NAME, *ours]
         if operations:
             server.add_generic_rpc_handlers((unary_service(operations, controller, time.time),))
             services.append(operations[0].rpc.split("/")[1])
@@ -229,7 +262,18 @@ class _Node:
             self._clients.attach(controller, server)
             services.append(application_pb2.DESCRIPTOR.services_by_name["Application"].full_name)
         reflection.enable_server_reflection(services, server)
-        return controller, transport
+        return _Parts(controller, transport, memory, capabilities)
+
+    def _capabilities(self, directory: Directory, identity: Identity) -> CapabilitiesServicer:
+        datacenter = self._configuration.name
+        return CapabilitiesServicer(
+            identity,
+            directory,
+            CallProver(datacenter, self._key, identity.name, time.time, secrets.token_bytes),
+            CallVerifier(datacenter, self._key, identity.address, time.time),
+            lambda capability: self._guard.verify_to_revoke(capability, time.time()),
+            lambda revocation: self._guard.revoke([revocation]),
+        )
 
     def _journal(self) -> Journal | None:
         if self._clients is None:
@@ -252,22 +296,22 @@ class _Node:
 
         return Custody(Ownership(folder, self._configuration.name, identity.address, identity.name), recover)
 
-    async def _stop(
-        self, server: grpc.aio.Server, directory: Directory, controller: Controller, transport: GrpcTransport
-    ) -> None:
+    async def _stop(self, server: grpc.aio.Server, directory: Directory, parts: _Parts) -> None:
         """Leave the directory first, so that nothing new comes, then end what has begun."""
         log.info("stopping")
         await self._health.enter_graceful_shutdown()
         await directory.close()
         deadline = time.monotonic() + DRAIN_S
-        while controller.engine.waiting() and time.monotonic() < deadline:
+        while parts.controller.engine.waiting() and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
-        await transport.close()
+        await parts.transport.close()
+        await parts.capabilities.close()
         await server.stop(0.2)
-        await controller.close()
+        await parts.controller.close()
+        await parts.memory.close()
 
 
-async def _first_of(task: asyncio.Task[tuple[Controller, GrpcTransport]], stop: asyncio.Event) -> None:
+async def _first_of(task: asyncio.Task[_Parts], stop: asyncio.Event) -> None:
     """Wait for a task, or end it when the node is told to stop."""
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)

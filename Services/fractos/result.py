@@ -28,6 +28,7 @@ class Hop:
     finished_at: float
     request_bytes: int
     response_bytes: int
+    fetched_bytes: int = 0  # of the request, what came as Memory from other nodes
 
     @property
     def wire_ms(self) -> float:
@@ -115,6 +116,7 @@ def make_trail(graph: TaskGraph, hops: Any) -> tuple[Hop, ...]:
             finished_at=hop.finished_at,
             request_bytes=hop.request_bytes,
             response_bytes=hop.response_bytes,
+            fetched_bytes=hop.fetched_bytes,
         )
         for hop in hops
     )

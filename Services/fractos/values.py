@@ -37,16 +37,37 @@ def to_tensor(array: numpy.ndarray) -> fractos_pb2.Tensor:
 
     Raises InvalidArgumentError for element types that have no fixed size (objects, strings).
     """
+    little_endian = _little_endian(array)
+    scope = current_scope()
+    if scope is not None and array.nbytes > scope.inline_limit:
+        memory = scope.leave(_flat(little_endian))
+        return fractos_pb2.Tensor(dtype=array.dtype.name, shape=array.shape, memory=memory)
+    return fractos_pb2.Tensor(dtype=array.dtype.name, shape=array.shape, data=little_endian.tobytes())
+
+
+def as_bytes(value: numpy.ndarray | bytes | bytearray | memoryview) -> tuple[str, tuple[int, ...], memoryview]:
+    """The element type, shape and bytes of an array; of plain bytes the bytes alone. Copies only what is not contiguous.
+
+    Raises InvalidArgumentError for what is neither, and for element types that have no fixed size.
+    """
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return "", (), memoryview(value).cast("B")
+    if not hasattr(value, "__array_interface__"):
+        raise InvalidArgumentError(f"Memory holds an array or bytes, not {type(value).__name__}")
+    little_endian = _little_endian(value)
+    return value.dtype.name, value.shape, _flat(little_endian)
+
+
+def _flat(array: numpy.ndarray) -> memoryview:
+    return array.reshape(-1).view("uint8").data
+
+
+def _little_endian(array: numpy.ndarray) -> numpy.ndarray:
     import numpy  # noqa: PLC0415 - only nodes and clients that handle tensors pay for it
 
     if array.dtype.kind not in "biufc":
         raise InvalidArgumentError(f"an array of {array.dtype} cannot travel; convert it to numbers first")
-    little_endian = numpy.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    scope = current_scope()
-    if scope is not None and array.nbytes > scope.inline_limit:
-        memory = scope.leave(little_endian.reshape(-1).view("uint8").data)
-        return fractos_pb2.Tensor(dtype=array.dtype.name, shape=array.shape, memory=memory)
-    return fractos_pb2.Tensor(dtype=array.dtype.name, shape=array.shape, data=little_endian.tobytes())
+    return numpy.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
 
 
 def from_tensor(message: fractos_pb2.Tensor) -> numpy.ndarray:

@@ -67,6 +67,7 @@ def test_a_local_picture_is_uploaded_first(run: Run, datacenter: Datacenter, tmp
 
 
 def test_another_client_has_other_files(run: Run, datacenter: Datacenter, tmp_path: Path) -> None:
+    datacenter.run("clients", "add", "alice")
     (tmp_path / "dog.jpg").write_bytes(next(storage(datacenter).glob("dog_*.jpg")).read_bytes())
     ended = run("image_prediction_application.py", "dog.jpg", "--client-id", "alice")
     assert ended.returncode == 0, ended.stderr
@@ -74,7 +75,14 @@ def test_another_client_has_other_files(run: Run, datacenter: Datacenter, tmp_pa
     assert not (storage(datacenter) / "dog.jpg").exists()
 
 
-def test_a_client_without_pictures_is_told_so(run: Run) -> None:
+def test_who_is_no_client_is_told_so(run: Run) -> None:
+    ended = run("image_prediction_application.py", "--client-id", "mallory")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "no client 'mallory'" in ended.stderr
+
+
+def test_a_client_without_pictures_is_told_so(run: Run, datacenter: Datacenter) -> None:
+    datacenter.run("clients", "add", "nobody")
     ended = run("image_prediction_application.py", "--client-id", "nobody")
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == "nobody has no pictures in storage; name a local one, which is uploaded first\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +16,12 @@ from tests.cluster.conftest import Datacenter, zookeeper_or_skip
 README = CODE_ROOT / "README.md"
 
 
-def test_the_program_in_the_readme_runs(datacenter: Datacenter) -> None:
-    (program,) = blocks(README, "python")
-    ended = run_python("-c", program, datacenter=datacenter, folder=Path("/"))
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.startswith("Cat 0.")
+def test_the_programs_in_the_readme_run(datacenter: Datacenter) -> None:
+    pictures, memory = blocks(README, "python")
+    for program, output in ((pictures, "Cat 0."), (memory, str(struct.pack("<d", 1.0)))):
+        ended = run_python("-c", program, datacenter=datacenter, folder=Path("/"))
+        assert ended.returncode == 0, ended.stderr
+        assert ended.stdout.startswith(output)
 
 
 def test_the_make_targets_exist() -> None:

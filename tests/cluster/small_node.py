@@ -1,7 +1,7 @@
 """A node for the tests of the launcher: a real gRPC server that lists itself and serves health, without a device.
 
 Environment variables, each with the name of a node: SMALL_NODE_FAIL ends it at once, SMALL_NODE_FAIL_AGAIN at every start but
-the first, SMALL_NODE_HANG never starts it.
+the first, SMALL_NODE_HANG never starts it, SMALL_NODE_REFUSE has it revoke nothing.
 """
 
 from __future__ import annotations
@@ -13,13 +13,31 @@ import signal
 import sys
 import uuid
 from pathlib import Path
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
 
+from protos import fractos_pb2, fractos_pb2_grpc
 from Services.fractos.config import load, read_directory_record
 from Services.fractos.directory import open_directory
+
+
+class Capabilities(fractos_pb2_grpc.CapabilitiesServicer):
+    """Writes down what it was told to revoke, a line each: the node's name, and the service and client of the root."""
+
+    def __init__(self, name: str, root: Path) -> None:
+        self._name = name
+        self._told = root / "revoked"
+
+    async def Revoke(self, request: Any, context: Any) -> fractos_pb2.RevokeResponse:
+        if os.environ.get("SMALL_NODE_REFUSE") == self._name:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "storage-1 could not be told; try again")
+        root = fractos_pb2.Link.FromString(request.capability.links[0])
+        with self._told.open("a") as file:
+            file.write(f"{self._name} {root.service} {root.client_id}\n")
+        return fractos_pb2.RevokeResponse()
 
 
 async def live(name: str, root: Path, log: str, told_to_stop: Path | None) -> None:
@@ -38,6 +56,7 @@ async def live(name: str, root: Path, log: str, told_to_stop: Path | None) -> No
     server = grpc.aio.server()
     servicer = health.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    fractos_pb2_grpc.add_CapabilitiesServicer_to_server(Capabilities(name, root), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     await servicer.set("", health_pb2.HealthCheckResponse.SERVING)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from Services.fractos import TaskGraph, connect
-from Services.fractos.config import CODE_ROOT
+from Services.fractos.config import CODE_ROOT, load
+from Services.fractos.credentials import issue_client
 from tests.cluster.conftest import PATIENCE_S, Datacenter, until, zookeeper_or_skip
 from tests.zookeeper_server import ZooKeeperServer
 
@@ -33,6 +35,8 @@ def datacenter(make_datacenter: Callable[..., Datacenter]) -> Datacenter:
     """A folder for the project's own application, math and storage nodes; its configuration asks for files."""
     datacenter = make_datacenter()
     configure(datacenter, zookeeper=False)
+    # Nodes that form a datacenter let nobody in; `--setup` would, but would say as well which directory there is.
+    issue_client(load(datacenter.root), "admin", time.time() + 3600)
     return datacenter
 
 
@@ -96,7 +100,7 @@ def servers(datacenter: Datacenter) -> Iterator[Datacenter]:
 def shift(root: Path) -> int:
     graph = TaskGraph("shift")
     shifted = graph.math.shift_left(value=1, bits=4)
-    with connect(root) as connected:
+    with connect(root, client_id="admin") as connected:
         value: int = connected.run(graph)[shifted].value
         return value
 

@@ -69,6 +69,7 @@ def test_kills_and_stops_under_load_break_no_promise_and_nothing_is_left(make: M
     assert all(fault["recovery_s"] is not None for fault in report["faults"])
     assert "time to recover" in output
     assert [path.name for path in folder(datacenter).iterdir()] == ["chaos-mine.txt"]
+    assert [path.name for path in (datacenter.root / "Services/config/clients").iterdir()] == ["admin.json"]
     status = datacenter.status()
     assert {node["state"] for node in status.values()} == {"ready"}
     assert sum(node["restarts"] for node in status.values()) >= sum(fault["kind"] == "kill" for fault in report["faults"])
@@ -114,6 +115,7 @@ def test_ctrl_c_undoes_the_faults_and_shows_the_result(make: Make) -> None:
     assert "duplicated       0" in output
     assert not stopped(datacenter)
     assert not folder(datacenter).exists()
+    assert not (datacenter.root / "Services/config/clients/chaos.json").exists()
 
 
 def test_without_what_it_needs_it_says_so(datacenter: Datacenter) -> None:

@@ -71,6 +71,7 @@ def shell(name: str, folder: Path) -> Iterator[Terminal]:
         ("up --direct", "up --directory"),
         ("up --directory fi", "up --directory files"),
         ("train --dataset bench", "train --dataset benchmarks"),
+        ("clients rev", "clients revoke"),
     ],
 )
 def test_tab_completes(name: str, program: str, typed: str, completed: str, tmp_path: Path) -> None:

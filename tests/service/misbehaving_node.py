@@ -52,6 +52,10 @@ class MisbehavingAdaptor(Adaptor):
         """Well-behaved."""
         return pb.PowerResponse(value=request.base)
 
+    def scale(self, request: pb.ScaleRequest) -> pb.ScaleResponse:
+        """Not asked for."""
+        raise AssertionError
+
     def binomial(self, request: pb.BinomialRequest) -> pb.BinomialResponse:
         """Not asked for."""
         raise AssertionError

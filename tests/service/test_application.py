@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import uuid
 from collections.abc import Iterator
+from typing import Protocol
 
 import grpc
 import pytest
@@ -23,11 +24,24 @@ def application(nodes: Nodes) -> Iterator[application_pb2_grpc.ApplicationStub]:
         yield application_pb2_grpc.ApplicationStub(channel)
 
 
-def submission(task_graph: TaskGraph, /, **fields: object) -> application_pb2.SubmitRequest:
-    request = application_pb2.SubmitRequest(run_id=uuid.uuid4().bytes, graph=task_graph.serialized(), timeout_s=20)
-    for name, value in fields.items():
-        setattr(request, name, value)
-    return request
+class Submission(Protocol):
+    """Makes a request that starts a run of a graph."""
+
+    def __call__(self, task_graph: TaskGraph, /, **fields: object) -> application_pb2.SubmitRequest: ...
+
+
+@pytest.fixture
+def submission(nodes: Nodes) -> Submission:
+    authority = nodes.authority()
+
+    def make(task_graph: TaskGraph, /, **fields: object) -> application_pb2.SubmitRequest:
+        graph = authority.graph(task_graph)
+        request = application_pb2.SubmitRequest(run_id=uuid.uuid4().bytes, graph=graph, timeout_s=20)
+        for name, value in fields.items():
+            setattr(request, name, value)
+        return request
+
+    return make
 
 
 def quick() -> TaskGraph:
@@ -46,7 +60,7 @@ def slow() -> TaskGraph:
     return graph
 
 
-def test_submit_then_watch(application: application_pb2_grpc.ApplicationStub) -> None:
+def test_submit_then_watch(application: application_pb2_grpc.ApplicationStub, submission: Submission) -> None:
     request = submission(quick())
     application.Submit(request)
     last = list(application.Watch(application_pb2.WatchRequest(run_id=request.run_id), timeout=10))[-1]
@@ -58,7 +72,9 @@ def test_submit_then_watch(application: application_pb2_grpc.ApplicationStub) ->
     assert again == [last]
 
 
-def test_watch_shows_a_run_while_it_runs_and_cancel_ends_it(application: application_pb2_grpc.ApplicationStub) -> None:
+def test_watch_shows_a_run_while_it_runs_and_cancel_ends_it(
+    application: application_pb2_grpc.ApplicationStub, submission: Submission
+) -> None:
     request = submission(slow())
     application.Submit(request)
     watching = application.Watch(application_pb2.WatchRequest(run_id=request.run_id), timeout=20)
@@ -71,7 +87,7 @@ def test_watch_shows_a_run_while_it_runs_and_cancel_ends_it(application: applica
     assert not application.Cancel(application_pb2.CancelRequest(run_id=request.run_id)).cancelled
 
 
-def test_list_runs_tells_the_newest_first(application: application_pb2_grpc.ApplicationStub) -> None:
+def test_list_runs_tells_the_newest_first(application: application_pb2_grpc.ApplicationStub, submission: Submission) -> None:
     requests = [submission(quick()) for _ in range(3)]
     for request in requests:
         application.Submit(request)
@@ -95,7 +111,11 @@ def test_list_runs_tells_the_newest_first(application: application_pb2_grpc.Appl
     ],
 )
 def test_bad_submissions_are_refused(
-    application: application_pb2_grpc.ApplicationStub, fields: dict[str, object], code: grpc.StatusCode, says: str
+    application: application_pb2_grpc.ApplicationStub,
+    submission: Submission,
+    fields: dict[str, object],
+    code: grpc.StatusCode,
+    says: str,
 ) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         application.Submit(submission(quick(), **fields))
@@ -103,7 +123,7 @@ def test_bad_submissions_are_refused(
     assert says in str(caught.value.details())
 
 
-def test_the_same_run_id_twice_is_one_run(application: application_pb2_grpc.ApplicationStub) -> None:
+def test_the_same_run_id_twice_is_one_run(application: application_pb2_grpc.ApplicationStub, submission: Submission) -> None:
     request = submission(quick())
     application.Submit(request)
     *_, first = application.Watch(application_pb2.WatchRequest(run_id=request.run_id))
@@ -113,7 +133,9 @@ def test_the_same_run_id_twice_is_one_run(application: application_pb2_grpc.Appl
     assert second == first
 
 
-def test_a_run_id_that_was_used_for_another_graph_is_refused(application: application_pb2_grpc.ApplicationStub) -> None:
+def test_a_run_id_that_was_used_for_another_graph_is_refused(
+    application: application_pb2_grpc.ApplicationStub, submission: Submission
+) -> None:
     request = submission(quick())
     application.Submit(request)
     with pytest.raises(grpc.RpcError) as caught:
@@ -130,7 +152,9 @@ def test_an_unknown_run_is_not_found(application: application_pb2_grpc.Applicati
     assert caught.value.code() == grpc.StatusCode.NOT_FOUND
 
 
-def test_a_type_without_a_node_is_unavailable_at_once(application: application_pb2_grpc.ApplicationStub) -> None:
+def test_a_type_without_a_node_is_unavailable_at_once(
+    application: application_pb2_grpc.ApplicationStub, submission: Submission
+) -> None:
     graph = TaskGraph("no cnn here")
     picture = graph.storage.read_image(client_id="admin", name="a.jpg", width=8, height=8)
     graph.cnn.predict(image=picture.image)
@@ -140,7 +164,9 @@ def test_a_type_without_a_node_is_unavailable_at_once(application: application_p
     assert "no node of type cnn" in str(caught.value.details())
 
 
-def test_a_session_carries_many_submissions_and_their_results(application: application_pb2_grpc.ApplicationStub) -> None:
+def test_a_session_carries_many_submissions_and_their_results(
+    application: application_pb2_grpc.ApplicationStub, submission: Submission
+) -> None:
     requests = [submission(quick()) for _ in range(50)]
     refused = submission(quick(), topology="star")
     batch = application_pb2.SessionRequests(
@@ -154,7 +180,9 @@ def test_a_session_carries_many_submissions_and_their_results(application: appli
     assert results[refused.run_id].failure.status == "INVALID_ARGUMENT"
 
 
-def test_an_empty_message_in_a_session_is_answered_at_once(application: application_pb2_grpc.ApplicationStub) -> None:
+def test_an_empty_message_in_a_session_is_answered_at_once(
+    application: application_pb2_grpc.ApplicationStub, submission: Submission
+) -> None:
     request = submission(slow())
     messages: queue.SimpleQueue[application_pb2.SessionRequests | None] = queue.SimpleQueue()
     responses = application.Session(iter(messages.get, None), timeout=20)

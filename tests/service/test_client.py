@@ -231,9 +231,9 @@ def test_what_was_submitted_before_a_close_is_done(nodes: Nodes) -> None:
     with connect(nodes.root) as closing:
         for number in range(300):
             graph = TaskGraph(f"written {number}")
-            graph.storage.write_integer(client_id="closing", name=f"{number}", value=number)
+            graph.storage.write_integer(client_id=CLIENT, name=f"closing/{number}", value=number)
             closing.submit(graph)
-    folder = nodes.root / "Services/storage/closing"
+    folder = nodes.root / "Services/storage" / CLIENT / "closing"
     deadline = time.monotonic() + 20
     while len(list(folder.glob("[0-9]*"))) < 300:
         assert time.monotonic() < deadline

@@ -12,7 +12,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from kazoo.client import KazooClient
 
+from protos import fractos_pb2
 from Services.fractos.directory import open_directory
 from Services.fractos.directory.changes import PollingChanges
 from Services.fractos.directory.files import FileDirectory
@@ -235,3 +237,103 @@ async def test_a_directory_is_started_once_and_lists_one_node(new_datacenter: Ne
 def test_a_kind_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="'etcd'"):
         open_directory(DirectoryRecord("etcd", "127.0.0.1:1", "lab"))
+
+
+# -- revocations ----------------------------------------------------------------------------------------------------------
+
+
+def revocation(number: int, service: str = "math", expires_at: float = 4e9) -> fractos_pb2.Revocation:
+    return fractos_pb2.Revocation(service=service, id=number.to_bytes(16, "big"), expires_at=expires_at + number)
+
+
+@on_event_loop
+async def test_revocations_are_read_by_all_and_survive_whoever_wrote_them(new_datacenter: NewDatacenter) -> None:
+    async with new_datacenter() as datacenter:
+        writer, reader = await datacenter.open(), await datacenter.open()
+        assert await reader.revocations("math") == ()
+        for number in (2, 1, 1):
+            await writer.put_revocation(revocation(number))
+        await writer.put_revocation(revocation(3, "storage"))
+        await writer.close()
+        assert await reader.revocations("math") == (revocation(1), revocation(2))
+        assert await reader.revocations("storage") == (revocation(3, "storage"),)
+        assert await (await datacenter.open()).revocations("math") == (revocation(1), revocation(2))
+        assert reader.members() == ()
+
+
+@on_event_loop
+async def test_a_watcher_hears_of_each_revocation_of_its_service_once(new_datacenter: NewDatacenter) -> None:
+    async with new_datacenter() as datacenter:
+        writer, reader = await datacenter.open(), await datacenter.open()
+        await writer.put_revocation(revocation(1))
+        seen: list[tuple[fractos_pb2.Revocation, ...]] = []
+        await reader.watch_revocations("math", seen.append)
+        assert seen == [(revocation(1),)]
+        await writer.put_revocation(revocation(2, "storage"))
+        await writer.put_revocation(revocation(3))
+        await eventually(lambda: len(seen) == 2)
+        await writer.put_revocation(revocation(3))
+        await writer.put_revocation(revocation(4))
+        await eventually(lambda: len(seen) == 3)
+        assert seen[1:] == [(revocation(3),), (revocation(4),)]
+
+
+@on_event_loop
+async def test_a_watcher_of_revocations_that_fails_keeps_nothing_from_the_others(new_datacenter: NewDatacenter) -> None:
+    async with new_datacenter() as datacenter:
+        reader = await datacenter.open()
+        seen: list[int] = []
+
+        def fail(revocations: tuple[fractos_pb2.Revocation, ...]) -> None:
+            if revocations:
+                raise ZeroDivisionError
+
+        await reader.watch_revocations("math", fail)
+        await reader.watch_revocations("math", lambda revocations: seen.append(len(revocations)))
+        await (await datacenter.open()).put_revocation(revocation(1))
+        await eventually(lambda: seen == [0, 1])
+
+
+@on_event_loop
+async def test_who_writes_a_revocation_sees_all_that_were_listed_before(new_datacenter: NewDatacenter) -> None:
+    async with new_datacenter() as datacenter:
+        writer = await datacenter.open()
+        for count in range(1, 6):
+            node, member = await datacenter.node()
+            await writer.put_revocation(revocation(count))
+            assert member in writer.members()
+            assert len(await node.revocations("math")) == count
+
+
+@on_event_loop
+async def test_revocations_that_have_expired_are_deleted_by_their_readers(new_datacenter: NewDatacenter) -> None:
+    async with new_datacenter() as datacenter:
+        writer = await datacenter.open()
+        await writer.put_revocation(revocation(1, expires_at=1000.0))
+        await writer.put_revocation(revocation(2))
+        assert await writer.revocations("math") == (revocation(2),)
+        names = await asyncio.to_thread(stored_revocations, datacenter.record)
+        assert names == [revocation(2).id.hex()]
+
+
+def stored_revocations(record: DirectoryRecord) -> list[str]:
+    """The names of the records of math nodes, by what keeps them itself."""
+    if record.kind == "files":
+        return sorted(path.name for path in (Path(record.address) / record.datacenter / "revocations" / "math").iterdir())
+    client = KazooClient(record.address)
+    client.start()
+    names = client.get_children(f"/mockdc/{record.datacenter}/revocations/math")
+    client.stop()
+    client.close()
+    return sorted(names)
+
+
+@on_event_loop
+async def test_revocations_need_a_directory_that_was_started(new_datacenter: NewDatacenter) -> None:
+    async with new_datacenter() as datacenter:
+        directory = await datacenter.open()
+        await directory.close()
+        with pytest.raises(FailedPreconditionError, match="start"):
+            await directory.put_revocation(revocation(1))
+        with pytest.raises(FailedPreconditionError, match="start"):
+            await directory.revocations("math")

@@ -13,6 +13,7 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import NoAuthError
 from kazoo.security import CREATOR_ALL_ACL
 
+from protos import fractos_pb2
 from Services.fractos.directory import open_directory
 from Services.fractos.directory.credentials import read_credentials
 from Services.fractos.directory.interface import DirectoryRecord
@@ -180,3 +181,35 @@ def test_a_password_file_that_will_not_do_is_named(tmp_path: Path, content: byte
     record = DirectoryRecord("zookeeper", "a:1", "dc", external=True, username="alice", password_file=str(path))
     with pytest.raises(ConfigurationError, match=f"password_file = {path}: {said}"):
         read_credentials(record)
+
+
+@on_event_loop
+async def test_only_who_signed_in_may_keep_or_delete_revocations(sign_in: Sign) -> None:
+    record = sign_in()
+    await prepare(record)
+    revocation = fractos_pb2.Revocation(service="math", id=bytes(16), expires_at=4e9)
+    async with Datacenter(record, open_directory) as datacenter, Datacenter(sign_in(""), open_directory) as strangers:
+        directory, stranger = await datacenter.open(), await strangers.open()
+        await directory.put_revocation(revocation)
+        with pytest.raises(PermissionDeniedError, match="belongs to alice"):
+            await stranger.put_revocation(fractos_pb2.Revocation(service="math", id=bytes(range(16)), expires_at=4e9))
+        path = f"mockdc/dc/revocations/math/{bytes(16).hex()}"
+        for change in (
+            lambda client, chroot: client.delete(f"{chroot}/{path}"),
+            lambda client, chroot: client.set(f"{chroot}/{path}", b"{}"),
+        ):
+            with pytest.raises(NoAuthError):
+                await asyncio.to_thread(attempt, record, change, "mallory:guess")
+        assert await directory.revocations("math") == await stranger.revocations("math") == (revocation,)
+
+
+@on_event_loop
+async def test_revocations_that_were_open_are_protected_by_the_next_launch(sign_in: Sign) -> None:
+    async with Datacenter(sign_in(""), open_directory) as datacenter:
+        await (await datacenter.open()).put_revocation(fractos_pb2.Revocation(service="math", id=bytes(16), expires_at=4e9))
+    await prepare(sign_in())
+    async with Datacenter(sign_in(""), open_directory) as strangers:
+        with pytest.raises(PermissionDeniedError, match="belongs to alice"):
+            await (await strangers.open()).put_revocation(
+                fractos_pb2.Revocation(service="math", id=bytes(range(16)), expires_at=4e9)
+            )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from protos import fractos_pb2
 from Services.fractos.directory import open_directory
 from Services.fractos.directory.changes import Changes, InotifyChanges, PollingChanges, follow_changes
 from Services.fractos.directory.entry import Registration, encode
@@ -182,3 +183,59 @@ async def test_where_inotify_is_used_up_the_folder_is_polled(tmp_path: Path) -> 
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert isinstance(changes, PollingChanges)
     changes.close()
+
+
+# -- revocations ----------------------------------------------------------------------------------------------------------
+
+
+def revocation(number: int) -> fractos_pb2.Revocation:
+    return fractos_pb2.Revocation(service="math", id=number.to_bytes(16, "big"), expires_at=4e9 + number)
+
+
+@on_event_loop
+async def test_revocations_that_somebody_deletes_come_back(datacenter: Datacenter, tmp_path: Path) -> None:
+    folder = tmp_path / "lab" / "revocations" / "math"
+    async with datacenter:
+        reader = await datacenter.open()
+        seen: list[fractos_pb2.Revocation] = []
+        await reader.watch_revocations("math", seen.extend)
+        await reader.put_revocation(revocation(1))
+        shutil.rmtree(folder.parent)
+        await eventually((folder / revocation(1).id.hex()).exists)
+        writer = await datacenter.open()
+        assert await writer.revocations("math") == (revocation(1),)
+        await writer.put_revocation(revocation(2))
+        await eventually(lambda: seen == [revocation(1), revocation(2)])
+
+
+@on_event_loop
+async def test_what_is_no_revocation_is_ignored_and_what_is_unfinished_is_cleared_away_in_time(
+    datacenter: Datacenter, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "lab" / "revocations" / "math"
+    folder.mkdir(parents=True)
+    (folder / "notes").write_text("not JSON")
+    (folder / "folder").mkdir()
+    for name, age_s in ((".new-young", 0.0), (".new-old", 100.0)):
+        (folder / name).write_text("{")
+        written = (folder / name).stat().st_mtime - age_s
+        os.utime(folder / name, (written, written))
+    async with datacenter:
+        reader = await datacenter.open()
+        await reader.put_revocation(revocation(1))
+        for _ in range(2):
+            assert await reader.revocations("math") == (revocation(1),)
+    assert {path.name for path in folder.iterdir()} == {"notes", "folder", ".new-young", revocation(1).id.hex()}
+    assert [caplog.text.count(says) for says in ("notes is no revocation", "Is a directory")] == [1, 1]
+
+
+@on_event_loop
+async def test_a_folder_that_cannot_keep_revocations_is_named(datacenter: Datacenter, tmp_path: Path) -> None:
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / "revocations").touch()
+    async with datacenter:
+        directory = await datacenter.open()
+        with pytest.raises(UnavailableError, match="cannot keep a directory in"):
+            await directory.put_revocation(revocation(1))
+        with pytest.raises(UnavailableError, match="cannot keep a directory in"):
+            await directory.revocations("math")

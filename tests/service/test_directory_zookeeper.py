@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from kazoo.client import KazooClient
 
-from Services.fractos.directory import open_directory
+from protos import fractos_pb2
+from Services.fractos.directory import open_directory, zookeeper
 from Services.fractos.directory.interface import DirectoryRecord
 from Services.fractos.errors import ConfigurationError, UnavailableError
 from tests.service.connection_cutter import ConnectionCutter
@@ -176,3 +177,86 @@ async def test_an_entry_is_not_made_twice_when_the_answer_is_lost(zookeeper_serv
         assert cutter.cuts == 1
         assert (member.name, member.sequence) == ("math-0", 0)
         assert directory.members() == (member,)
+
+
+# -- revocations ----------------------------------------------------------------------------------------------------------
+
+
+def revocation(number: int) -> fractos_pb2.Revocation:
+    return fractos_pb2.Revocation(service="math", id=number.to_bytes(16, "big"), expires_at=4e9 + number)
+
+
+@on_event_loop
+async def test_a_revocation_that_nobody_keeps_is_not_taken_for_kept(
+    own_zookeeper_server: ZooKeeperServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zookeeper, "REVOKE_TIMEOUT_S", 0.5)
+    async with datacenter_at(own_zookeeper_server.address) as datacenter:
+        directory = await datacenter.open()
+        own_zookeeper_server.kill()
+        with pytest.raises(UnavailableError, match=r"went away or did not answer within 0\.5 s; start the") as caught:
+            await directory.put_revocation(revocation(1))
+        assert not caught.value.definite
+        with pytest.raises(UnavailableError):
+            await directory.revocations("math")
+
+
+@on_event_loop
+async def test_watchers_of_revocations_hear_on_when_the_server_comes_back(own_zookeeper_server: ZooKeeperServer) -> None:
+    async with datacenter_at(own_zookeeper_server.address) as datacenter:
+        writer, reader = await datacenter.open(), await datacenter.open()
+        seen: list[fractos_pb2.Revocation] = []
+        await reader.watch_revocations("math", seen.extend)
+        await writer.put_revocation(revocation(1))
+        own_zookeeper_server.kill()
+        own_zookeeper_server.start()
+        await (await datacenter.open()).put_revocation(revocation(2))
+        await eventually(lambda: len(seen) == 2)
+        assert seen == [revocation(1), revocation(2)]
+
+
+@on_event_loop
+async def test_what_is_no_revocation_is_ignored(zookeeper_server: ZooKeeperServer, caplog: pytest.LogCaptureFixture) -> None:
+    good = revocation(1).id.hex()
+    contents = {
+        good: json.dumps({"service": "math", "id": good, "expiresAt": 4e9 + 1}),
+        "00": json.dumps({"service": "math", "id": "00", "expiresAt": 4e9}),
+        "0" * 32: json.dumps({"service": "math", "id": good, "expiresAt": 4e9}),
+        "1" * 32: json.dumps({"service": "cnn", "id": "1" * 32, "expiresAt": 4e9}),
+        "2" * 32: json.dumps({"service": "math", "id": "2" * 32, "expiresAt": float("nan")}),
+        "3" * 32: json.dumps({"service": "math", "id": "3" * 32}),
+        "notes": "not JSON",
+    }
+
+    def litter() -> None:
+        client = KazooClient(zookeeper_server.address)
+        client.start()
+        for name, content in contents.items():
+            client.create(f"/mockdc/littered-revocations/revocations/math/{name}", content.encode(), makepath=True)
+        client.stop()
+        client.close()
+
+    await asyncio.to_thread(litter)
+    async with datacenter_at(zookeeper_server.address, "littered-revocations") as datacenter:
+        reader = await datacenter.open()
+        for _ in range(2):
+            assert await reader.revocations("math") == (revocation(1),)
+    assert caplog.text.count("is no revocation") == 6, "each is logged once"
+
+
+@on_event_loop
+async def test_revocations_come_back_to_a_server_that_forgot_everything(own_zookeeper_server: ZooKeeperServer) -> None:
+    async with datacenter_at(own_zookeeper_server.address) as datacenter:
+        reader = await datacenter.open()
+        seen: list[fractos_pb2.Revocation] = []
+        await reader.watch_revocations("math", seen.extend)
+        await reader.put_revocation(revocation(1))
+        await eventually(lambda: seen == [revocation(1)])
+        own_zookeeper_server.kill()
+        own_zookeeper_server.forget()
+        own_zookeeper_server.start()
+        newcomer = await datacenter.open()
+        later: list[fractos_pb2.Revocation] = []
+        await newcomer.watch_revocations("math", later.extend)
+        await eventually(lambda: later == [revocation(1)])
+        assert seen == [revocation(1)]

@@ -17,9 +17,8 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from grpc_status import rpc_status
 
-from protos import fractos_pb2, fractos_pb2_grpc, math_pb2, math_pb2_grpc, storage_pb2, storage_pb2_grpc
+from protos import math_pb2, math_pb2_grpc, storage_pb2, storage_pb2_grpc
 from Services.fractos.directory.interface import DirectoryRecord
-from Services.fractos.transport.handshake import introduce
 from Services.fractos.values import from_big_integer, to_big_integer
 from tests.nodes import CONTROLLERS, ROOT, Nodes, nodes
 
@@ -73,55 +72,6 @@ def test_errors_are_standard_statuses_with_details(nodes: Nodes) -> None:
     assert status.details[1].Unpack(request)
     assert (info.reason, info.domain, info.metadata["node"]) == ("OutOfRange", "mockdc", "math-0")
     assert request.field_violations[0].field == "n"
-
-
-def open_channel(nodes: Nodes, metadata: tuple[tuple[str, str], ...]) -> fractos_pb2.Acknowledgement:
-    """Open a Controller's channel and return what it says first."""
-    with nodes.channel("math-0") as channel:
-        answers = fractos_pb2_grpc.ChannelStub(channel).Connect(iter([]), metadata=metadata, timeout=5)
-        first: fractos_pb2.Acknowledgement = next(answers)
-        return first
-
-
-def test_a_channel_opens_for_a_controller_of_the_same_datacenter(nodes: Nodes) -> None:
-    assert open_channel(nodes, introduce("test", "math-9", time.time())).accepted == 0
-
-
-@pytest.mark.parametrize(
-    ("metadata", "says"),
-    [
-        ((), "protocol None"),
-        (introduce("other", "math-9", time.time()), "datacenter 'other'"),
-        (introduce("test", "math-9", 0.0), "the clocks differ"),
-        ((*introduce("test", "math-9", 0.0)[:3], ("mockdc-time", "soon")), "'soon', not a number"),
-        ((*introduce("test", "math-9", 0.0)[:3], ("mockdc-time", "nan")), "the clocks differ"),
-    ],
-)
-def test_a_channel_refuses_strangers(nodes: Nodes, metadata: tuple[tuple[str, str], ...], says: str) -> None:
-    with pytest.raises(grpc.RpcError) as caught:
-        open_channel(nodes, metadata)
-    assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
-    assert says in str(caught.value.details())
-
-
-def test_frames_that_make_no_sense_do_not_hurt_the_node(nodes: Nodes) -> None:
-    senseless = [
-        fractos_pb2.Frame(),
-        fractos_pb2.Frame(request=fractos_pb2.Request(run_id=b"x")),
-        fractos_pb2.Frame(completion=fractos_pb2.Completion(run_id=b"x")),
-        fractos_pb2.Frame(finished=fractos_pb2.Finished(runs=[fractos_pb2.FinishedRun(run_id=b"x")])),
-    ]
-    frames = fractos_pb2.Frames(frames=[*(frame.SerializeToString() for frame in senseless), b"no frame at all"])
-    with nodes.channel("math-0") as channel:
-        answers = fractos_pb2_grpc.ChannelStub(channel).Connect(
-            iter([frames]), metadata=introduce("test", "math-9", time.time()), timeout=5
-        )
-        assert [answer.accepted for answer in answers][-1] == 5
-        power = math_pb2_grpc.MathStub(channel).Power(
-            math_pb2.PowerRequest(base=to_big_integer(2), exponent=to_big_integer(10))
-        )
-        assert from_big_integer(power.value) == 1024
-    assert "Traceback" not in nodes.log("math-0")
 
 
 def start_by_hand(nodes: Nodes, *flags: str) -> subprocess.CompletedProcess[str]:

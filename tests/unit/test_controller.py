@@ -75,6 +75,9 @@ class Device(Adaptor):
                 raise
         return math_pb2.PowerResponse(value=request.base)
 
+    def scale(self, request: math_pb2.ScaleRequest) -> math_pb2.ScaleResponse:
+        raise AssertionError
+
     @inline
     def shift_left(self, request: math_pb2.ShiftLeftRequest) -> math_pb2.ShiftLeftResponse:
         self.begun.append(threading.get_ident())

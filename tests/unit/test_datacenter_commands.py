@@ -20,6 +20,7 @@ from Services.fractos.config import CODE_ROOT, Configuration, load
 from Services.fractos.errors import NotFoundError
 
 HERE = Path("/datacenter")
+CLIENTS = ("clients add", "clients list", "clients revoke")
 
 
 @pytest.mark.parametrize(
@@ -38,7 +39,9 @@ def test_a_command_line_names_its_command(line: str, command: str) -> None:
     assert parse(line.split(), HERE).command == command
 
 
-@pytest.mark.parametrize("line", ["--path /x up", "up --path /x", "--path /y up --path /x", "--setup --path /x"])
+@pytest.mark.parametrize(
+    "line", ["--path /x up", "up --path /x", "--path /y up --path /x", "--setup --path /x", "clients list --path /x"]
+)
 def test_flags_count_before_and_after_the_command(line: str) -> None:
     assert parse(line.split(), HERE).path == Path("/x")
 
@@ -58,6 +61,13 @@ def test_what_is_not_given_has_its_default() -> None:
         ("status --follow", "unrecognized arguments"),
         ("--directory files status", "--directory is for setup, up, check, demo"),
         ("--download-zookeeper status", "--download-zookeeper is for setup, up, demo"),
+        ("clients", "ACTION"),
+        ("clients invite ann", "invalid choice: 'invite'"),
+        ("clients add", "NAME"),
+        ("clients revoke", "NAME"),
+        ("clients add ann --days 0", "0 days; give 1 to 36500"),
+        ("clients add ann --days 36501", "36501 days; give 1 to 36500"),
+        ("clients add ann --days soon", "invalid"),
     ],
 )
 def test_a_wrong_command_line_is_said_with_exit_code_2(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,7 +77,9 @@ def test_a_wrong_command_line_is_said_with_exit_code_2(line: str, said: str, cap
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["", "up", "down", "status", "logs", "check", "demo", "train", "chaos"])
+@pytest.mark.parametrize(
+    "command", ["", "up", "down", "status", "logs", "check", "demo", "train", "chaos", "clients", *CLIENTS]
+)
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         parse([*command.split(), "--help"], HERE)

@@ -2,9 +2,10 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import grpc from '@grpc/grpc-js';
-import { addressOf, call, connect, google, mockdc, toBigInteger } from './datacenter.js';
+import { addressOf, call, capabilityFor, connect, google, mockdc, toBigInteger } from './datacenter.js';
 
 const { Application } = mockdc.application.v1;
+const { Capability, Graph } = mockdc.fractos.v1;
 const { Math: MathNode } = mockdc.math.v1;
 const { BinomialExpansion } = MathNode.service;
 
@@ -33,9 +34,10 @@ async function askForTheImpossible(math) {
 // A run of a thousand slow steps, one after the other: ten of them fill the math nodes.
 function longRun() {
   const slow = { a: toBigInteger(3n), b: toBigInteger(4n), n: toBigInteger(9999n) };
-  const step = { operation: 'math.binomial_expansion', arguments: BinomialExpansion.requestSerialize(slow) };
+  const capability = Capability.deserialize(capabilityFor('math'));
+  const step = { operation: 'math.binomial_expansion', arguments: BinomialExpansion.requestSerialize(slow), capability };
   const steps = Array.from({ length: 1000 }, (_, id) => ({ id, ...step, edges: id < 999 ? [{ to: id + 1 }] : [] }));
-  return { run_id: randomBytes(16), timeout_s: 60, graph: mockdc.fractos.v1.Graph.serialize({ name: 'long', steps }) };
+  return { run_id: randomBytes(16), timeout_s: 60, graph: Graph.serialize({ name: 'long', steps }) };
 }
 
 // Submits a run, and if there is no room for it, again after the time that the application node names.
@@ -71,8 +73,8 @@ async function fillTheDatacenter(application) {
 }
 
 try {
-  await askForTheImpossible(connect(MathNode, addressOf('math')));
-  await fillTheDatacenter(connect(Application, addressOf('application')));
+  await askForTheImpossible(connect(MathNode, addressOf('math'), capabilityFor('math')));
+  await fillTheDatacenter(connect(Application, addressOf('application'), capabilityFor('application')));
 } catch (error) {
   console.error(error.message);
   process.exitCode = 1;

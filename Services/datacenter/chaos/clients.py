@@ -9,7 +9,7 @@ from threading import Event
 from Services.datacenter.chaos.checker import Checker
 from Services.datacenter.chaos.outages import Outages
 from Services.datacenter.chaos.work import do
-from Services.datacenter.chaos.workload import Workload
+from Services.datacenter.chaos.workload import CLIENT, Workload
 from Services.fractos import connect
 
 PAUSE_S = 0.04  # between two runs, at most: the faults are to be felt, not the load
@@ -27,7 +27,7 @@ class Client:
 
     def run(self, root: Path, stop: Event) -> None:
         """Run until told to stop, and to the end of the run that is on its way then."""
-        with connect(root) as datacenter:
+        with connect(root, client_id=CLIENT) as datacenter:
             while not stop.is_set():
                 ended = do(self._workload.next(), datacenter, self._outages)
                 self._checker.judge(ended)

@@ -12,6 +12,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from Services.datacenter import layout
+from Services.datacenter.chaos.credentials import let_in
 from Services.datacenter.chaos.options import Options
 from Services.datacenter.chaos.report import RECOVERY_COLUMNS, Report
 from Services.datacenter.chaos.storm import START, Storm
@@ -35,7 +36,8 @@ def run_chaos(configuration: Configuration, options: Options, screen: Screen) ->
         raise FailedPreconditionError(f"the datacenter in {configuration.root} is not running; {START}")
     if options.report:
         _check_writable(options.report.absolute())
-    with alone(configuration.root), _logged(log := node_log(configuration, LOG)):
+    log = node_log(configuration, LOG)
+    with alone(configuration.root), _logged(log), let_in(configuration, 60 * options.minutes):
         storm = Storm(configuration, options, screen)
         screen.say(f"seed {options.seed}: the same faults again with --seed {options.seed}; faults and failures are in {log}")
         report, interrupted = storm.run()

@@ -34,7 +34,7 @@ class Probe:
 
     def run(self, root: Path, stop: Event) -> None:
         """Submit until told to stop, then wait for what is open. Called in a thread of its own."""
-        with connect(root) as datacenter:
+        with connect(root, client_id=CLIENT) as datacenter:
             due = time.monotonic()
             while not stop.is_set():
                 if time.monotonic() >= due and len(self._open) < MOST_OPEN:

@@ -13,7 +13,9 @@ from Services.datacenter.chaos.work import run_until_done
 from Services.datacenter.chaos.workload import CLIENT, Files
 from Services.fractos import Datacenter, FractosError, TaskGraph
 
-OWN = re.compile(r"chaos-[0-9a-f]{16}-(client-\d+-((text|integer|appended)-\d+)|probe)\.txt")
+OWN = re.compile(
+    r"chaos-[0-9a-f]{16}-(client-\d+-((text|integer|appended)-\d+)|probe)\.txt|chaos-[0-9a-f]{16}-picture-\d+\.jpg"
+)
 PATIENCE_S = 30.0
 
 
@@ -23,6 +25,8 @@ class Store:
     def __init__(self, id: str, clients: int, folder: Path) -> None:
         self.files = [Files.of(f"chaos-{id}-client-{number}") for number in range(clients)]
         self.probe_file = f"chaos-{id}-probe.txt"
+        self.pictures: list[str] = []  # names
+        self._id = id
         self._folder = folder / CLIENT  # on this host's disk
         self._was_there = self._folder.exists()
 
@@ -41,6 +45,16 @@ class Store:
                 graph.storage.write_text(client_id=CLIENT, name=appended.name, text="")
         datacenter.run(graph)
 
+    def add_pictures(self, datacenter: Datacenter, contents: Sequence[bytes]) -> list[str]:
+        """Write pictures, and return their names. Raises the error of a run that fails."""
+        for number, content in enumerate(contents):
+            name = f"chaos-{self._id}-picture-{number}.jpg"
+            self.pictures.append(name)
+            graph = TaskGraph("chaos picture")
+            graph.storage.write_bytes(client_id=CLIENT, name=name, data=content)
+            datacenter.run(graph)
+        return self.pictures
+
     def compare(self, datacenter: Datacenter) -> list[Violation]:
         """Compare all files with what they must hold: as runs read them, and as they are on disk."""
         asked_at = time.monotonic()
@@ -51,7 +65,8 @@ class Store:
     def remove(self, datacenter: Datacenter) -> None:
         """Remove the files, and the folder that they made if nothing else is in it. Raises the error of a run that fails."""
         begun = [files.next_appended().name for files in self.files]
-        self._delete(datacenter, [self.probe_file, *begun, *(name for files in self.files for name in files.names)])
+        written = [self.probe_file, *self.pictures, *(name for files in self.files for name in files.names)]
+        self._delete(datacenter, [*written, *begun])
         if not self._was_there:
             with suppress(OSError):
                 self._folder.rmdir()

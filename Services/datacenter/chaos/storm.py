@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from random import Random
 from threading import Event
 
-from Services.datacenter import interruption
+from Services.datacenter import interruption, layout
 from Services.datacenter.chaos.checker import Checker, Violation
 from Services.datacenter.chaos.clients import Client
 from Services.datacenter.chaos.injector import Injector, ready_in, type_of
@@ -26,7 +26,7 @@ from Services.datacenter.chaos.schedule import SERVERS, Kind, Schedule
 from Services.datacenter.chaos.storage import Store
 from Services.datacenter.chaos.watch import Look, Watch
 from Services.datacenter.chaos.work import HOME
-from Services.datacenter.chaos.workload import Workload
+from Services.datacenter.chaos.workload import CLIENT, Workload
 from Services.datacenter.processes import Processes, is_node, is_server
 from Services.datacenter.screen import Screen
 from Services.fractos import Datacenter, FractosError, connect
@@ -57,16 +57,15 @@ class Storm:
         self._checker = Checker(self._outages)
         self._recovery = Recovery(())
         self._began = time.monotonic()
-        storage = configuration.controller("storage")
-        folder = storage.storage_path if storage else configuration.root
-        self._store = Store(secrets.token_hex(8), options.clients, folder)
+        self._examples = layout.example_files(configuration) or configuration.root  # there is a storage node
+        self._store = Store(secrets.token_hex(8), options.clients, self._examples.parent)
 
     def run(self) -> tuple[Report, bool]:
         """Run it, and return its report and whether it was interrupted.
 
         Raises FailedPreconditionError if something is not ready at the beginning, or is taken down meanwhile.
         """
-        with Watch(self._configuration, self._tell) as watch, connect(self._configuration.root) as datacenter:
+        with Watch(self._configuration, self._tell) as watch, connect(self._configuration.root, client_id=CLIENT) as datacenter:
             if unready := watch.latest.observation.unready:
                 raise FailedPreconditionError(f"not ready: {', '.join(unready)}; {START}")
             if left := self._store.remove_left(datacenter):
@@ -89,7 +88,9 @@ class Storm:
     def _prepare(self, datacenter: Datacenter) -> tuple[list[Probe], list[Client]]:
         """Make the files, learn what the network answers, make what keeps the datacenter busy."""
         self._store.make(datacenter)
-        predictions = learn_predictions(datacenter, self._screen.say) if "cnn" in self._types else {}
+        predictions = {}
+        if "cnn" in self._types:
+            predictions = learn_predictions(datacenter, self._store, self._examples, self._screen.say)
         picture = read_picture(datacenter, next(iter(predictions))) if predictions else None
         made = works(self._types, self._store.probe_file, picture)
         self._recovery = Recovery(made.keys())

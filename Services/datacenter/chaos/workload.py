@@ -15,7 +15,6 @@ from Services.fractos import Result, TaskGraph
 from Services.fractos.graph import Step, default_catalogue
 
 CLIENT = "chaos"  # whose folder in storage it is
-PICTURES = "admin"  # the client of the example pictures
 SIDE = 128  # pixels, as the network wants it
 REGISTERS = 2  # of each kind
 MOST_POSSIBLE = 4  # values of a file; beyond that it is read before it is written again
@@ -258,9 +257,9 @@ class Workload:
 
 
 def prediction(name: str) -> tuple[TaskGraph, Step]:
-    """A graph that predicts one of the example pictures, and its last step."""
+    """A graph that predicts one of the pictures, and its last step."""
     graph = TaskGraph("chaos predict")
-    picture = graph.storage.read_image(client_id=PICTURES, name=name, width=SIDE, height=SIDE)
+    picture = graph.storage.read_image(client_id=CLIENT, name=name, width=SIDE, height=SIDE)
     return graph, graph.cnn.predict(image=picture.image)
 
 

@@ -22,7 +22,10 @@ logger = logging.getLogger(__name__)
 
 
 class Changes(Protocol):
-    """Calls a function on the event loop after every change of a folder, and maybe when nothing has changed."""
+    """Calls a function on the event loop after every change of its folders, and maybe when nothing has changed."""
+
+    def add(self, folder: Path) -> None:
+        """Mind another folder too, made if it is missing. Raises OSError if that cannot be."""
 
     def close(self) -> None:
         """Call it no more."""
@@ -46,6 +49,10 @@ class PollingChanges:
         self._look = look
         self._timer = asyncio.get_running_loop().call_later(POLL_S, self._tick)
 
+    def add(self, folder: Path) -> None:
+        """Make the folder: all of them are looked at together."""
+        folder.mkdir(parents=True, exist_ok=True)
+
     def _tick(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(POLL_S, self._tick)
         self._look()
@@ -60,17 +67,22 @@ class InotifyChanges:
 
     def __init__(self, folder: Path, look: Callable[[], None]) -> None:
         """Begin to watch. Raises OSError if the kernel grants no more watches."""
-        self._folder = folder
+        self._folders = [folder]
         self._look = look
         self._loop = asyncio.get_running_loop()
         self._second_look: asyncio.TimerHandle | None = None
         self._inotify = Inotify(sync_timeout=0)
         try:
-            self._watch_folder()
+            self._watch_folder(folder)
         except OSError:
             self._inotify.close()
             raise
         self._loop.add_reader(self._inotify.fd, self._on_events)
+
+    def add(self, folder: Path) -> None:
+        """Watch another folder, made if it is missing. Raises OSError if the kernel grants no more watches."""
+        self._watch_folder(folder)
+        self._folders.append(folder)
 
     def close(self) -> None:
         """Look no more."""
@@ -79,14 +91,15 @@ class InotifyChanges:
         if self._second_look is not None:
             self._second_look.cancel()
 
-    def _watch_folder(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._inotify.add_watch(self._folder, Mask.MOVED_TO | Mask.DELETE | Mask.CLOSE_WRITE | Mask.EXCL_UNLINK)
+    def _watch_folder(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._inotify.add_watch(folder, Mask.MOVED_TO | Mask.DELETE | Mask.CLOSE_WRITE | Mask.EXCL_UNLINK)
 
     def _on_events(self) -> None:
         masks = [event.mask for event in self._inotify]
-        if any(Mask.IGNORED in mask for mask in masks):  # the folder itself was deleted, and the watch with it
-            self._watch_folder()
+        if any(Mask.IGNORED in mask for mask in masks):  # a folder itself was deleted, and the watch with it
+            for folder in self._folders:
+                self._watch_folder(folder)
         self._look()
         if any(Mask.CLOSE_WRITE in mask for mask in masks):
             self._look_again(0.001)

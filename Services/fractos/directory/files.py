@@ -4,6 +4,8 @@ A node is the file `<folder>/<datacenter>/nodes/<id>-<node>-<sequence>`, on whic
 life; the kernel drops it however the process dies. A file gets its final name once it is locked, and no name is ever used
 twice: so an entry that is not locked is that of a dead process, now and for ever, and whoever sees it may delete it.
 
+Revocations are the files `<folder>/<datacenter>/revocations/<service>/<id>`; see revocation_files.py.
+
 The lock belongs to the open file, which a forked child shares: a process that is listed must not fork without exec.
 """
 
@@ -19,9 +21,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from protos import fractos_pb2
 from Services.fractos.directory.changes import Changes, follow_changes
 from Services.fractos.directory.entry import Registration, choose_index, decode, encode, entry_prefix
-from Services.fractos.directory.interface import Directory, DirectoryRecord, Member, Watcher
+from Services.fractos.directory.interface import Directory, DirectoryRecord, Member, RevocationWatcher, Watcher
+from Services.fractos.directory.revocation_files import RevocationFiles
+from Services.fractos.directory.revocations import Revocations
 from Services.fractos.directory.roster import Roster
 from Services.fractos.errors import DataLossError, FailedPreconditionError, FractosError, UnavailableError
 
@@ -50,6 +55,8 @@ class FileDirectory(Directory):
         self._sequence_file = self._folder.with_name("sequence")
         self._follow = follow
         self._roster = Roster()
+        self._revocations = Revocations()
+        self._revocation_files = RevocationFiles(self._folder.with_name("revocations"))
         self._entries: dict[str, _Entry] = {}  # by name
         self._changes: Changes | None = None
         self._registration: Registration | None = None
@@ -101,6 +108,32 @@ class FileDirectory(Directory):
         """Call `watcher` with `members()` now, and again after every change."""
         self._roster.watch(watcher)
 
+    async def put_revocation(self, revocation: fractos_pb2.Revocation) -> None:
+        """Keep a record, on disk when this returns; see Directory."""
+        self._check_started()
+        try:
+            await asyncio.to_thread(self._revocation_files.write, revocation)
+            self._look()
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    async def revocations(self, service: str) -> tuple[fractos_pb2.Revocation, ...]:
+        """Read all records of a service; see Directory."""
+        changes = self._check_started()
+        try:
+            if service not in self._revocations.services:
+                changes.add(self._revocation_files.folder_of(service))
+                self._revocations.follow(service)
+            self._read_revocations()
+        except OSError as error:
+            raise self._unusable(error) from error
+        return self._revocations.of(service)
+
+    async def watch_revocations(self, service: str, watcher: RevocationWatcher) -> None:
+        """Call `watcher` with all records now, and with new ones; see Directory."""
+        await self.revocations(service)
+        self._revocations.watch(service, watcher)
+
     async def close(self) -> None:
         """Delete the entry and close every file. May be called twice."""
         if self._changes is not None:
@@ -116,10 +149,21 @@ class FileDirectory(Directory):
     def _look(self) -> None:
         """Bring the members up to date, and keep this process listed."""
         self._read_folder()
+        self._read_revocations()
         listed = self._own is not None and self._own[0] in self._entries
         if self._registration is not None and not listed and self._retry is None:
             self._list_again(self._registration)
         self._publish()
+
+    def _check_started(self) -> Changes:
+        if self._changes is None:
+            raise FailedPreconditionError(f"start() the directory in {self._folder.parent} first")
+        return self._changes
+
+    def _read_revocations(self) -> None:
+        for service in self._revocations.services:
+            known = self._revocations.known(service)
+            self._revocations.replace(service, self._revocation_files.read(service, known, time.time()))
 
     def _publish(self) -> None:
         self._roster.replace(entry.member for entry in self._entries.values() if entry.member is not None)

@@ -1,4 +1,4 @@
-"""Who is alive and where: what every directory offers, whatever keeps it (ZooKeeper, or files on one host).
+"""Who is alive and where, and what is revoked: what every directory offers, whatever keeps it (ZooKeeper, or files).
 
 Nodes register themselves; nodes, clients and the launcher read. A directory lives on one event loop: its methods are called
 there and its watchers are called there.
@@ -9,6 +9,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from protos import fractos_pb2
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Member:
 
 
 Watcher = Callable[[tuple[Member, ...]], None]
+RevocationWatcher = Callable[[tuple[fractos_pb2.Revocation, ...]], None]
 
 
 class Directory(ABC):
@@ -81,6 +84,26 @@ class Directory(ABC):
     @abstractmethod
     def watch(self, watcher: Watcher) -> None:
         """Call `watcher` with `members()` now, and again after every change."""
+
+    @abstractmethod
+    async def put_revocation(self, revocation: fractos_pb2.Revocation) -> None:
+        """Keep a record for all who verify capabilities of its service, until it has expired. May be repeated.
+
+        When this returns, `members()` has every node that was listed before the record was there, and a node that is listed
+        later finds it. Raises UnavailableError if the directory cannot be reached, and then the record may be there or not;
+        PermissionDeniedError if this process has not the rights.
+        """
+
+    @abstractmethod
+    async def revocations(self, service: str) -> tuple[fractos_pb2.Revocation, ...]:
+        """Read all records of a service, the first to expire first. A node that has registered before misses none.
+
+        Those that expired are deleted. Raises UnavailableError if the directory cannot be reached.
+        """
+
+    @abstractmethod
+    async def watch_revocations(self, service: str, watcher: RevocationWatcher) -> None:
+        """As `revocations`, and call `watcher` with all that there are before this returns, then with those that are new."""
 
     @abstractmethod
     async def close(self) -> None:

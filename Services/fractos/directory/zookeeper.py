@@ -3,6 +3,8 @@
 A node is the ephemeral, sequential entry `/mockdc/<datacenter>/<type>/<id>-<node>-<sequence>`. Everything that is read or
 written goes through one task per directory, woken by watches and by changes of the connection: nothing polls.
 
+A revocation is the permanent entry `/mockdc/<datacenter>/revocations/<service>/<id>`, so no type of node has that name.
+
 Names are given out under an optimistic lock. A registration reads the version of its type's node, then the entries, and
 creates its own entry in one transaction that also sets the type's node at that version: of two that start at once ZooKeeper
 commits one, which gets the lower sequence, and the other reads again.
@@ -14,6 +16,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from kazoo.exceptions import (
@@ -26,10 +29,13 @@ from kazoo.exceptions import (
     SessionExpiredError,
 )
 
+from protos import fractos_pb2
 from Services.fractos.directory.credentials import read_credentials, refusal
 from Services.fractos.directory.entry import Registration, choose_index, decode, encode, entry_prefix, index_of
-from Services.fractos.directory.interface import Directory, DirectoryRecord, Member, Watcher
+from Services.fractos.directory.interface import Directory, DirectoryRecord, Member, RevocationWatcher, Watcher
 from Services.fractos.directory.probe import certainly_dead
+from Services.fractos.directory.revocation_nodes import RevocationNodes
+from Services.fractos.directory.revocations import Revocations
 from Services.fractos.directory.roster import Roster
 from Services.fractos.directory.zookeeper_session import ZooKeeperSession
 from Services.fractos.errors import (
@@ -42,6 +48,8 @@ from Services.fractos.errors import (
 )
 
 REGISTER_TIMEOUT_S = 15.0
+REVOKE_TIMEOUT_S = 5.0
+REVOCATIONS = "revocations"
 RETRY_S = 1.0
 CONFLICTS = (BadVersionError, NoNodeError, RolledBackError, RuntimeInconsistency)  # someone else was faster
 
@@ -57,6 +65,9 @@ class ZooKeeperDirectory(Directory):
         self._hosts, slash, chroot = record.address.partition("/")
         self._shared = f"{slash}{chroot.rstrip('/')}/mockdc"
         self._root = f"{self._shared}/{record.datacenter}"
+        self._revocations = Revocations()
+        self._revocation_nodes = RevocationNodes(f"{self._root}/{REVOCATIONS}/")
+        self._refreshes: list[asyncio.Future[None]] = []  # who waits for all to be read again
         self._roster = Roster()
         self._entries: dict[str, dict[str, Member | None]] = {}  # path of the type → name → member, None if it is not one
         self._stale: set[str] = set()  # the paths whose children have to be read again
@@ -108,6 +119,8 @@ class ZooKeeperDirectory(Directory):
         try:
             for path in (self._root, *(f"{self._root}/{name}" for name in await session.children(self._root))):
                 await session.claim(path)
+            for path in await self._revocation_nodes.folders(session):
+                await session.claim(path)
         except NoAuthError:
             raise refusal(self._record, *await session.belongs(self._root)) from None
         except (ConnectionLoss, SessionExpiredError) as error:
@@ -141,6 +154,21 @@ class ZooKeeperDirectory(Directory):
         """Call `watcher` with `members()` now, and again after every change."""
         self._roster.watch(watcher)
 
+    async def put_revocation(self, revocation: fractos_pb2.Revocation) -> None:
+        """Keep a record; see Directory. Raises UnavailableError if ZooKeeper does not answer for 5 s."""
+        await self._now(lambda session: self._revocation_nodes.write(session, revocation))
+
+    async def revocations(self, service: str) -> tuple[fractos_pb2.Revocation, ...]:
+        """Read all records of a service; see Directory. Raises UnavailableError if ZooKeeper does not answer for 5 s."""
+        self._revocations.follow(service)
+        await self._now()
+        return self._revocations.of(service)
+
+    async def watch_revocations(self, service: str, watcher: RevocationWatcher) -> None:
+        """Call `watcher` with all records now, and with new ones; see Directory."""
+        await self.revocations(service)
+        self._revocations.watch(service, watcher)
+
     async def close(self) -> None:
         """End the session, which takes the entry out at once. May be called twice."""
         session, self._session = self._session, None
@@ -151,9 +179,35 @@ class ZooKeeperDirectory(Directory):
             await self._task
         await session.close()
 
+    async def _now(self, first: Callable[[ZooKeeperSession], Awaitable[None]] | None = None) -> None:
+        """Do something, then have all that this process follows read again, so that it is as new as what was done."""
+        if self._session is None:
+            raise FailedPreconditionError(f"start() the directory at {self._address} first")
+        session = self._session
+        try:
+            await asyncio.wait_for(self._do_and_refresh(session, first), REVOKE_TIMEOUT_S)
+        except NoAuthError:
+            raise refusal(self._record, *await session.belongs(self._root)) from None
+        except (ConnectionLoss, SessionExpiredError, asyncio.TimeoutError) as error:
+            raise UnavailableError(
+                f"ZooKeeper at {self._address} went away or did not answer within {REVOKE_TIMEOUT_S:g} s; {self._remedy}",
+                definite=False,
+            ) from error
+
+    async def _do_and_refresh(
+        self, session: ZooKeeperSession, first: Callable[[ZooKeeperSession], Awaitable[None]] | None
+    ) -> None:
+        if first is not None:
+            await first(session)
+        refreshed = asyncio.get_running_loop().create_future()
+        self._refreshes.append(refreshed)
+        self._stale |= {self._root, *self._entries, *map(self._revocation_nodes.folder_of, self._revocations.services)}
+        self._wake.set()
+        await refreshed
+
     def _on_connected(self) -> None:
         self._entries.clear()  # servers that lost their data may have given a name out again
-        self._stale = {self._root}
+        self._stale = {self._root, *map(self._revocation_nodes.folder_of, self._revocations.services)}
         self._wake.set()
 
     def _on_change(self, path: str) -> None:
@@ -193,18 +247,27 @@ class ZooKeeperDirectory(Directory):
         return False
 
     async def _refresh(self, session: ZooKeeperSession) -> None:
+        refreshes = len(self._refreshes)
         while self._stale:
             path = self._stale.pop()
             if path == self._root:
                 await session.ensure(self._shared, shared=True)
                 await session.ensure(path)
-                types = {f"{path}/{node_type}" for node_type in await session.children(path)}
+                types = {f"{path}/{node_type}" for node_type in await session.children(path) if node_type != REVOCATIONS}
                 self._stale |= types - self._entries.keys()
+            elif path.startswith(self._revocation_nodes.root):
+                await self._read_revocations(session, path.rpartition("/")[2])
             else:
                 await self._read_entries(session, path)
         self._roster.replace(member for entries in self._entries.values() for member in entries.values() if member is not None)
-        if self._complete is not None and not self._complete.done():
-            self._complete.set_result(None)
+        for waiting in (self._complete, *self._refreshes[:refreshes]):
+            if waiting is not None and not waiting.done():
+                waiting.set_result(None)
+        del self._refreshes[:refreshes]
+
+    async def _read_revocations(self, session: ZooKeeperSession, service: str) -> None:
+        known = self._revocations.known(service)
+        self._revocations.replace(service, await self._revocation_nodes.read(session, service, known, time.time()))
 
     async def _read_entries(self, session: ZooKeeperSession, path: str) -> None:
         """Read the entries of one type; only the new ones, since an entry never changes."""

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from kazoo.client import KazooClient, TransactionRequest
-from kazoo.exceptions import ConnectionLoss, NoAuthError, NoNodeError
+from kazoo.exceptions import ConnectionLoss, NoAuthError, NodeExistsError, NoNodeError
 from kazoo.protocol.states import KazooState, WatchedEvent
 from kazoo.retry import KazooRetry
 
@@ -90,6 +90,16 @@ class ZooKeeperSession:
             except NoNodeError:
                 path = path.rpartition("/")[0]
         return "/", "others"
+
+    async def create(self, path: str, content: bytes) -> None:
+        """Create a permanent node, and those above it where they are missing; does nothing if it is there already."""
+        with contextlib.suppress(NodeExistsError):
+            await self._call(self._client.create_async(path, content, makepath=True))
+
+    async def delete(self, path: str) -> None:
+        """Delete a node; does nothing if it is gone already."""
+        with contextlib.suppress(NoNodeError):
+            await self._call(self._client.delete_async(path))
 
     async def children(self, path: str) -> list[str]:
         """The names of a node's children, in no order; their next change is reported."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,7 +15,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from protos import fractos_pb2, fractos_pb2_grpc
-from Services.fractos.errors import FailedPreconditionError
+from Services.fractos.errors import FailedPreconditionError, UnauthenticatedError
 from Services.fractos.events import FrameReceived, LinkLost, LinkOpened, PeerEpoch
 from Services.fractos.plan import MAX_MESSAGE_BYTES
 from Services.fractos.transport import handshake
@@ -40,12 +41,15 @@ OPTIONS = [
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
 ]
 CONNECT_TIMEOUT_S = 2.0
+PROOF_TIMEOUT_S = 5.0  # how long a stranger may hold a call open
 CLOSE_TIMEOUT_S = 1.0
 ACKNOWLEDGE_DELAY_S = 0.2  # an acknowledgement a frame would double the work of the event loops
 WATCH_S = 0.5  # how often a channel is looked after
 SILENCE_S = 2.5  # how long a peer may acknowledge nothing before it counts as dead, as if stopped or cut off
 SLOWEST_BYTES_PER_S = 1 << 20  # so much longer for what is on its way
 ACKNOWLEDGE_BYTES = 1 << 20  # large values are acknowledged at once, since their sender keeps them until then
+
+PEERS = 1000  # addresses that frames are counted for
 
 HEARTBEAT = b""  # a frame without a body: counted and acknowledged, and that is all
 
@@ -57,19 +61,24 @@ ServerContext: TypeAlias = "grpc.aio.ServicerContext[fractos_pb2.Frames, fractos
 class GrpcTransport(Transport):
     """The sending side: a link for each address that something was sent to."""
 
-    def __init__(self, datacenter: str, node: str, deliver: Deliver, clock: Clock) -> None:
+    def __init__(self, datacenter: str, key: bytes, node: str, deliver: Deliver, clock: Clock) -> None:
+        """`key` is the datacenter's, by which the nodes that are called know this one, and it knows them."""
         self._datacenter = datacenter
+        self._key = key
         self._node = node
         self._deliver = deliver
         self._clock = clock
         self._links: dict[str, _Link] = {}
         self._to_flush: dict[_Link, None] = {}
+        self.sent: dict[str, list[int]] = {}  # by address: how many frames, and of how many bytes
 
     def send(self, address: str, frame: fractos_pb2.Frame) -> None:
         """Queue a frame."""
         link = self._links.get(address) or self._open(address)
-        link.outbox.put(frame.SerializeToString())
+        serialized = frame.SerializeToString()
+        link.outbox.put(serialized)
         self._to_flush[link] = None
+        self._count(address, len(serialized))
 
     def flush(self) -> None:
         """Begin to write what was queued."""
@@ -87,9 +96,19 @@ class GrpcTransport(Transport):
         links = list(self._links.values())
         await asyncio.gather(*(link.close() for link in links))
 
+    def _count(self, address: str, size: int) -> None:
+        count = self.sent.get(address)
+        if count is None:
+            if len(self.sent) >= PEERS:
+                del self.sent[next(iter(self.sent))]
+            count = self.sent[address] = [0, 0]
+        count[0] += 1
+        count[1] += size
+
     def _open(self, address: str) -> _Link:
-        metadata = handshake.introduce(self._datacenter, self._node, self._clock())
-        link = self._links[address] = _Link(address, metadata, self._deliver, self._lost)
+        challenge = os.urandom(handshake.CHALLENGE_BYTES)
+        opening = handshake.introduce(self._datacenter, self._node, address, self._clock(), challenge)
+        link = self._links[address] = _Link(opening, self._key, self._deliver, self._lost)
         return link
 
     def _lost(self, link: _Link) -> None:
@@ -103,21 +122,21 @@ class GrpcTransport(Transport):
 class _Link:
     """One stream to one address, from its opening to its loss."""
 
-    def __init__(
-        self, address: str, metadata: tuple[tuple[str, str], ...], deliver: Deliver, lost: Callable[[_Link], None]
-    ) -> None:
-        self.address = address
+    def __init__(self, opening: handshake.Opening, key: bytes, deliver: Deliver, lost: Callable[[_Link], None]) -> None:
+        self.address = opening.address
         self.outbox: Outbox[bytes] = Outbox(len)  # serialized frames
         self.opened = False
         self.kept = False  # whether it is tried although there is nothing to send
-        self._metadata = metadata
+        self._opening = opening
+        self._key = key
+        self._proof = b""  # until it was sent
         self._deliver = deliver
         self._lost = lost
         self._unacknowledged: deque[bytes] = deque()
         self._acknowledged = 0
         self._epoch = 0
         self._closing = False
-        self._task = asyncio.create_task(self._live(), name=f"link to {address}")
+        self._task = asyncio.create_task(self._live(), name=f"link to {self.address}")
 
     def remains(self) -> tuple[list[bytes], list[bytes]]:
         """The frames that may or may not have arrived, and those that were never sent."""
@@ -136,11 +155,13 @@ class _Link:
         reason = "the other side closed it"
         try:
             async with grpc.aio.insecure_channel(self.address, OPTIONS) as channel:
-                await self._exchange(fractos_pb2_grpc.ChannelStub(channel).Connect(metadata=self._metadata))
+                await self._exchange(fractos_pb2_grpc.ChannelStub(channel).Connect(metadata=self._opening.metadata))
         except asyncio.TimeoutError:
             reason = f"it could not be opened within {CONNECT_TIMEOUT_S:g} s"
         except grpc.aio.AioRpcError as error:
             reason = f"{error.code().name}: {error.details()}"
+        except UnauthenticatedError as error:
+            reason = error.message
         except asyncio.CancelledError:
             reason = "it was cancelled"
         except Exception:
@@ -151,14 +172,20 @@ class _Link:
             self._lost(self)
 
     async def _exchange(self, call: Call) -> None:
-        """Write and read until the stream breaks. The first acknowledgement answers the handshake; nothing is sent before."""
+        """Write and read until the stream breaks. The first acknowledgement answers the handshake; nothing is sent before.
+
+        Raises UnauthenticatedError if it does not prove that the receiver belongs to the datacenter.
+        """
         first = await asyncio.wait_for(call.read(), CONNECT_TIMEOUT_S)
         if not isinstance(first, fractos_pb2.Acknowledgement):
             return
+        self._opening.check_proof(self._key, handshake.RECEIVER, first.challenge, first.proof)
+        self._proof = self._opening.proof(self._key, handshake.OPENER, first.challenge)
         self.opened = True
         self._deliver(LinkOpened(self.address))
         self._learn(first.epoch)
         self.outbox.open(partial(self._write, call))
+        self.outbox.beat()  # the receiver waits for the proof, whether there are frames or not
         watcher = asyncio.create_task(self._watch(call))
         try:
             await self._read(call)
@@ -197,15 +224,20 @@ class _Link:
 
     async def _write(self, call: Call, batch: list[bytes]) -> None:
         self._unacknowledged.extend(batch)
-        await call.write(fractos_pb2.Frames(frames=batch))
+        proof, self._proof = self._proof, b""
+        await call.write(fractos_pb2.Frames(frames=batch, proof=proof))
 
 
 class ChannelServicer(fractos_pb2_grpc.ChannelServicer):
     """The receiving side: checks who opens a channel, delivers its frames, acknowledges them."""
 
-    def __init__(self, datacenter: str, deliver: Deliver, clock: Clock, epoch: Callable[[], int]) -> None:
-        """`epoch` returns that of this node, as in `Acknowledgement`."""
+    def __init__(
+        self, datacenter: str, key: bytes, address: str, deliver: Deliver, clock: Clock, epoch: Callable[[], int]
+    ) -> None:
+        """`key` is the datacenter's, `address` what others call this node by; `epoch` returns that of `Acknowledgement`."""
         self._datacenter = datacenter
+        self._key = key
+        self._address = address
         self._deliver = deliver
         self._clock = clock
         self._epoch = epoch
@@ -213,21 +245,37 @@ class ChannelServicer(fractos_pb2_grpc.ChannelServicer):
     async def Connect(self, request_iterator: object, context: ServerContext) -> None:
         """Serve one channel until its sender closes it."""
         try:
-            sender = handshake.check(context.invocation_metadata() or (), self._datacenter, self._clock())
-        except FailedPreconditionError as error:
+            metadata = context.invocation_metadata() or ()
+            opening = handshake.check(metadata, self._datacenter, self._address, self._clock())
+            frames = await self._admit(opening, context)
+        except (FailedPreconditionError, UnauthenticatedError) as error:
             log.warning("refused a channel from %s: %s", context.peer(), error)
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, error.message)
-        log.info("channel from %s opened", sender)
+            await context.abort(grpc.StatusCode[error.status], error.message)
+        log.info("channel from %s opened", opening.node)
         acknowledger = _Acknowledger(context, self._epoch)
-        await acknowledger.write()
         try:
-            while isinstance(frames := await context.read(), fractos_pb2.Frames):
+            while isinstance(frames, fractos_pb2.Frames):
                 if received := _received(frames):
                     self._deliver(*received)
                 acknowledger.accepted(len(frames.frames), sum(map(len, frames.frames)))
+                frames = await context.read()
             await acknowledger.finish()
         finally:
             acknowledger.cancel()
+
+    async def _admit(self, opening: handshake.Opening, context: ServerContext) -> object:
+        """Exchange the proofs. Returns what came with the sender's: its first frames. Raises UnauthenticatedError."""
+        challenge = os.urandom(handshake.CHALLENGE_BYTES)
+        proof = opening.proof(self._key, handshake.RECEIVER, challenge)
+        with suppress(*BROKEN):  # whoever reads the stream learns why
+            await context.write(fractos_pb2.Acknowledgement(epoch=self._epoch(), challenge=challenge, proof=proof))
+        try:
+            first = await asyncio.wait_for(context.read(), PROOF_TIMEOUT_S)
+        except asyncio.TimeoutError:
+            raise UnauthenticatedError(f"no proof came within {PROOF_TIMEOUT_S:g} s of the challenge") from None
+        if isinstance(first, fractos_pb2.Frames):
+            opening.check_proof(self._key, handshake.OPENER, challenge, first.proof)
+        return first
 
 
 def _received(frames: fractos_pb2.Frames) -> list[FrameReceived]:
@@ -250,7 +298,7 @@ class _Acknowledger:
         self._epoch = epoch
         self._loop = asyncio.get_running_loop()
         self._accepted = 0
-        self._told = -1
+        self._told = 0
         self._timer: asyncio.TimerHandle | None = None
         self._writer: Work | None = None
 

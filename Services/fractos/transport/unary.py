@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeAlias
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 
 from protos import fractos_pb2
 from Services.fractos.controller import Controller
-from Services.fractos.errors import FractosError, InternalError, InvalidArgumentError
+from Services.fractos.errors import InvalidArgumentError
 from Services.fractos.operations import Operation
-from Services.fractos.transport.status import to_grpc
-
-log = logging.getLogger(__name__)
+from Services.fractos.transport.status import translated_errors
 
 LONGEST_S = 3600.0  # for calls without a deadline
 CAPABILITY = "mockdc-capability-bin"  # the metadata key of a call's capability, serialized
 
+Metadata: TypeAlias = "Iterable[tuple[str, str | bytes]]"
 Handler = Callable[[Message, grpc.aio.ServicerContext[Message, Message]], Awaitable[Message]]
 
 
@@ -39,44 +37,23 @@ def unary_service(operations: list[Operation], controller: Controller, clock: Ca
 
 def _handler(operation: Operation, controller: Controller, clock: Callable[[], float]) -> Handler:
     async def call(request: Message, context: grpc.aio.ServicerContext[Message, Message]) -> Message:
-        async with translated_errors(context, controller):
+        async with translated_errors(context, controller.engine.identity):
             remaining_s = context.time_remaining()
             deadline = clock() + min(LONGEST_S if remaining_s is None else remaining_s, LONGEST_S)
-            return await controller.call(operation, request, deadline, capability_of(context))
+            return await controller.call(operation, request, deadline, capability_of(context.invocation_metadata()))
         raise AssertionError("translated_errors ends the call")
 
     return call
 
 
-def capability_of(context: grpc.aio.ServicerContext[Any, Any]) -> fractos_pb2.Capability:
-    """The capability that a call carries as metadata; an empty one if it carries none.
+def capability_of(metadata: Metadata | None) -> fractos_pb2.Capability:
+    """The capability that a call carries; an empty one if it carries none.
 
     Raises InvalidArgumentError for one that does not parse.
     """
-    serialized = next((value for key, value in context.invocation_metadata() or () if key == CAPABILITY), b"")
+    serialized = next((value for key, value in metadata or () if key == CAPABILITY), b"")
     try:
         return fractos_pb2.Capability.FromString(serialized if isinstance(serialized, bytes) else b"")
     except DecodeError as error:
-        raise InvalidArgumentError(
-            f"the metadata {CAPABILITY} do not hold a serialized mockdc.fractos.v1.Capability"
-        ) from error
-
-
-class translated_errors:  # noqa: N801 - reads as a statement
-    """Ends a gRPC call with the status of the error that its block raises: the one place for unary calls on the way out."""
-
-    def __init__(self, context: grpc.aio.ServicerContext[Any, Any], controller: Controller) -> None:
-        self._context = context
-        self._identity = controller.engine.identity
-
-    async def __aenter__(self) -> None:
-        """Nothing to prepare."""
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        """Translate an error; cancellation and gRPC's own pass."""
-        if not isinstance(error, Exception) or isinstance(error, grpc.aio.AbortError):
-            return
-        if not isinstance(error, FractosError):
-            log.error("a call failed", exc_info=error)
-            error = InternalError(f"{type(error).__name__}: {error}", definite=False)
-        await self._context.abort_with_status(to_grpc(error, node=self._identity.name, log_file=self._identity.log))
+        text = f"the metadata {CAPABILITY} do not hold a serialized mockdc.fractos.v1.Capability"
+        raise InvalidArgumentError(text) from error

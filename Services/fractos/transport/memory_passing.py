@@ -1,0 +1,184 @@
+"""The owner's end of the Unix socket: passes the memfd of an object to whoever is on this host and has the right to read it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import Callable
+
+from google.protobuf.message import DecodeError
+
+from protos import fractos_pb2
+from Services.fractos.errors import Context, FractosError, InvalidArgumentError, ResourceExhaustedError, failure_of
+from Services.fractos.memory import MemoryStore
+from Services.fractos.memory_block import MemoryPart
+from Services.fractos.transport import memory_packets
+from Services.fractos.transport.memory_packets import Answer, Question
+from Services.fractos.transport.memory_traffic import UNIX, MemoryTraffic
+
+log = logging.getLogger(__name__)
+
+CONNECTIONS = 1000
+BACKLOG = 128
+TURN_PACKETS = 32  # of one connection, before the event loop has its turn
+RETRY_S = 0.5  # after the system gave no descriptor for a connection
+
+
+class MemoryPassing:
+    """Listens for readers on this host. Lives on the event loop."""
+
+    def __init__(self, store: MemoryStore, clock: Callable[[], float], traffic: MemoryTraffic) -> None:
+        self._store = store
+        self._clock = clock
+        self._traffic = traffic
+        self._loop = asyncio.get_running_loop()
+        self._listener: socket.socket | None = None
+        self._retry: asyncio.TimerHandle | None = None
+        self._connections: set[_Connection] = set()
+
+    def start(self) -> None:
+        """Listen under the name that follows from the node's address. Where that is not possible, streams are left."""
+        if not memory_packets.AVAILABLE:
+            return
+        listener = memory_packets.new_socket()
+        try:
+            listener.bind(memory_packets.socket_name(self._store.address))
+            listener.listen(BACKLOG)
+        except OSError as error:
+            listener.close()
+            log.warning("Memory of %s goes to this host as a stream as well: %s", self._store.address, error)
+            return
+        self._listener = listener
+        self._loop.add_reader(listener.fileno(), self._accept)
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._retry is not None:
+            self._retry.cancel()
+        if self._listener is not None:
+            self._loop.remove_reader(self._listener.fileno())
+            self._listener.close()
+            self._listener = None
+        for connection in list(self._connections):
+            connection.close()
+
+    @property
+    def connections(self) -> int:
+        """How many readers are connected."""
+        return len(self._connections)
+
+    def _accept(self) -> None:
+        assert self._listener is not None
+        try:
+            accepted, _ = self._listener.accept()
+        except OSError as error:
+            if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOMEM}:  # it stays readable: do not ask again and again
+                self._loop.remove_reader(self._listener.fileno())
+                self._retry = self._loop.call_later(RETRY_S, self._listen_again)
+            return
+        accepted.setblocking(False)
+        if len(self._connections) >= CONNECTIONS or not memory_packets.is_own_user(accepted):
+            log.warning("refused a reader of Memory: it is of another user, or there are %d", len(self._connections))
+            accepted.close()
+            return
+        self._connections.add(_Connection(accepted, self._answer, self._connections.discard))
+
+    def _listen_again(self) -> None:
+        if self._listener is not None:
+            self._loop.add_reader(self._listener.fileno(), self._accept)
+
+    def _answer(self, question: Question) -> tuple[Answer, MemoryPart | None]:
+        try:
+            part = self._open(question)
+        except FractosError as error:
+            return Answer(question.number, failure_of(error, Context()).SerializeToString()), None
+        if part is not None:
+            self._traffic.sent(question.reader, UNIX, part.size)
+        return Answer(question.number), part
+
+    def _open(self, question: Question) -> MemoryPart | None:
+        """What to pass on; None for a part whose reader may not see the rest, and so gets it as a stream."""
+        try:
+            memory = fractos_pb2.Memory.FromString(question.memory)
+        except DecodeError:
+            raise InvalidArgumentError("what was asked for is no Memory: it does not parse") from None
+        try:
+            part = self._store.open(memory, self._clock())
+        except OSError as error:
+            why = f"{self._store.address} gets no descriptor to pass on: {error.strerror}"
+            raise ResourceExhaustedError(why, retry_after_s=RETRY_S) from error
+        if self._store.may_read_all(memory, self._clock()):
+            return part
+        part.close()
+        return None
+
+
+class _Connection:
+    """One reader."""
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        answer: Callable[[Question], tuple[Answer, MemoryPart | None]],
+        closed: Callable[[_Connection], None],
+    ) -> None:
+        self._connection = connection
+        self._answer = answer
+        self._closed = closed
+        self._waiting: tuple[Answer, MemoryPart | None] | None = None  # an answer that the reader has no room for
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(connection.fileno(), self._read)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._loop.remove_reader(self._connection.fileno())
+        self._loop.remove_writer(self._connection.fileno())
+        self._connection.close()
+        if self._waiting is not None and self._waiting[1] is not None:
+            self._waiting[1].close()
+        self._closed(self)
+
+    def _read(self) -> None:
+        try:
+            for _ in range(TURN_PACKETS):
+                packet, strays = memory_packets.receive(self._connection)
+                memory_packets.close_all(strays)
+                if not packet:
+                    self.close()
+                    return
+                if not self._send(*self._answer(Question.unpacked(packet))):
+                    return
+        except BlockingIOError:
+            pass
+        except (OSError, ValueError) as error:
+            log.info("hung up on a reader of Memory: %s", error)
+            self.close()
+
+    def _send(self, answer: Answer, part: MemoryPart | None) -> bool:
+        """Answer, and return whether that was possible. Else nothing is read until the reader has room."""
+        try:
+            memory_packets.send(self._connection, answer.packed(), part.descriptor if part is not None else -1)
+        except BlockingIOError:
+            self._waiting = answer, part
+            self._loop.remove_reader(self._connection.fileno())
+            self._loop.add_writer(self._connection.fileno(), self._send_again)
+            return False
+        except OSError:
+            if part is not None:
+                part.close()
+            raise
+        if part is not None:
+            part.close()
+        return True
+
+    def _send_again(self) -> None:
+        assert self._waiting is not None
+        waiting, self._waiting = self._waiting, None
+        try:
+            if self._send(*waiting):
+                self._loop.remove_writer(self._connection.fileno())
+                self._loop.add_reader(self._connection.fileno(), self._read)
+        except OSError:
+            self.close()
