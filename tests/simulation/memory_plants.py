@@ -57,15 +57,6 @@ def free_no_memory(engine: Engine) -> None:
     replaced(engine, "_emit", emit)
 
 
-def leave_what_was_made_too_late(engine: Engine) -> None:
-    """Forget the Memory that a call leaves although its run has ended."""
-
-    def on_device_done(original: Callable[..., None], event: DeviceDone, now: float) -> None:
-        original(event if engine.ledger.is_open(event.key.run_id) else event._replace(memory_bytes=0), now)
-
-    engine._handlers[DeviceDone] = partial(on_device_done, engine._handlers[DeviceDone])
-
-
 def forget_the_digest(engine: Engine) -> None:
     """Tell inputs from one another by where they are."""
 

@@ -30,7 +30,7 @@ from tests.simulation.fetching import Fetches
 from tests.simulation.history import History, Tell
 from tests.simulation.keys import Keys
 from tests.simulation.network import Network
-from tests.simulation.node import SimulatedNode
+from tests.simulation.node import SimulatedNode, Waiting
 from tests.simulation.rights import why_not_call
 
 SETTLED_S = 1.0  # after which every node knows the others and the owners
@@ -115,8 +115,12 @@ class World:
         serialized = self._graphs[plain] = self._graphs.get(plain) or authority.graph(graph)
         self.history.submitted(run_id, serialized)
         request = application_pb2.SubmitRequest(run_id=run_id, timeout_s=timeout_s, graph=serialized)
-        self.nodes[to].submit(request, _Tester(self), authority.capability("application"))
+        self.nodes[to].submit(request, self.tester(), authority.capability("application"))
         return run_id
+
+    def tester(self) -> Waiting:
+        """Whoever submits directly and gets `results` and `refusals`."""
+        return _Tester(self)
 
     def cancel(self, run_id: bytes, to: str = "application-0") -> None:
         """Ask for the end of a run."""
