@@ -86,14 +86,18 @@ def remember_what_did_not_begin(engine: Engine) -> None:
 
 
 def keep_answers_of_ended_runs(engine: Engine) -> None:
-    """Answer for a run that has ended, with references to Memory that is freed."""
+    """Go on to answer for a run that has ended, with references to Memory that is freed."""
     ledger = engine.ledger
-    ended: list[bytes] = []
+    with_memory: set[bytes] = set()
+
+    def on_device_done(original: Callable[..., None], event: DeviceDone, now: float) -> None:
+        if event.memory_bytes:
+            with_memory.add(event.key.run_id)
+        original(event, now)
 
     def finish(original: Callable[..., None], run_id: bytes, deadline: float) -> None:
-        run = ledger._runs.get(run_id)
-        if run is None or not any(step.beside or b"memory" in (step.response or b"") for step in run.steps.values()):
+        if run_id not in with_memory:
             original(run_id, deadline)
-        ended.append(run_id)
 
+    engine._handlers[DeviceDone] = partial(on_device_done, engine._handlers[DeviceDone])
     replaced(ledger, "finish", finish)
