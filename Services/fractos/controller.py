@@ -86,7 +86,7 @@ class Controller:
         self._transport = transport
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._device = DeviceCalls(adaptor, self.feed, clock, delay_s, memory) if adaptor is not None else None
+        self._device = DeviceCalls(adaptor, self.feed, clock, delay_s, memory, engine.guard) if adaptor is not None else None
         self._events: deque[Event] = deque()
         self._clients = clients
         self._custody = custody
@@ -140,10 +140,11 @@ class Controller:
         if self._device is None:
             raise UnimplementedError(f"{self.engine.identity.name} has no device")
         guard = self.engine.guard
+        links: tuple[bytes, ...] = ()
         if guard is not None:
-            guard.check_call(capability, operation, request, self.engine.identity.name, self._clock())
+            links = guard.check_call(capability, operation, request, self.engine.identity.name, self._clock())
         await self.own()
-        return await self._device.call(operation, request, deadline)
+        return await self._device.call(operation, request, deadline, links)
 
     async def recall(self, run_id: bytes) -> RunRecord | None:
         """What the journal knows of a run; None if it does not."""

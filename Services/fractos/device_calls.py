@@ -14,6 +14,7 @@ from Services.fractos.call_memory import Answer, CallMemory, NodeMemory
 from Services.fractos.device_threads import DeviceThreads, Outcome
 from Services.fractos.errors import FractosError, ResourceExhaustedError
 from Services.fractos.events import CallDevice, DeviceDone
+from Services.fractos.guard import Guard
 from Services.fractos.interruption import current
 from Services.fractos.large_values import references, refers
 from Services.fractos.operations import Operation
@@ -35,16 +36,19 @@ class DeviceCalls:
         clock: Callable[[], float],
         delay_s: float = 0.0,
         memory: NodeMemory | None = None,
+        guard: Guard | None = None,
     ) -> None:
         """`feed` gets how calls of runs ended. `delay_s`: how much longer each call takes; then none is made on the loop.
 
-        `memory` is where large values of runs are left; without it they stay in the messages.
+        `memory` is where large values of runs are left; without it they stay in the messages. `guard` says whether a call that
+        had to wait may still begin.
         """
         self._adaptor = adaptor
         self._feed = feed
         self._clock = clock
         self._delay_s = delay_s
         self._memory = memory
+        self._guard = guard
         self._fetching: dict[asyncio.Task[None], bytes] = {}  # the run that each is for
         self._loop = asyncio.get_running_loop()
         self._threads = DeviceThreads(adaptor.threads, clock)
@@ -62,15 +66,20 @@ class DeviceCalls:
             return self._call_inline(effect, memory)
         return self._begin_in_thread(effect, memory)
 
-    async def call(self, operation: Operation, request: Message, deadline: float) -> Message:
-        """Make a call outside any run. Raises what the Adaptor raises, and ResourceExhaustedError if too many wait."""
+    async def call(self, operation: Operation, request: Message, deadline: float, links: tuple[bytes, ...] = ()) -> Message:
+        """Make a call outside any run, which `links` allow.
+
+        Raises what the Adaptor raises, PermissionDeniedError if it is not allowed any more when its turn comes, and
+        ResourceExhaustedError if too many wait.
+        """
         if self._is_inline(operation):
+            self._check_revoked(links)
             return self._adaptor.call(operation, request)
         if self._direct_calls >= DIRECT_CALLS:
             raise ResourceExhaustedError(f"{DIRECT_CALLS} direct calls are waiting, which is the limit", retry_after_s=0.1)
         self._direct_calls += 1
         try:
-            return await self._call_in_thread(operation, request, deadline)
+            return await self._call_in_thread(operation, request, deadline, links)
         finally:
             self._direct_calls -= 1
 
@@ -127,7 +136,7 @@ class DeviceCalls:
 
     def _carry_out(self, effect: CallDevice, memory: CallMemory | None) -> Answer:
         """Runs in a device thread."""
-        work = partial(self._use_device, effect.operation, effect.request, _step(effect))
+        work = partial(self._use_device, effect.operation, effect.request, effect.links, _step(effect))
         if memory is None:
             return Answer(work())
         try:
@@ -136,18 +145,27 @@ class DeviceCalls:
             if current().is_cancelled:
                 memory.discard()
 
-    def _use_device(self, operation: Operation, request: Message, step: Step | None = None) -> Message:
-        """Runs in a device thread."""
+    def _use_device(
+        self, operation: Operation, request: Message, links: tuple[bytes, ...], step: Step | None = None
+    ) -> Message:
+        """Runs in a device thread: perhaps long after the call was checked."""
+        self._check_revoked(links)
         if self._delay_s:
             current().wait(self._delay_s)
         return self._adaptor.call(operation, request, step)
+
+    def _check_revoked(self, links: tuple[bytes, ...]) -> None:
+        if self._guard is not None:
+            self._guard.check_revoked(links)
 
     def _called(self, effect: CallDevice, memory: CallMemory | None, outcome: Outcome) -> None:
         """Runs in a device thread."""
         fetched_bytes = memory.fetched_bytes if memory is not None else 0
         self._loop.call_soon_threadsafe(lambda: self._feed(_ended(effect, outcome, fetched_bytes)))
 
-    async def _call_in_thread(self, operation: Operation, request: Message, deadline: float) -> Message:
+    async def _call_in_thread(
+        self, operation: Operation, request: Message, deadline: float, links: tuple[bytes, ...]
+    ) -> Message:
         ended: asyncio.Future[Outcome] = self._loop.create_future()
 
         def tell(outcome: Outcome) -> None:
@@ -157,7 +175,7 @@ class DeviceCalls:
         def done(outcome: Outcome) -> None:
             self._loop.call_soon_threadsafe(tell, outcome)
 
-        work = partial(self._use_device, operation, request)
+        work = partial(self._use_device, operation, request, links)
         call = self._threads.submit(NO_RUN, operation.path, deadline, work, done)
         try:
             outcome = await ended

@@ -208,9 +208,10 @@ class Engine:
         except DecodeError as error:
             raise InvalidArgumentError(f"the arguments of {path} do not parse: {error}") from error
         beside = [*step.memories, *(argument for one in arrived for argument in one.memories)]
+        links: tuple[bytes, ...] = ()
         if self.guard is not None:
             unseen = [argument.name for argument in beside]
-            self.guard.check_call(step.capability, operation, message, self.identity.name, now, unseen)
+            links = self.guard.check_call(step.capability, operation, message, self.identity.name, now, unseen)
         memories = references(operation, message, beside)
         size = len(arguments)
         if memories:
@@ -223,7 +224,7 @@ class Engine:
             self._begin_again(known, frame, step, operation, now)
             return
         self._work[key] = _Work(frame, request, step, operation, now, size)
-        self._emit(CallDevice(key, operation, message, deadline, beside, step.output, request.began_at))
+        self._emit(CallDevice(key, operation, message, deadline, beside, step.output, request.began_at, links))
 
     def _check_owners(self, memories: Sequence[fractos_pb2.Memory]) -> None:
         """See that Memory is at nodes of this datacenter: a Request must not make this one call anybody else.

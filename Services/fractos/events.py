@@ -152,6 +152,7 @@ class CallDevice(NamedTuple):
     beside: Sequence[fractos_pb2.Argument] = ()  # arguments that are not in the request, since they are Memory
     whole: bool = False  # the response is wanted as a whole
     began_at: float = 0.0  # Unix time in seconds, when the run was submitted
+    links: tuple[bytes, ...] = ()  # ids of what allows it: once one is revoked the call need not begin
 
 
 class DropCalls(NamedTuple):

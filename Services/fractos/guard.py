@@ -44,7 +44,7 @@ class Guard:
         Raises PermissionDeniedError if it is not valid, has expired or was revoked.
         """
         grant = self._valid(capability, now)
-        self._check_revoked(grant.ids)
+        self.check_revoked(grant.ids)
         return grant
 
     def _valid(self, capability: fractos_pb2.Capability, now: float) -> Grant:
@@ -60,7 +60,8 @@ class Guard:
             )
         return grant
 
-    def _check_revoked(self, ids: Sequence[bytes]) -> None:
+    def check_revoked(self, ids: Sequence[bytes]) -> None:
+        """Return if none of these links was revoked. Any thread may call this. Raises PermissionDeniedError."""
         if self._revoked and not self._revoked.keys().isdisjoint(ids):
             raise PermissionDeniedError("the capability, or one that it was derived from, was revoked")
 
@@ -74,7 +75,7 @@ class Guard:
         """
         grant = self._valid(capability, now)
         *before, id = grant.ids
-        self._check_revoked(before)
+        self.check_revoked(before)
         is_issued = grant.service and not before
         if not is_issued and id not in self._revoked and len(self._revoked) >= REVOCATIONS - FOR_ISSUED:
             raise ResourceExhaustedError(
@@ -91,17 +92,19 @@ class Guard:
         node: str,
         now: float,
         unseen: Sequence[str] = (),
-    ) -> None:
+    ) -> tuple[bytes, ...]:
         """Return if a call is allowed. `unseen` names arguments that are not in `request`: they are Memory and fetched later.
 
-        Raises PermissionDeniedError.
+        Returns the ids of the links that allow it, for `check_revoked` when it begins. Raises PermissionDeniedError.
         """
         if not capability.links:
             raise PermissionDeniedError(
                 f"{operation.path} needs a capability, and none came with it; connect(client_id=…) finds a client's,"
                 " which is made by: python3 run_datacenter.py clients add NAME"
             )
-        self.grant(capability, now).allow_call(operation, request, node, unseen)
+        grant = self.grant(capability, now)
+        grant.allow_call(operation, request, node, unseen)
+        return grant.ids
 
     def client_of(self, capability: fractos_pb2.Capability, now: float) -> str:
         """Whose runs a capability allows to start, watch and end; empty: everybody's.
