@@ -32,8 +32,8 @@ def check_before_the_merge(engine: Engine) -> None:
         own[:] = [frame.request.steps[0].arguments]
         original(frame, *rest)
 
-    def check_call(original: Callable[..., None], capability: Any, operation: Any, request: Any, *rest: Any) -> None:
-        original(capability, operation, operation.request_class.FromString(own[0]), *rest[:2])
+    def check_call(original: Callable[..., Any], capability: Any, operation: Any, request: Any, *rest: Any) -> Any:
+        return original(capability, operation, operation.request_class.FromString(own[0]), *rest[:2])
 
     replaced(engine, "_begin", begin)
     replaced(guard, "check_call", check_call)
