@@ -48,7 +48,8 @@ async def serve() -> None:
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     store, traffic = new_store(address), MemoryTraffic()
     fetcher = MemoryFetcher(store, time.time, traffic)
-    service = MemoryService(store, fetcher, Identity("benchmark", "benchmark-0", address), lambda _: 0.0, time.time, traffic)
+    identity = Identity("benchmark", "benchmark-0", address)
+    service = MemoryService(store, fetcher, identity, lambda _: 0.0, time.time, traffic, lambda _: True)
     server.add_generic_rpc_handlers((service.handler(),))
     await server.start()
     MemoryPassing(store, time.time, traffic).start()

@@ -63,7 +63,9 @@ def submit(nodes: Nodes, stub: Stub, graph: TaskGraph, client_id: str = ALICE) -
 
 def watch(stub: Stub, run_id: bytes) -> application_pb2.WatchResponse:
     """How a run ends."""
-    return list(stub.Watch(application_pb2.WatchRequest(run_id=run_id), timeout=60))[-1]
+    last: application_pb2.WatchResponse
+    *_, last = stub.Watch(application_pb2.WatchRequest(run_id=run_id), timeout=60)
+    return last
 
 
 def ids(stub: Stub) -> set[bytes]:

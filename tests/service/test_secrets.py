@@ -52,7 +52,7 @@ class Traffic:
         except FractosError as error:
             self.said += [str(error), repr(error), repr(error.context)]
         except grpc.RpcError as error:
-            self.said += [str(error), repr(error), repr(error.trailing_metadata())]  # type: ignore[attr-defined]
+            self.said += [str(error), repr(error), repr(error.trailing_metadata())]
 
 
 def use_graphs(traffic: Traffic, datacenter: Datacenter) -> None:

@@ -372,8 +372,8 @@ class TestScope:
             verify(KEY, memory()).allow_memory(object, Rights.READ, 0, 1)
 
     def test_who_is_given_a_part_cannot_release_the_whole(self) -> None:
-        for cut in ({"offset": 1}, {"size": SIZE - 1}, {"offset": SIZE}, {"size": 0}):
-            grant = verify(KEY, narrow(memory(), nonce(1), **cut))
+        for offset, size in ((1, None), (None, SIZE - 1), (SIZE, None), (None, 0)):
+            grant = verify(KEY, narrow(memory(), nonce(1), offset=offset, size=size))
             assert grant.rights == Rights.READ | Rights.WRITE
         assert verify(KEY, narrow(memory(), nonce(1), offset=0, size=SIZE)).rights == EVERY_RIGHT
 
