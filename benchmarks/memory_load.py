@@ -45,7 +45,7 @@ CHECKED = 50  # one of so many
 TIMEOUT_S = 60.0
 LEAST_SAMPLES = 4
 MORE = 0.1
-LITTLE = Footprint(memory=16 << 20, descriptors=8, sockets=8)
+LITTLE = Footprint(memory=16 << 20, descriptors=8, sockets=8, objects=8)
 SETTLE_S, LOOK_S = 5.0, 0.25
 
 Sample = Mapping[str, Footprint]  # by name of the process
@@ -161,10 +161,10 @@ def sample(nodes: Nodes) -> Sample:
     """What every process has, once what is being closed is closed."""
     gc.collect()  # a graph and its steps refer to one another, so that each stays, with its array, until the collector comes by
     deadline = time.monotonic() + SETTLE_S
-    before: list[tuple[int, int]] = []
+    before: list[tuple[int, int, int]] = []
     while True:
         found = {**nodes.footprints(), SELF: Footprint.of(os.getpid())}
-        now = [(one.descriptors, one.sockets) for one in found.values()]
+        now = [(one.descriptors, one.sockets, one.objects) for one in found.values()]
         if now == before or time.monotonic() > deadline:
             return found
         before = now
@@ -192,7 +192,9 @@ def grown(samples: list[Sample]) -> list[str]:
 def show(runs: int, now: Sample, kills: Mapping[str, int]) -> None:
     """Print a sample."""
     for name, one in now.items():
-        values = f"{one.memory / 2**20:10.1f} MiB {one.descriptors:6} descriptors {one.sockets:6} sockets"
+        values = (
+            f"{one.memory / 2**20:10.1f} MiB {one.descriptors:6} descriptors {one.sockets:6} sockets {one.objects:6} objects"
+        )
         print(f"{runs:8,} runs  {name:14}{values} {kills.get(name, 0):6} kills", flush=True)
 
 

@@ -13,15 +13,18 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import grpc
 import psutil
 
+from protos import fractos_pb2, fractos_pb2_grpc
 from Services.fractos.config import load, write_directory_record
 from Services.fractos.credentials import issue_client
 from Services.fractos.directory import open_directory
 from Services.fractos.directory.interface import DirectoryRecord, Member
+from Services.fractos.transport.unary import CAPABILITY
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = {
@@ -43,6 +46,7 @@ class Footprint:
     memory: int  # resident, in bytes
     descriptors: int  # open
     sockets: int  # among them
+    objects: int = 0  # of Memory, at a node
 
     @classmethod
     def of(cls, pid: int) -> Footprint:
@@ -67,7 +71,7 @@ class Nodes:
         configuration = load(folder)
         self._record = DirectoryRecord("files", str(folder / "directory"), configuration.name)
         write_directory_record(configuration, self._record)
-        issue_client(configuration, CLIENT, time.time() + CLIENT_S)
+        self._credentials = issue_client(configuration, CLIENT, time.time() + CLIENT_S)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, *names: str) -> None:
@@ -113,7 +117,11 @@ class Nodes:
 
     def footprints(self) -> dict[str, Footprint]:
         """What each node has of the system."""
-        return {name: Footprint.of(process.pid) for name, process in self._processes.items()}
+        members = {member.name: member.address for member in self.members()}
+        return {
+            name: replace(Footprint.of(process.pid), objects=self._objects(name, members[name]))
+            for name, process in self._processes.items()
+        }
 
     def close(self) -> None:
         """End all nodes."""
@@ -127,6 +135,14 @@ class Nodes:
                 print(f"{name} does not end; it is killed", file=sys.stderr)
                 process.kill()
                 process.wait()
+
+    def _objects(self, name: str, address: str) -> int:
+        """How many Memory objects a node holds."""
+        capability = self._credentials.capabilities[name.rpartition("-")[0]]
+        metadata = ((CAPABILITY, capability.SerializeToString()),)
+        with grpc.insecure_channel(address) as channel:
+            stub = fractos_pb2_grpc.TrafficStub(channel)
+            return int(stub.Count(fractos_pb2.CountRequest(), metadata=metadata, timeout=READY_TIMEOUT_S).memory_objects)
 
     async def _read(self) -> tuple[Member, ...]:
         directory = open_directory(self._record)

@@ -392,10 +392,14 @@ class CountRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class CountResponse(_message.Message):
-    __slots__ = ("links",)
+    __slots__ = ("links", "memory_objects", "memory_bytes")
     LINKS_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_OBJECTS_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     links: _containers.RepeatedCompositeFieldContainer[LinkCount]
-    def __init__(self, links: _Optional[_Iterable[_Union[LinkCount, _Mapping]]] = ...) -> None: ...
+    memory_objects: int
+    memory_bytes: int
+    def __init__(self, links: _Optional[_Iterable[_Union[LinkCount, _Mapping]]] = ..., memory_objects: _Optional[int] = ..., memory_bytes: _Optional[int] = ...) -> None: ...
 
 class LinkCount(_message.Message):
     __slots__ = ("peer", "frames_sent", "frame_bytes_sent", "memory_mapped", "memory_streamed")

@@ -83,12 +83,24 @@ class CallMemory:
 
         Raises what the first fetch that fails raises: MemoryLostError if the owner is gone.
         """
+        fetches = [self._node.fetcher.fetch(memory, self._call.deadline) for memory in self.wanted()]
+        self.take(await asyncio.gather(*fetches))
+
+    def wanted(self) -> list[fractos_pb2.Memory]:
+        """What is to be fetched, each part once. From now on the request itself has no capability any more."""
         call = self._call
         for memory in references(call.operation, call.request, call.beside):
             self._known[_part(memory)] = _copy(memory)
             memory.ClearField("capability")
-        fetches = [self._node.fetcher.fetch(memory, call.deadline) for memory in self._known.values()]
-        self._views = dict(zip(self._known, await asyncio.gather(*fetches), strict=True))
+        return list(self._known.values())
+
+    def take(self, views: Sequence[View]) -> None:
+        """Get what is wanted, in the same order, and fill in the bytes and texts.
+
+        Raises InvalidArgumentError for a text that is not UTF-8.
+        """
+        call = self._call
+        self._views = dict(zip(self._known, views, strict=True))
         self.fetched_bytes = sum(memory.size for memory in self._known.values())
         try:
             fill_in(call.request, call.beside, self.read)

@@ -26,6 +26,7 @@ from Services.fractos.values import to_big_integer, to_tensor
 BIG_INTEGER = fractos_pb2.BigInteger.DESCRIPTOR.full_name
 TENSOR = fractos_pb2.Tensor.DESCRIPTOR.full_name
 MAX_STEPS = 1000
+SCALARS = {value: key.removeprefix("TYPE_").lower() for key, value in vars(FieldDescriptor).items() if key.startswith("TYPE_")}
 # Protobuf itself is more lenient than a typed interface should be: it takes bytes for a string and True for 1.
 PYTHON_TYPES: dict[int, tuple[type, ...]] = {
     FieldDescriptor.CPPTYPE_BOOL: (bool,),
@@ -268,8 +269,7 @@ def _to_message(kind: str, value: Any) -> Message:
 
 def _type_name(field: FieldDescriptor) -> str:
     if field.message_type is None:
-        name = {value: key for key, value in vars(FieldDescriptor).items() if key.startswith("TYPE_")}[field.type]
-        name = name.removeprefix("TYPE_").lower()
+        name = SCALARS[field.type]
     else:
         name = {BIG_INTEGER: "an integer", TENSOR: "an array"}.get(field.message_type.full_name, field.message_type.name)
     return f"a list of {name}" if field.is_repeated else name

@@ -12,6 +12,7 @@ import gc
 import logging
 import os
 import re
+import resource
 import secrets
 import signal
 import sys
@@ -93,6 +94,7 @@ def main(node_type: str, create: CreateAdaptor | None = None, clients: ClientSer
         options = _parse(node_type)
         configuration = load(options.root)
         record = join_or_form(configuration, zookeeper=options.zookeeper)
+        _allow_descriptors()
         uvloop.run(_Node(node_type, options, configuration, record, create, clients).live())
     except ConfigurationError as error:
         print(f"{node_type} node: {error}", file=sys.stderr)
@@ -249,7 +251,7 @@ class _Node:
         capabilities = self._capabilities(directory, identity)
         fractos_pb2_grpc.add_CapabilitiesServicer_to_server(capabilities, server)
         memory.attach(server)
-        traffic = TrafficServicer(identity, memory.may_use, transport.sent, memory.traffic)
+        traffic = TrafficServicer(identity, memory.may_use, transport.sent, memory.traffic, memory.store)
         fractos_pb2_grpc.add_TrafficServicer_to_server(traffic, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         operations = self._catalogue.of_type(self._node_type)
@@ -344,6 +346,13 @@ def _parse(node_type: str) -> Options:
         log=given.log,
         told_to_stop=given.told_to_stop,
     )
+
+
+def _allow_descriptors() -> None:
+    """Each Memory object, and each that is mapped, takes a descriptor: as many as the system lets this user have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS has a lower limit than it names
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _index(node_type: str, name: str) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
@@ -46,16 +46,30 @@ class Operation:
         """Whether asking twice, for the same step, is as good as once."""
         return self.remembered or self.idempotency != MethodOptions.IDEMPOTENCY_UNKNOWN
 
-    def arguments(self) -> dict[str, FieldDescriptor]:
+    def arguments(self) -> Mapping[str, FieldDescriptor]:
         """The fields of the request by name."""
+        return self._arguments
+
+    def required(self) -> Sequence[str]:
+        """The arguments that must be given: all that the proto does not call `optional` or `repeated`."""
+        return self._required
+
+    def outputs(self) -> Mapping[str, FieldDescriptor]:
+        """The fields of the response by name."""
+        return self._outputs
+
+    # Descriptors are slow to walk, and every step of every graph is checked against them.
+
+    @cached_property
+    def _arguments(self) -> dict[str, FieldDescriptor]:
         return {field.name: field for field in _fields(self.request_class)}
 
-    def required(self) -> list[str]:
-        """The arguments that must be given: all that the proto does not call `optional` or `repeated`."""
+    @cached_property
+    def _required(self) -> list[str]:
         return [field.name for field in _fields(self.request_class) if not is_optional(field)]
 
-    def outputs(self) -> dict[str, FieldDescriptor]:
-        """The fields of the response by name."""
+    @cached_property
+    def _outputs(self) -> dict[str, FieldDescriptor]:
         return {field.name: field for field in _fields(self.response_class)}
 
     @cached_property

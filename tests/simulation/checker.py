@@ -14,6 +14,7 @@ from tests.simulation.scenario import Scenario, Submission
 from tests.simulation.world import World, integer
 
 EFFECTS = ("storage.append_text", "storage.write_integer", "cnn.train")
+FREED_S = 0.5  # how long after a run's end its Memory may stay, where its home can say so
 LATE_S = 0.1  # how long after a run's end a node that can be reached may still begin a step of it
 SERVED_S = 2.0  # an owner that works ends a run within that time of its deadline
 AFTERMATH_S = 8.0  # how long a fault may still be the reason of what goes wrong: until nodes are back and trusted again
@@ -39,6 +40,7 @@ class Checker:
         """Check all that has to be settled when peace has lasted for long enough."""
         self._check_effects()
         self._check_lateness()
+        self._check_memory()
         for client in self._clients.values():
             for run_id, wanted in client.wanted.items():
                 state = "acknowledged" if wanted.is_acknowledged else "wanted"
@@ -54,6 +56,7 @@ class Checker:
             engine = node.engine
             left = {
                 "steps at the device": engine.waiting(),
+                "Memory objects": len(node.store),
                 "runs in the ledger": len(engine.ledger),
                 "bytes in the ledger": engine.ledger.kept_bytes,
                 "steps held for an owner": engine.tenure.held(),
@@ -106,12 +109,26 @@ class Checker:
             if end is not None and min(one.at, telling) > end.at + LATE_S and self._could_be_told(one, end):
                 self._violated(f"{what} {one.at - end.at:.3f} s after its end")
 
+    def _check_memory(self) -> None:
+        """When a run is over, its Memory goes soon: wherever its home could say so."""
+        slow_s = 60 * self._scenario.conditions.latency_s
+        for kept in self._history.memory:
+            end = next(iter(self._history.ends.get(kept.run_id, ())), None)
+            if end is None:
+                continue
+            bound = max(end.at, kept.made_at) + FREED_S + slow_s
+            if kept.freed_at > bound and not self._is_deaf(end.address, kept.node, kept.made_at, bound):
+                text = f"{kept.node} kept Memory of {self._name(kept.run_id)} for {kept.freed_at - end.at:.2f} s after its end"
+                self._violated(text)
+
     def _could_be_told(self, one: Execution, end: Ended) -> bool:
         """Whether nothing stood between the home of a run that has ended and a node that does a step of it."""
-        home = end.address.partition(":")[0]
-        return not any(
-            trouble.what in DEAF and {home, one.node} & set(trouble.where.split()) for trouble in self._troubles(end.at, one.at)
-        )
+        return not self._is_deaf(end.address, one.node, end.at, one.at)
+
+    def _is_deaf(self, home: str, node: str, begin: float, end: float) -> bool:
+        """Whether something stood between a home, by its address, and a node."""
+        names = {home.partition(":")[0], node}
+        return any(trouble.what in DEAF and names & set(trouble.where.split()) for trouble in self._troubles(begin, end))
 
     # -- answers ----------------------------------------------------------------------------------------------------------
 
@@ -134,11 +151,23 @@ class Checker:
         if sorted(steps) != list(range(len(drawn.graph.steps))):
             self._violated(f"{self._name(run_id)} succeeded with the steps {steps} of {len(drawn.graph.steps)}")
             return
+        if drawn.is_denied:
+            self._violated(f"{self._name(run_id)} succeeded, although one of its steps may not be done")
+        self._check_outputs(run_id, result, drawn)
+
+    def _check_outputs(self, run_id: bytes, result: application_pb2.RunResult, drawn: Drawn) -> None:
+        """What the client gets is right: all that it has asked for, and all that is small."""
+        there = {hop.step for hop in result.trail if hop.HasField("output")}
+        if not drawn.asked <= there:
+            self._violated(f"{self._name(run_id)} came without outputs that were asked for: {sorted(drawn.asked - there)}")
+            return
         shared = integer(result, drawn.shared_read) if drawn.shared_read is not None else 0
         for step, value in drawn.values.items():
-            if integer(result, step) != value.given(shared):
-                text = f"step {step} of {self._name(run_id)} answered {integer(result, step)}, not {value.given(shared)}"
-                self._violated(text)
+            expected = value.given(shared)
+            if step not in there and abs(expected) < 1 << 8 * self._scenario.conditions.inline_limit:
+                self._violated(f"the output of step {step} of {self._name(run_id)} did not come, although it is small")
+            elif step in there and integer(result, step) != expected:
+                self._violated(f"step {step} of {self._name(run_id)} answered {integer(result, step)}, not {expected}")
 
     def _check_in_time(self, run_id: bytes) -> None:
         """An accepted run ends by its deadline, or as soon as an owner of the journal has been at work for a while."""
@@ -182,22 +211,38 @@ class Checker:
         ends = self._history.ends.get(run_id)
         end = ends[0].at if ends and not refused else begin + submission.timeout_s + GRACE_S + AFTERMATH_S
         troubles = self._troubles(begin, end)
-        if status == "CANCELLED":
-            return submission.cancel_s is not None
-        if status == "RESOURCE_EXHAUSTED":
-            full = {one.what for one in troubles if one.what.endswith("full")}
-            return "journal full" in full or ("storage full" in full and "storage" in drawn.types)
-        if status == "ABORTED":  # it was repeated, and what it read had changed
-            return drawn.shared_read is not None and bool(troubles)
+        reasons = {
+            "CANCELLED": submission.cancel_s is not None,
+            "PERMISSION_DENIED": drawn.is_denied or self._is_revoked(submission, drawn, end),
+            "RESOURCE_EXHAUSTED": run_id in self._history.crowded_out or _is_full(drawn, troubles),
+            # It was repeated, and what it read had changed.
+            "ABORTED": drawn.shared_read is not None and any(one.what != "revocation" for one in troubles),
+            # What it wants to steal is gone.
+            "NOT_FOUND": drawn.is_denied and submission.trick == "stolen",
+        }
+        if status in reasons:
+            return reasons[status]
+        if status == "UNAVAILABLE" and drawn.is_denied and submission.trick == "stolen":
+            return True
         if status == "UNAVAILABLE" and any(self._takes_away(one, drawn, troubles) for one in troubles):
             return True
         conditions = self._scenario.conditions
-        hop_s = 60 * (self._scenario.device_s + conditions.latency_s)
+        hop_s = 60 * (self._scenario.device_s + conditions.latency_s + conditions.transfer_s)
         work_s = hop_s * len(drawn.graph.steps) + 0.5 + 2 * conditions.skew_s
         if refused or status == "DEADLINE_EXCEEDED":
             delays = sum(one.end - one.begin + DELAY_S for one in troubles if self._delays(one, submission, drawn))
             return work_s + delays >= submission.timeout_s
         return False
+
+    def _is_revoked(self, submission: Submission, drawn: Drawn, end: float) -> bool:
+        """Whether a right that a run needs was taken from its client before it ended."""
+        client = submission.client
+        return any(
+            trouble.what == "revocation"
+            and trouble.begin <= end
+            and trouble.where in {f"{client} {one}" for one in drawn.types}
+            for trouble in self._history.troubles
+        )
 
     def _takes_away(self, trouble: Trouble, drawn: Drawn, troubles: list[Trouble]) -> bool:
         """Whether a fault left a step of a run without a node, or its fate unknown."""
@@ -217,7 +262,7 @@ class Checker:
 
     def _delays(self, trouble: Trouble, submission: Submission, drawn: Drawn) -> bool:
         """Whether a fault may have cost a run time."""
-        if trouble.what.startswith("crash"):
+        if trouble.what.startswith("crash") or trouble.what == "revocation":
             return False  # what follows counts: that the node is down
         if trouble.what.endswith("full"):
             return True
@@ -239,6 +284,12 @@ class Checker:
 
     def _violated(self, text: str) -> None:
         self._history.violated(text)
+
+
+def _is_full(drawn: Drawn, troubles: list[Trouble]) -> bool:
+    """Whether a disk that a run needs took nothing."""
+    full = {one.what for one in troubles if one.what.endswith("full")}
+    return "journal full" in full or ("storage full" in full and "storage" in drawn.types)
 
 
 def _result(answer: bytes) -> application_pb2.RunResult:

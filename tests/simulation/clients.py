@@ -47,8 +47,12 @@ class Session:
 class Client:
     """One client."""
 
-    def __init__(self, world: World, name: str) -> None:
+    def __init__(self, world: World, name: str, client_id: str = "") -> None:
+        """`client_id`: whose files it may touch, and whose runs it may end; empty: everybody's."""
+        authority = world.keys.authority(name, client_id)
         self.name = name
+        self._id = client_id
+        self.capability = authority.capability("application")
         self.wanted: dict[bytes, Wanted] = {}
         self._world = world
         self._session: Session | None = None
@@ -68,6 +72,12 @@ class Client:
         else:
             self._connect(LATENCY_S)
 
+    def meddle(self, run_id: bytes) -> None:
+        """Try to cancel a run of somebody else."""
+        for node in self._world.nodes.values():
+            if node.engine.runs is not None:
+                node.feed(CancelAsked(run_id, self._id))
+
     def cancel(self, run_id: bytes) -> None:
         """No longer want a run; its answer comes nevertheless."""
         wanted = self.wanted.get(run_id)
@@ -75,14 +85,14 @@ class Client:
             wanted.is_cancelled = True
             self._world.history.line(f"{self.name} cancels {self._world.history.name(run_id)}")
             if self._session is not None:
-                self._travel(self._session, partial(self._session.node.feed, CancelAsked(run_id)))
+                self._travel(self._session, partial(self._session.node.feed, CancelAsked(run_id, self._id)))
 
     def submit_another(self, run_id: bytes, graph: bytes) -> None:
         """Submit another graph under the id of a run that is acknowledged, which has to be refused."""
         if self._session is not None and run_id in self._world.history.acknowledged:
             request = application_pb2.SubmitRequest(run_id=run_id, timeout_s=1.0, graph=graph)
             node = self._session.node
-            self._travel(self._session, lambda: node.submit(request, _Forbidden(self._world)))
+            self._travel(self._session, lambda: node.submit(request, _Forbidden(self._world), self.capability))
 
     # -- answers ----------------------------------------------------------------------------------------------------------
 
@@ -184,9 +194,9 @@ class Client:
         timeout_s = max(0.05, wanted.deadline - self._world.now)
         request = application_pb2.SubmitRequest(run_id=wanted.run_id, timeout_s=timeout_s, graph=wanted.graph)
         node = session.node
-        self._travel(session, lambda: node.submit(request, _Attached(self, session)))
+        self._travel(session, lambda: node.submit(request, _Attached(self, session), self.capability))
         if wanted.is_cancelled:
-            self._travel(session, partial(node.feed, CancelAsked(wanted.run_id)))
+            self._travel(session, partial(node.feed, CancelAsked(wanted.run_id, self._id)))
 
     def _travel(self, session: Session, action: Action) -> None:
         """Have something arrive at the node: late if there is a wall, and although the session may be over by then."""

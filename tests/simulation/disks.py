@@ -137,6 +137,7 @@ class Folder(Disk):
         self.content: dict[Path, fractos_pb2.BigInteger] = {}
         self.writes: list[Path] = []
         self.texts: dict[Path, list[str]] = {}
+        self.documents: dict[Path, str] = {}  # texts that were there before, and stay as they are
         self.changes: dict[str, Change] = {}
 
     def find(self, step_key: str, path: Path, what: str | fractos_pb2.BigInteger) -> Change | None:

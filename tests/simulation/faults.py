@@ -32,6 +32,7 @@ class Faults:
             "session lost": self._session_lost,
             "stale view": self._stale_view,
             "ownership refused": self._ownership_refused,
+            "revocation": self._revocation,
         }
 
     def begin(self, fault: Fault) -> None:
@@ -123,6 +124,10 @@ class Faults:
     def _stale_view(self, fault: Fault) -> None:
         self._world.directory.hide_from(fault.node)
         self._later(fault, partial(self._world.directory.show_to, fault.node))
+
+    def _revocation(self, fault: Fault) -> None:
+        """What a client may do at the nodes of a type is taken from it, for ever."""
+        self._world.revoke(fault.node, fault.other)
 
     def _ownership_refused(self, fault: Fault) -> None:
         error: FractosError = UnavailableError("the lock cannot be read for a while")

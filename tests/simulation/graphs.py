@@ -90,13 +90,21 @@ class Drawn:
     trainings: list[int] = field(default_factory=list)  # steps that may not be repeated
     types: set[str] = field(default_factory=set)
     pinned: set[str] = field(default_factory=set)
+    asked: set[int] = field(default_factory=set)  # steps whose output the client wants
+    documents: dict[str, str] = field(default_factory=dict)  # texts that it expects to find
+    is_denied: bool = False  # one of its steps may not be done
 
 
 class GraphDrawer:
-    """Draws one graph of up to 30 steps: chains, fan-out, joins, `after`, pins, reads, writes, appends, trainings."""
+    """Draws one graph of up to 30 steps or so: chains, fan-out, joins, `after`, pins, reads, writes, appends, trainings.
 
-    def __init__(self, rng: random.Random, name: str, counts: Mapping[str, int]) -> None:
+    Integers and texts are often so large that they travel as Memory.
+    """
+
+    def __init__(self, rng: random.Random, name: str, counts: Mapping[str, int], client_id: str = "admin") -> None:
+        """`client_id`: whose files it works on."""
         self._rng = rng
+        self._client_id = client_id
         self._name = name
         self._counts = counts
         self._drawn = Drawn(TaskGraph(name))
@@ -105,6 +113,7 @@ class GraphDrawer:
         self._fan = rng.choice((0.0, 0.3, 0.7))  # how often an operand is not the last step's
         self._effects = rng.choice((0.2, 0.5))
         self._trains = rng.random() < 0.25
+        self._pins = rng.choice((0.1, 0.1, 0.6))  # how often a step is pinned
 
     def draw(self) -> Drawn:
         """The graph."""
@@ -119,12 +128,20 @@ class GraphDrawer:
                 self._draw_sum()
         if not self._drawn.appends and rng.random() < 0.5:
             self._append()
+        self._ask()
         return self._drawn
+
+    def _ask(self) -> None:
+        """Have some outputs brought to the client, and what was read from the shared file, to know what is right."""
+        chosen = [index for index in range(len(self._steps)) if self._rng.random() < 0.3]
+        for index in chosen if self._drawn.shared_read is None else {*chosen, self._drawn.shared_read}:
+            self._drawn.graph.output(self._steps[index])
+            self._drawn.asked.add(index)
 
     def _read_shared(self) -> None:
         self._drawn.shared_read = len(self._steps)
         self._drawn.values[len(self._steps)] = Value(0, 1)
-        self._add("storage", self._node("storage").read_integer(client_id="admin", name=SHARED))
+        self._add("storage", self._node("storage").read_integer(client_id=self._client_id, name=SHARED))
 
     def _draw_sum(self) -> None:
         rng = self._rng
@@ -147,7 +164,8 @@ class GraphDrawer:
             name = self._rng.choice(list(self._written))
             writer, value = self._written[name]
             self._drawn.values[len(self._steps)] = value
-            self._add("storage", self._node("storage").read_integer(client_id="admin", name=name, after=[writer]))
+            step = self._node("storage").read_integer(client_id=self._client_id, name=name, after=[writer])
+            self._add("storage", step)
         elif kind == "write":
             self._write()
         else:
@@ -157,17 +175,30 @@ class GraphDrawer:
         operand, value = self._operand()
         name = f"{self._name}.{len(self._steps)}"
         if self._rng.random() < 0.5:
-            operand, name = self._rng.randrange(-9, 10), SHARED
-        step = self._node("storage").write_integer(client_id="admin", name=name, value=operand, after=self._after())
+            operand, name = self._number(), SHARED
+        step = self._node("storage").write_integer(client_id=self._client_id, name=name, value=operand, after=self._after())
         if name != SHARED:
             self._written[name] = step, value
         self._add("storage", step)
 
     def _append(self) -> None:
-        text = f"{self._name}.{len(self._steps)};"
-        self._drawn.appends[len(self._steps)] = text
+        text: object = f"{self._name}.{len(self._steps)};"
+        expected = str(text)
+        if self._rng.random() < 0.3:
+            expected += "…" * self._rng.randrange(9)
+            text = self._read_document(expected)
+        self._drawn.appends[len(self._steps)] = expected
         name = f"log-{self._rng.randrange(2)}"
-        self._add("storage", self._node("storage").append_text(client_id="admin", name=name, text=text, after=self._after()))
+        step = self._node("storage").append_text(client_id=self._client_id, name=name, text=text, after=self._after())
+        self._add("storage", step)
+
+    def _read_document(self, text: str) -> object:
+        """What a step reads from a file that was there before."""
+        name = f"{self._name}.{len(self._steps)}"
+        self._drawn.documents[name] = text
+        step = self._node("storage").read_text(client_id=self._client_id, name=name, after=self._after())
+        self._add("storage", step)
+        return step.text
 
     def _operand(self) -> tuple[object, Value]:
         """The value of an earlier step, mostly the last one that has got any, or a number."""
@@ -175,8 +206,14 @@ class GraphDrawer:
         if values and self._rng.random() < 0.8:
             index = self._rng.choice(list(values)) if self._rng.random() < self._fan else max(values)
             return self._steps[index].value, values[index]
-        number = self._rng.randrange(-9, 10)
+        number = self._number()
         return number, Value(number)
+
+    def _number(self) -> int:
+        """A small one, or one of many bytes."""
+        if self._rng.random() < 0.6:
+            return self._rng.randrange(-9, 10)
+        return self._rng.choice((1, -1)) * self._rng.getrandbits(8 * self._rng.randint(3, 20))
 
     def _after(self) -> list[Step]:
         if self._rng.random() < 0.6:
@@ -184,7 +221,7 @@ class GraphDrawer:
         return self._rng.sample(self._steps, min(len(self._steps), self._rng.choice((0, 0, 1, 2))))
 
     def _node(self, node_type: str) -> Any:
-        if node_type == "math" and self._rng.random() < 0.15:
+        if node_type == "math" and self._rng.random() < self._pins:
             name = f"math-{self._rng.randrange(self._counts['math'])}"
             self._drawn.pinned.add(name)
             return self._drawn.graph.node(name)

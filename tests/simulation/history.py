@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
+from protos import fractos_pb2
 from Services.fractos.errors import FractosError
 from Services.fractos.events import WorkKey
 from tests.simulation.agenda import START, Agenda
@@ -30,6 +33,17 @@ class Ended(NamedTuple):
     address: str  # of the application node that wrote it
     result: bytes
     failed: bool
+
+
+@dataclass(slots=True)
+class Kept:
+    """A Memory object of a run, from when until when it was kept."""
+
+    node: str
+    address: str
+    run_id: bytes
+    made_at: float
+    freed_at: float = math.inf
 
 
 class Trouble(NamedTuple):
@@ -59,6 +73,10 @@ class History:
         self.telling: dict[tuple[str, bytes], float] = {}  # (address, run) → when its home began to tell a node that it is over
         self.told: dict[tuple[str, bytes], float] = {}  # and when that arrived
         self.troubles: list[Trouble] = []
+        self.asked: dict[tuple[bytes, int], fractos_pb2.Step] = {}  # (run, step) → the step as its client sent it
+        self.revoked: dict[str, dict[bytes, float]] = defaultdict(dict)  # address → what it knows to be revoked, and since when
+        self.memory: list[Kept] = []
+        self.crowded_out: dict[bytes, None] = {}  # runs that found no room for their Memory, or had it taken away
         self.names: dict[bytes, str] = {}  # run → how the story calls it
 
     @property
@@ -85,6 +103,17 @@ class History:
         now = self._agenda.now
         self.troubles.append(Trouble(now, now + seconds, what, where))
         self.line(f"{where}: {what} for {seconds:.2f} s" if seconds else f"{where}: {what}")
+
+    def submitted(self, run_id: bytes, graph: bytes) -> None:
+        """Take note of what a client asks for."""
+        for step in fractos_pb2.Graph.FromString(graph).steps:
+            self.asked.setdefault((run_id, step.id), step)
+
+    def keep(self, node: str, address: str, run_id: bytes) -> Kept:
+        """Take note that a node keeps Memory for a run."""
+        kept = Kept(node, address, run_id, self._agenda.now)
+        self.memory.append(kept)
+        return kept
 
     def execution(self, node: str, address: str, key: WorkKey, path: str) -> None:
         """Take note that a device begins a step."""

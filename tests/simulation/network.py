@@ -96,6 +96,7 @@ class Network:
 
     def cut(self, sender: str, receiver: str) -> None:
         """Break the stream from one living node to another, if there is one."""
+        self._world.fetches.cut(sender, receiver)
         for stream in self._between(sender, receiver):
             if stream.opened:
                 self._break(stream, survivors=self._random.randrange(len(stream.carried) + 1))
@@ -136,6 +137,7 @@ class Network:
 
     def on_death(self, node: SimulatedNode) -> None:
         """The system closes a dead process's streams. Behind a wall nobody hears of it."""
+        self._world.fetches.on_death(node)
         for key, stream in list(self._streams.items()):
             if stream.sender is node:
                 del self._streams[key]

@@ -7,10 +7,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from protos import application_pb2
+from protos import application_pb2, fractos_pb2
+from Services.fractos.call_memory import NodeMemory
 from Services.fractos.directory.interface import Member
 from Services.fractos.engine import Engine
-from Services.fractos.errors import FractosError
+from Services.fractos.errors import FractosError, PermissionDeniedError
 from Services.fractos.events import (
     Accepted,
     CallDevice,
@@ -33,6 +34,7 @@ from Services.fractos.events import (
 from Services.fractos.records import Entry
 from tests.simulation.agenda import Action
 from tests.simulation.devices import call_device
+from tests.simulation.memory import NoFetcher, Store
 from tests.simulation.takeover import Takeover
 
 if TYPE_CHECKING:
@@ -65,6 +67,8 @@ class SimulatedNode:
         self.alive = True
         self.paused = False
         self.since = world.agenda.now
+        self.store = Store(world, self)
+        self.memory = NodeMemory(self.store, NoFetcher(), world.conditions.inline_limit)
         self.dropped: dict[bytes, None] = {}  # runs whose calls need not begin
         self.crash_at_write: tuple[int, bool, Action] | None = None  # how many from now; after it, not before; what to do
         self._world = world
@@ -111,11 +115,24 @@ class SimulatedNode:
         """Give the engine events and do what it asks for."""
         self.do(lambda: self._turn(events))
 
-    def submit(self, request: application_pb2.SubmitRequest, waiting: Waiting) -> None:
-        """Hand a run to the engine."""
+    def submit(self, request: application_pb2.SubmitRequest, waiting: Waiting, capability: fractos_pb2.Capability) -> None:
+        """Hand a run to the engine, if the capability allows that."""
+        assert self.engine.guard is not None
+        try:
+            client = self.engine.guard.client_of(capability, self.clock)
+        except PermissionDeniedError as error:
+            waiting.refused(request.run_id, error)
+            return
         self._ticket += 1
         self._tickets[self._ticket] = waiting
-        self.feed(Submitted(request, self._ticket))
+        self.feed(Submitted(request, self._ticket, client))
+
+    def revoke(self, revocations: list[fractos_pb2.Revocation]) -> None:
+        """Hear of revocations."""
+        assert self.engine.guard is not None
+        self.engine.guard.revoke(revocations)
+        for revocation in revocations:
+            self._world.history.revoked[self.address].setdefault(revocation.id, self.now)
 
     def pause(self) -> None:
         """Stop it as SIGSTOP does: nothing happens in it, and its lock stays held."""
@@ -187,8 +204,8 @@ class SimulatedNode:
                 self._answers.append(effect)
             case DropCalls(run_ids):
                 self.dropped |= dict.fromkeys(sorted(run_ids))
-            case FreeMemory():
-                pass
+            case FreeMemory(run_ids):
+                self.store.free_runs(run_ids)
             case KeepLink(address):
                 self._world.network.keep(self, address)
             case TakeOwnership():

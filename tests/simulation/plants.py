@@ -10,11 +10,23 @@ from typing import TYPE_CHECKING, Any
 from protos import fractos_pb2
 from Services.fractos.directory.interface import Member
 from Services.fractos.engine import Engine
-from Services.fractos.events import LinkLost, RunEnded
+from Services.fractos.events import CancelAsked, LinkLost, RunEnded, Submitted
 from Services.fractos.ledger import Ledger
 from Services.fractos.run import Run
 from Services.fractos.runs import Runs
 from tests.simulation.disks import Change, Folder, Journal
+from tests.simulation.memory_plants import (
+    check_before_the_merge,
+    fail_where_memory_is_lost,
+    forget_the_digest,
+    free_no_memory,
+    ignore_revocations,
+    keep_answers_of_ended_runs,
+    let_anybody_read,
+    remember_what_did_not_begin,
+    replaced,
+    skip_the_capability_check,
+)
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -47,11 +59,6 @@ class Plant:
 NO_PLANT = Plant()
 
 
-def _replaced(owner: object, name: str, new: Callable[..., Any]) -> None:
-    """Have `new` called instead of a method, with that method before the arguments."""
-    setattr(owner, name, partial(new, getattr(owner, name)))
-
-
 def _in_runs(spoil: Callable[[Runs], None]) -> Callable[[Engine], None]:
     """The change of an application node's runs as one of the engine."""
 
@@ -66,11 +73,11 @@ def _in_runs(spoil: Callable[[Runs], None]) -> Callable[[Engine], None]:
 
 
 def _acknowledge_before_recording(runs: Runs) -> None:
-    def admit(original: Callable[..., None], request: Any, ticket: int, now: float) -> None:
-        original(request, ticket, now)
-        runs._accept(runs._running[request.run_id])
+    def admit(original: Callable[..., None], submitted: Submitted, now: float) -> None:
+        original(submitted, now)
+        runs._accept(runs._running[submitted.request.run_id])
 
-    _replaced(runs, "_admit", admit)
+    replaced(runs, "_admit", admit)
 
 
 def _tell_before_recording_the_end(runs: Runs) -> None:
@@ -79,7 +86,7 @@ def _tell_before_recording_the_end(runs: Runs) -> None:
         runs._emit(RunEnded(run.result))
         original(run)
 
-    _replaced(runs, "_record_end", record_end)
+    replaced(runs, "_record_end", record_end)
 
 
 def _forget_the_attempt(world: World) -> None:
@@ -87,7 +94,7 @@ def _forget_the_attempt(world: World) -> None:
         if hasattr(entry, "result"):
             original(node, entry)
 
-    _replaced(world.disks.journal, "_update", update)
+    replaced(world.disks.journal, "_update", update)
 
 
 def _leave_the_unfinished(runs: Runs) -> None:
@@ -110,7 +117,15 @@ def _insert_or_replace(world: World) -> None:
         return original(node, entries)
 
     journal: Journal = world.disks.journal
-    _replaced(journal, "commit", commit)
+    replaced(journal, "commit", commit)
+
+
+def _anybody_may_cancel(engine: Engine) -> None:
+    def on_cancel_asked(original: Callable[..., None], event: CancelAsked, now: float) -> None:
+        original(event._replace(client=""), now)
+
+    if engine.runs is not None:
+        engine._handlers[CancelAsked] = partial(on_cancel_asked, engine._handlers[CancelAsked])
 
 
 # -- attempts -----------------------------------------------------------------------------------------------------------------
@@ -123,7 +138,7 @@ def _accept_completions_of_any_attempt(runs: Runs) -> None:
             completion.attempt = run.attempt
         original(completion, now)
 
-    _replaced(runs, "on_completion", on_completion)
+    replaced(runs, "on_completion", on_completion)
 
 
 def _retry_unrepeatable(runs: Runs) -> None:
@@ -132,7 +147,7 @@ def _retry_unrepeatable(runs: Runs) -> None:
             run.placed.pop(step.id, None)
         return original(run, step, now)
 
-    _replaced(runs._attempts, "_place", place)
+    replaced(runs._attempts, "_place", place)
 
 
 def _drop_unknown_frames(engine: Engine) -> None:
@@ -160,7 +175,7 @@ def _no_input_digest(engine: Engine) -> None:
     def begin(original: Callable[..., Any], run_id: bytes, attempt: int, step_id: int, inputs: bytes) -> Any:
         return original(run_id, attempt, step_id, b"")
 
-    _replaced(ledger, "begin", begin)
+    replaced(ledger, "begin", begin)
 
 
 def _joins_across_attempts(engine: Engine) -> None:
@@ -174,7 +189,7 @@ def _joins_across_attempts(engine: Engine) -> None:
             run.joins = joins
         return original(request)
 
-    _replaced(ledger, "admit", admit)
+    replaced(ledger, "admit", admit)
 
 
 def _do_every_attempt(engine: Engine) -> None:
@@ -186,7 +201,7 @@ def _do_every_attempt(engine: Engine) -> None:
         run.steps.pop(step_id, None)
         return original(run_id, attempt, step_id, inputs)
 
-    _replaced(ledger, "begin", begin)
+    replaced(ledger, "begin", begin)
 
 
 # -- the end of runs ----------------------------------------------------------------------------------------------------------
@@ -198,7 +213,7 @@ def _leak_a_reservation(runs: Runs) -> None:
             runs._admission.reserve_anyway(run.plan.steps_by_type, run.plan.size_bytes)
         original(run)
 
-    _replaced(runs, "_forget", forget)
+    replaced(runs, "_forget", forget)
 
 
 def _finished_to_last_trail_only(runs: Runs) -> None:
@@ -220,7 +235,7 @@ def _serve_before_the_lock(engine: Engine) -> None:
         original()
         engine.tenure.epoch = 1
 
-    _replaced(engine.tenure, "ask", ask)
+    replaced(engine.tenure, "ask", ask)
 
 
 def _keep_what_is_held(engine: Engine) -> None:
@@ -228,7 +243,7 @@ def _keep_what_is_held(engine: Engine) -> None:
         original()
         return []
 
-    _replaced(engine.tenure, "_settle", settle)
+    replaced(engine.tenure, "_settle", settle)
 
 
 def _skip_recovery(world: World) -> None:
@@ -250,21 +265,31 @@ PLANTS = {
         NO_PLANT,
         Plant("acknowledge-before-recording", 0, _in_runs(_acknowledge_before_recording)),
         Plant("tell-before-recording-the-end", 0, _in_runs(_tell_before_recording_the_end)),
-        Plant("forget-the-attempt", 127, spoil_disks=_forget_the_attempt),
-        Plant("leave-the-unfinished", 1, _in_runs(_leave_the_unfinished)),
+        Plant("forget-the-attempt", 1187, spoil_disks=_forget_the_attempt),
+        Plant("leave-the-unfinished", 0, _in_runs(_leave_the_unfinished)),
         Plant("no-resubmission-dedup", 0, _no_resubmission_dedup, _insert_or_replace),
-        Plant("accept-completions-of-any-attempt", 2464, _in_runs(_accept_completions_of_any_attempt)),
-        Plant("retry-unrepeatable", 604, _in_runs(_retry_unrepeatable)),
+        Plant("accept-completions-of-any-attempt", 1811, _in_runs(_accept_completions_of_any_attempt)),
+        Plant("retry-unrepeatable", 1005, _in_runs(_retry_unrepeatable)),
         Plant("drop-unknown-frames", 823, _drop_unknown_frames),
-        Plant("no-tombstone", 7, _no_tombstone),
-        Plant("no-input-digest", 107, _no_input_digest),
-        Plant("joins-across-attempts", 132, _joins_across_attempts),
-        Plant("do-every-attempt", 78, _do_every_attempt),
-        Plant("leak-a-reservation", 7, _in_runs(_leak_a_reservation)),
-        Plant("finished-to-last-trail-only", 50, _in_runs(_finished_to_last_trail_only)),
-        Plant("serve-before-the-lock", 6, _serve_before_the_lock),
-        Plant("keep-what-is-held", 49, _keep_what_is_held),
-        Plant("skip-redo-recovery", 1, spoil_disks=_skip_recovery),
-        Plant("forget-changes", 23, spoil_disks=_forget_changes),
+        Plant("no-tombstone", 8, _no_tombstone),
+        Plant("no-input-digest", 25, _no_input_digest),
+        Plant("joins-across-attempts", 873, _joins_across_attempts),
+        Plant("do-every-attempt", 44, _do_every_attempt),
+        Plant("skip-the-capability-check", 2, skip_the_capability_check),
+        Plant("check-before-the-merge", 10, check_before_the_merge),
+        Plant("ignore-revocations", 2, ignore_revocations),
+        Plant("let-anybody-read", 179, let_anybody_read),
+        Plant("free-no-memory", 0, free_no_memory),
+        Plant("forget-the-digest", 583, forget_the_digest),
+        Plant("fail-where-memory-is-lost", 528, fail_where_memory_is_lost),
+        Plant("remember-what-did-not-begin", 78, remember_what_did_not_begin),
+        Plant("keep-answers-of-ended-runs", 341, keep_answers_of_ended_runs),
+        Plant("anybody-may-cancel", 6, _anybody_may_cancel),
+        Plant("leak-a-reservation", 1, _in_runs(_leak_a_reservation)),
+        Plant("finished-to-last-trail-only", 5, _in_runs(_finished_to_last_trail_only)),
+        Plant("serve-before-the-lock", 0, _serve_before_the_lock),
+        Plant("keep-what-is-held", 46, _keep_what_is_held),
+        Plant("skip-redo-recovery", 58, spoil_disks=_skip_recovery),
+        Plant("forget-changes", 35, spoil_disks=_forget_changes),
     )
 }

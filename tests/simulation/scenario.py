@@ -6,10 +6,12 @@ import random
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
+from tests.simulation.tricks import TRICKS
 from tests.simulation.world import Conditions
 
 FAULTS_S = 12.0  # from the first submission to the last fault's begin
 LONGEST_S = 6.0  # a fault lasts
+CLIENTS = ("client-0", "client-1", "client-2")
 NODE_TYPES = ("application", "storage", "math", "cnn")
 
 
@@ -31,10 +33,13 @@ class Submission(Planned):
     cancel_s: float | None  # after the submission
     again_s: float | None  # when it is submitted once more
     other_s: float | None  # when another graph is submitted under its id
+    meddle_s: float | None  # when another client tries to cancel it
+    trick: str  # how its client tries to do what it may not
 
     def __str__(self) -> str:
         """As a reader sees it."""
-        more = f", cancelled after {self.cancel_s:.3f} s" if self.cancel_s is not None else ""
+        more = f", with a trick ({self.trick})" if self.trick else ""
+        more += f", cancelled after {self.cancel_s:.3f} s" if self.cancel_s is not None else ""
         return f"{self.number:4d}  {self.at:8.3f} s  {self.client} submits run {self.number} with {self.timeout_s:g} s{more}"
 
 
@@ -64,6 +69,7 @@ class Scenario:
     device_s: float
     submissions: tuple[Submission, ...]
     faults: tuple[Fault, ...]
+    restricted: frozenset[str]  # clients that may touch no files but their own
 
     def keeping(self, numbers: Collection[int]) -> Scenario:
         """The same with only some of the runs and faults."""
@@ -100,6 +106,7 @@ KINDS = {  # fault → how often it is drawn
     "session lost": 1,
     "stale view": 2,
     "ownership refused": 1,
+    "revocation": 2,
 }
 
 
@@ -112,13 +119,17 @@ def draw(seed: int) -> Scenario:
         sync_s=rng.choice((0.0, 0.0, 0.005, 0.05)),
         skew_s=rng.choice((0.0, 0.0, 0.2, 2.5)),
         latency_s=rng.choice((0.0002, 0.005, 0.05)),
+        transfer_s=rng.choice((0.0, 0.02, 0.3)),
+        inline_limit=rng.choice((1 << 20, 16, 4, 4)),
+        memory_bytes=rng.choice((30, 60)) if rng.random() < 0.06 else 1 << 30,
     )
+    restricted = frozenset(client for client in CLIENTS if rng.random() < 0.5)
     moments = sorted(rng.uniform(0.0, FAULTS_S) for _ in range(rng.randint(1, 4)))  # about which things happen together
     submissions = tuple(_submission(rng, number, moments) for number in range(rng.choice((5, 5, 8, 8, 12, 20))))
     amount = rng.choice((0, 1, 2, 3, 4, 6, 9, 12))
     first = len(submissions)
     faults = tuple(_fault(rng, first + index, moments, counts) for index in range(amount))
-    return Scenario(seed, counts, conditions, rng.choice((0.001, 0.01, 0.1, 0.3)), submissions, faults)
+    return Scenario(seed, counts, conditions, rng.choice((0.001, 0.01, 0.1, 0.3)), submissions, faults, restricted)
 
 
 def _counts(rng: random.Random) -> dict[str, int]:
@@ -137,12 +148,14 @@ def _submission(rng: random.Random, number: int, moments: list[float]) -> Submis
     return Submission(
         number=number,
         at=max(0.0, rng.choice(moments) + rng.gauss(-0.05, 0.1)),
-        client=f"client-{rng.randrange(3)}",
+        client=rng.choice(CLIENTS),
         graph_seed=rng.getrandbits(32),
         timeout_s=timeout_s,
         cancel_s=rng.expovariate(5.0) if rng.random() < 0.12 else None,
         again_s=rng.uniform(0.0, 10.0) if rng.random() < 0.2 else None,
         other_s=rng.uniform(0.0, 10.0) if rng.random() < 0.1 else None,
+        meddle_s=rng.expovariate(5.0) if rng.random() < 0.1 else None,
+        trick=rng.choice(TRICKS) if rng.random() < 0.1 else "",
     )
 
 
@@ -154,20 +167,22 @@ def _fault(rng: random.Random, number: int, moments: list[float], counts: Mappin
         node = f"{node_type}-{int(rng.random() ** 2 * counts[node_type])}"
     if kind in ("wall", "one-way wall", "cut"):
         while other == node:
-            other = rng.choice((_name(rng, counts), f"client-{rng.randrange(3)}"))
+            other = rng.choice((_name(rng, counts), rng.choice(CLIENTS)))
     if kind not in ("wall", "one-way wall", "cut") or (kind == "cut" and rng.random() < 0.5):
         other = ""
     if kind in ("journal full", "storage full"):
         node = ""
     if kind == "ownership refused":
         node = rng.choice(("application", "storage"))
+    if kind == "revocation":
+        node, other = rng.choice(CLIENTS), rng.choice(NODE_TYPES[1:])
     return Fault(
         number=number,
         at=max(0.0, rng.choice(moments) + rng.gauss(0.05, 0.15)),
         kind=kind,
         node=node,
         other=other,
-        seconds=0.0 if kind == "cut" else min(LONGEST_S, rng.choice((0.05, 0.5, 3.0)) * rng.uniform(0.5, 2.0)),
+        seconds=0.0 if kind in ("cut", "revocation") else min(LONGEST_S, rng.choice((0.05, 0.5, 3.0)) * rng.uniform(0.5, 2.0)),
         extra=rng.random(),
     )
 

@@ -20,6 +20,7 @@ def assert_nothing_left(world: World) -> None:
     for name, node in world.nodes.items():
         assert node.engine.waiting() == 0, name
         assert len(node.engine.ledger) == 0, name
+        assert len(node.store) == 0, name
         if node.engine.runs is not None:
             assert node.engine.runs.in_flight() == 0
             assert node.engine.runs.reserved() == 0

@@ -10,6 +10,9 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+
+from google.protobuf.message import Message
 
 from protos import application_pb2, fractos_pb2, math_pb2
 from Services.fractos.directory.interface import Member
@@ -17,16 +20,21 @@ from Services.fractos.engine import Engine
 from Services.fractos.errors import FractosError
 from Services.fractos.events import CancelAsked, WorkKey
 from Services.fractos.graph import TaskGraph, default_catalogue
+from Services.fractos.guard import Guard
 from Services.fractos.limits import Limits
 from Services.fractos.placement import Identity
 from tests.simulation.agenda import Agenda
 from tests.simulation.directory import Directory
 from tests.simulation.disks import Disks, Folder
+from tests.simulation.fetching import Fetches
 from tests.simulation.history import History, Tell
+from tests.simulation.keys import Keys
 from tests.simulation.network import Network
-from tests.simulation.node import SimulatedNode
+from tests.simulation.node import SimulatedNode, Waiting
+from tests.simulation.rights import why_not_call
 
 SETTLED_S = 1.0  # after which every node knows the others and the owners
+REVOKED_S = 0.01  # within which the nodes are told of a revocation
 RESTART_S = 1.0  # how long the supervisor takes to start a killed node anew
 
 
@@ -38,6 +46,9 @@ class Conditions:
     sync_s: float = 0.0  # how long a commit takes on average; 0: nothing waits for the disk
     skew_s: float = 0.0  # how far clocks may be off, either way
     latency_s: float = 0.0002  # how long a frame takes on average
+    transfer_s: float = 0.0  # how much longer Memory takes on its way, on average
+    inline_limit: int = 1 << 20  # values of more bytes become Memory
+    memory_bytes: int = 1 << 30  # how much Memory a node has room for
 
 
 EngineMaker = Callable[..., Engine]
@@ -66,6 +77,9 @@ class World:
         self.slowness: dict[str, float] = {}  # node → how many times longer its device takes at present
         self.refused_ownership: dict[str, FractosError] = {}  # type → why nobody can become the owner at present
         self.disks = Disks(self.history)
+        self.keys = Keys(seed, lambda: self.now)
+        self.revocations: list[fractos_pb2.Revocation] = []
+        self.fetches = Fetches(self)
         self.network = Network(self)
         self.directory = Directory(self)
         self.nodes: dict[str, SimulatedNode] = {}
@@ -74,6 +88,7 @@ class World:
         self.refusals: dict[bytes, FractosError] = {}
         self.executed: list[tuple[str, WorkKey]] = []  # by which node
         self.frames: list[tuple[str, str, str]] = []  # (from, to, kind)
+        self._graphs: dict[bytes, bytes] = {}  # as tests wrote them → as they are submitted
         self._by_address: dict[str, SimulatedNode] = {}
         self._skews: dict[str, float] = {}
         self._limits = limits
@@ -95,9 +110,17 @@ class World:
     ) -> bytes:
         """Submit a graph, under the id of an earlier run if one is given, and return its run's id."""
         run_id = run_id or self.random.randbytes(16)
-        request = application_pb2.SubmitRequest(run_id=run_id, timeout_s=timeout_s, graph=graph.serialized())
-        self.nodes[to].submit(request, _Tester(self))
+        authority = self.keys.authority("the test")
+        plain = graph.serialized()
+        serialized = self._graphs[plain] = self._graphs.get(plain) or authority.graph(graph)
+        self.history.submitted(run_id, serialized)
+        request = application_pb2.SubmitRequest(run_id=run_id, timeout_s=timeout_s, graph=serialized)
+        self.nodes[to].submit(request, self.tester(), authority.capability("application"))
         return run_id
+
+    def tester(self) -> Waiting:
+        """Whoever submits directly and gets `results` and `refusals`."""
+        return _Tester(self)
 
     def cancel(self, run_id: bytes, to: str = "application-0") -> None:
         """Ask for the end of a run."""
@@ -115,6 +138,14 @@ class World:
     def cut(self, sender: str, receiver: str) -> None:
         """Break a stream between two nodes that live on; what is on its way may be lost."""
         self.network.cut(sender, receiver)
+
+    def revoke(self, client: str, service: str) -> None:
+        """End what a client may do at the nodes of a type, those that are started later included."""
+        revocation = self.keys.revocation(client, service)
+        self.revocations.append(revocation)
+        for node in list(self.nodes.values()):
+            if node.member.node_type == service:
+                node.later(self.random.uniform(0.0, REVOKED_S), partial(node.revoke, [revocation]))
 
     def run(self, seconds: float) -> None:
         """Let virtual time pass."""
@@ -172,6 +203,21 @@ class World:
         self.executed.append((node.name, key))
         self.history.execution(node.name, node.address, key, path)
 
+    def check_right(self, node: SimulatedNode, key: WorkKey, request: Message, handed_at: tuple[float, float]) -> None:
+        """Take note of a step that its client had no right to.
+
+        `handed_at` is the time when the device got it: the true one, and by its node's clock.
+        """
+        step = self.history.asked.get((key.run_id, key.step))
+        at, clock = handed_at
+        revoked = [id for id, since in self.history.revoked[node.address].items() if since < at]
+        why_not = "nobody asked for it"
+        if step is not None:
+            why_not = why_not_call(self.keys.of(node.member.node_type), step, request, node.name, clock, revoked)
+        if why_not:
+            what = f"{node.name} does step {key.step} of {self.history.name(key.run_id)}"
+            self.history.violated(f"{what} without a right to it: {why_not}")
+
     def note_frame(self, sender: str, address: str, frame: fractos_pb2.Frame) -> None:
         """Take note that a frame was sent."""
         receiver = self._by_address.get(address)
@@ -187,12 +233,14 @@ class World:
             limits=self._limits,
             with_runs=node_type == "application",
             durable=node_type == "storage",
+            guard=Guard(node_type, self.keys.of(node_type), self.keys.of(address)),
         )
         member = Member(node_type, name, f"id {sequence}", sequence, address, 0, "", self.now)
         if name not in self._skews:
             self._skews[name] = self.random.uniform(-self.conditions.skew_s, self.conditions.skew_s)
         node = SimulatedNode(self, engine, member, self._skews[name])
         self.nodes[name] = self._by_address[address] = node
+        node.revoke([revocation for revocation in self.revocations if revocation.service == node_type])
         self.history.line(f"{name} starts at {address}")
         self.directory.register(member)
 
@@ -216,5 +264,6 @@ class _Tester:
 def integer(result: application_pb2.RunResult, step: int) -> int:
     """The integer that a math step or `read_integer` answered."""
     (hop,) = [hop for hop in result.trail if hop.step == step]
+    assert hop.HasField("output"), f"step {step} answered Memory, and its output was not asked for"
     value = math_pb2.PowerResponse.FromString(hop.output).value
     return int.from_bytes(value.magnitude, "big") * (-1 if value.negative else 1)

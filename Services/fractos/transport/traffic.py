@@ -8,6 +8,7 @@ from typing import TypeAlias
 import grpc
 
 from protos import fractos_pb2, fractos_pb2_grpc
+from Services.fractos.memory import MemoryStore
 from Services.fractos.placement import Identity
 from Services.fractos.transport.memory_traffic import STREAM, UNIX, MemoryTraffic
 from Services.fractos.transport.status import translated_errors
@@ -25,19 +26,22 @@ class TrafficServicer(fractos_pb2_grpc.TrafficServicer):
         may_see: Callable[[Metadata], object],
         frames: Mapping[str, list[int]],
         memory: MemoryTraffic,
+        store: MemoryStore,
     ) -> None:
         """`may_see(metadata)` raises PermissionDeniedError. `frames`: how many, and of how many bytes, by address."""
+        self._store = store
         self._identity = identity
         self._may_see = may_see
         self._frames = frames
         self._memory = memory
 
     async def Count(self, request: fractos_pb2.CountRequest, context: Context) -> fractos_pb2.CountResponse:
-        """What this node has sent."""
+        """What this node has sent, and what it holds."""
         async with translated_errors(context, self._identity):
             self._may_see(context.invocation_metadata() or ())
             memory = self._memory.as_dict()["sent"]
-            response = fractos_pb2.CountResponse()
+            store = self._store
+            response = fractos_pb2.CountResponse(memory_objects=store.objects, memory_bytes=store.used_bytes)
             for peer in sorted(self._frames.keys() | memory.keys()):
                 frames, frame_bytes = self._frames.get(peer, (0, 0))
                 ways = memory.get(peer, {})
