@@ -1,6 +1,6 @@
 """A small datacenter whose nodes are children of this process, so that it can kill, stop and weigh each.
 
-Used by overload.py, failover.py and memory_load.py.
+Used by overload.py, failover.py, memory_load.py and revoke.py.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Footprint:
 class Nodes:
     """The nodes of the datacenter in one folder."""
 
-    def __init__(self, folder: Path, delays_ms: Mapping[str, float]) -> None:
-        """`delays_ms`: by type of node, how much longer its operations take."""
+    def __init__(self, folder: Path, delays_ms: Mapping[str, float], record: DirectoryRecord | None = None) -> None:
+        """`delays_ms`: by type of node, how much longer its operations take. `record`: a directory other than files."""
         self.folder = folder
         sections = "".join(
             f"[{kind}_controller]\npaths_to_controller = {script}\nzookeeper = False\ndelay_ms = {delays_ms.get(kind, 0):g}\n"
@@ -69,7 +69,7 @@ class Nodes:
         text = f"[DataCenter]\nname = benchmark\n[Controllers]\ncontroller_names = {names}\n{sections}"
         (folder / "data_center_setup.cfg").write_text(text)
         configuration = load(folder)
-        self._record = DirectoryRecord("files", str(folder / "directory"), configuration.name)
+        self._record = record or DirectoryRecord("files", str(folder / "directory"), configuration.name)
         write_directory_record(configuration, self._record)
         self._credentials = issue_client(configuration, CLIENT, time.time() + CLIENT_S)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}

@@ -69,9 +69,9 @@ def run(nodes: Nodes, client_id: str, steps: Iterable[fractos_pb2.Step]) -> appl
     with nodes.channel("application-0", client_id) as channel:
         stub = application_pb2_grpc.ApplicationStub(channel)
         stub.Submit(request, timeout=TIMEOUT_S)
-        last: application_pb2.WatchResponse
         *_, last = stub.Watch(application_pb2.WatchRequest(run_id=request.run_id), timeout=TIMEOUT_S)
-    return last.result
+        result: application_pb2.RunResult = last.result
+        return result
 
 
 def outcome(nodes: Nodes, client_id: str, *steps: fractos_pb2.Step) -> str:

@@ -52,8 +52,8 @@ def theft(datacenter: Datacenter, what: Theft) -> numpy.ndarray:
     """What comes of a call that does so with eve's own Memory."""
     graph = TaskGraph(what.name)
     step = graph.output(graph.math.scale(tensor=datacenter.memory(OWN, node="math-0"), factor=float(what)))
-    taken: numpy.ndarray = datacenter.run(graph)[step].tensor
-    return taken
+    tensor: numpy.ndarray = datacenter.run(graph)[step].tensor
+    return tensor
 
 
 @pytest.mark.parametrize(

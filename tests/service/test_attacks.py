@@ -254,7 +254,7 @@ def test_a_steps_capability_is_for_the_steps_arguments(nodes: Nodes) -> None:
     seen = fractos_pb2.Graph.FromString(nodes.authority(ALICE).graph(graph))
     write, factorial = (one.capability for one in seen.steps)
     assert outcome(nodes, EVE, step(1, "storage.write_text", seen.steps[0].arguments, write)) == "OK"  # the same again
-    others: list[tuple[str, Message | bytes, fractos_pb2.Capability, str]] = [
+    others: list[tuple[str, bytes | Message, fractos_pb2.Capability, str]] = [
         ("storage.write_text", storage_pb2.WriteTextRequest(client_id=ALICE, name="file.txt", text="evil"), write, ""),
         ("storage.write_text", storage_pb2.WriteTextRequest(client_id=ALICE, name="more.txt", text=SECRET), write, ""),
         ("storage.read_text", read(ALICE), write, ""),
