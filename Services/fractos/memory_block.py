@@ -13,7 +13,7 @@ import sys
 from abc import ABC, abstractmethod
 from typing import TypeAlias
 
-from Services.fractos.errors import DataLossError, FailedPreconditionError
+from Services.fractos.errors import DataLossError, FailedPreconditionError, InvalidArgumentError
 
 if sys.platform == "linux":
     import fcntl
@@ -138,6 +138,19 @@ def check_sealed(descriptor: int, end: int) -> None:
         raise DataLossError(f"what the owner of a Memory passed has {size} bytes, but the part ends at {end}")
 
 
+def check_handed_over(descriptor: int, size: int) -> None:
+    """See that a descriptor from a client is a memfd of `size` bytes that nobody, the client included, can change.
+
+    Raises InvalidArgumentError.
+    """
+    try:
+        sealed = fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & SEALS == SEALS
+    except OSError:  # no memfd at all
+        sealed = False
+    if not sealed or os.fstat(descriptor).st_size != max(size, 1):
+        raise InvalidArgumentError(f"what was handed over is no sealed memfd of {size} bytes")
+
+
 def new_block(size: int) -> Block:
     """A block of zeroes. Raises OSError if the system gives none."""
     return SealedFile(size) if HAS_MEMFD else Mapping(size)
@@ -146,8 +159,12 @@ def new_block(size: int) -> Block:
 class SealedFile(Block):
     """A block in a memfd."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, descriptor: int = -1) -> None:
+        """`descriptor` is that of a memfd that is sealed already; it is this block's from now on."""
         self.size = size
+        self._descriptor = descriptor
+        if descriptor >= 0:
+            return
         self._descriptor = os.memfd_create("mockdc-memory", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.ftruncate(self._descriptor, max(size, 1))
@@ -172,6 +189,10 @@ class SealedFile(Block):
     def unmap(self, mapping: mmap.mmap) -> None:
         """Close the mapping."""
         mapping.close()
+
+    def descriptor(self) -> int:
+        """Still the block's own."""
+        return self._descriptor
 
     def seal(self) -> None:
         """Seal the file, also against later seals."""
