@@ -93,8 +93,8 @@ def narrow(
 
     `set` names the fields of `arguments`, a request message, whose values are set from now on: it may hold no others, and the
     operation must be known. `offset` counts in the whole object; who is given a part of it cannot release it. What is not
-    given stays as it was. Raises InvalidArgumentError if there is no capability to narrow, for a time that is none, for arguments that
-    are not set, or if the chain would become too long.
+    given stays as it was. Raises InvalidArgumentError if there is no capability to narrow, for a time that is none, for
+    arguments that are not set, or if the chain would become too long.
     """
     if not capability.links:
         raise InvalidArgumentError("there is no capability to narrow: it has no links")
