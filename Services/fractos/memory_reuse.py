@@ -36,7 +36,6 @@ class ReusableFile(Block):
         """Raises OSError if the system gives none, or does not know what this takes."""
         self.size = size
         self._sealed = False
-        self._lent = 0  # how often the writable mapping is given out
         self._new = True
         made = os.memfd_create("mockdc-memory", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
@@ -77,16 +76,16 @@ class ReusableFile(Block):
 
     def map(self) -> mmap.mmap:
         """It is the mapping itself."""
-        self._lent += 1
         return self._mapping
 
     def unmap(self, mapping: mmap.mmap) -> None:
-        """Take note that nobody writes into it any more."""
-        self._lent -= 1
+        """See that nothing refers to it: it stays where it is."""
+        if self._is_held():
+            raise BufferError(HELD)
 
     def seal(self) -> None:
         """Only a flag for this process: others cannot write anyway."""
-        if self._lent:
+        if self._is_held():
             raise FailedPreconditionError(HELD)
         self._sealed = True
 
@@ -100,7 +99,7 @@ class ReusableFile(Block):
 
     def renew(self) -> bool:
         """Writable again, with the bytes that were there, if nobody can see the block any more."""
-        if self._lent:
+        if self._is_held():
             return False
         try:
             fcntl.fcntl(self._descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
@@ -116,6 +115,16 @@ class ReusableFile(Block):
         with suppress(BufferError):
             self._mapping.close()
 
+    def _is_held(self) -> bool:
+        """Whether a buffer or an array in this process refers to the mapping, directly or not."""
+        try:
+            self._mapping.resize(-1)  # impossible; but before it says so, it says whether there are any
+        except BufferError:
+            return True
+        except ValueError:
+            return False
+        raise SystemError("a mapping has let itself be resized to -1 bytes")
+
 
 def can_reuse() -> bool:
     """Whether this system knows all that a ReusableFile takes: Linux from 5.1 on, with /proc, not every sandbox."""
@@ -128,8 +137,10 @@ def can_reuse() -> bool:
     try:
         with block.part(0, 1):
             is_seen = not block.renew()
-        return is_seen and block.renew()
-    except OSError:
+        with block.view():
+            is_held = not block.renew()
+        return is_seen and is_held and block.renew()
+    except (OSError, SystemError):  # SystemError: no mapping can be resized
         return False
     finally:
         block.close()
