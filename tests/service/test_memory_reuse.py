@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import numpy
+
 from protos import fractos_pb2
 from Services.fractos.memory import MemoryStore
 from Services.fractos.transport.memory_fetcher import MemoryFetcher
