@@ -18,7 +18,10 @@ from Services.fractos.errors import DataLossError, FailedPreconditionError, Inva
 if sys.platform == "linux":
     import fcntl
 
-    SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+    LASTING_SEALS = fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+    SEALS = LASTING_SEALS | fcntl.F_SEAL_WRITE
+    FUTURE_WRITE = 0x10  # F_SEAL_FUTURE_WRITE, which Python names from 3.14 on
+    OWN_SEALS = LASTING_SEALS | FUTURE_WRITE  # only the mapping that its owner made before can write
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview | mmap.mmap"
 
@@ -83,6 +86,18 @@ class Block(ABC):
     def close(self) -> None:
         """Let go of the bytes."""
 
+    def prepare(self) -> None:
+        """Have the system provide the bytes now rather than as they are written. Raises OSError if it has none left."""
+        return
+
+    def view(self) -> MemoryView:
+        """All bytes, for the owner itself and only as long as it keeps the block. It must be closed before it is sealed."""
+        return self.part(0, self.size).view()
+
+    def renew(self) -> bool:
+        """Make the block writable again and return True, if it is certain that nobody sees its bytes any more."""
+        return False
+
 
 class MemoryPart:
     """A part of an object, to be passed on or mapped. Holds a descriptor of its own, until it is closed."""
@@ -125,13 +140,14 @@ def map_part(descriptor: int, offset: int, size: int) -> MemoryView:
 def check_sealed(descriptor: int, end: int) -> None:
     """See that a descriptor from another process is a memfd that nobody can change, of at least `end` bytes.
 
-    Raises DataLossError: else its owner could change the bytes, or cut them off, while they are read.
+    Nobody, or its owner alone, if it is one that is used again when no reader is left: see `memory_reuse.py`. Raises
+    DataLossError: else others could change the bytes, or cut them off, while they are read.
     """
     try:
-        sealed = fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & SEALS == SEALS
+        seals = fcntl.fcntl(descriptor, fcntl.F_GET_SEALS)
     except OSError:  # no memfd at all
-        sealed = False
-    if not sealed:
+        seals = 0
+    if seals & SEALS != SEALS and seals & OWN_SEALS != OWN_SEALS:
         raise DataLossError("what the owner of a Memory passed is not sealed: it could change while it is read")
     size = os.fstat(descriptor).st_size
     if size < end:
