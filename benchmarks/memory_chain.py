@@ -22,6 +22,7 @@ from ring import as_text, datacenter_folder
 
 from Services.fractos import Datacenter, TaskGraph, connect
 from Services.fractos.graph import Step
+from Services.fractos.remote_memory import Memory
 
 ROOT = Path(__file__).resolve().parents[1]
 PEER_PYTHON = ROOT / ".venv-peers/bin/python"
@@ -67,9 +68,9 @@ def ray_process(elements: int, steps: int) -> Iterator[Ray]:
             process.communicate()
 
 
-def source(datacenter: Datacenter, array: numpy.ndarray) -> numpy.ndarray:
-    """What the first step gets: the array itself, which travels inside the graph."""
-    return array
+def source(datacenter: Datacenter, array: numpy.ndarray) -> Memory:
+    """What the first step gets: the array, left at a node."""
+    return datacenter.memory(array, node="math-0")
 
 
 def chain(first: object, steps: int, factor: float) -> tuple[TaskGraph, Step]:
@@ -83,19 +84,24 @@ def chain(first: object, steps: int, factor: float) -> tuple[TaskGraph, Step]:
 
 def check(datacenter: Datacenter, array: numpy.ndarray, steps: int) -> None:
     """Have a chain's result brought here. Ends the program if it is wrong."""
-    graph, last = chain(source(datacenter, array), steps, 2.0)
+    memory = source(datacenter, array)
+    graph, last = chain(memory, steps, 2.0)
     graph.output(last)
     if not numpy.array_equal(datacenter.run(graph)[last].tensor, array * 2.0**steps):
         raise SystemExit("our result is wrong")
+    memory.release()
 
 
 def our_round(datacenter: Datacenter, array: numpy.ndarray, steps: int) -> tuple[float, float]:
     """One round: milliseconds until the array was handed in, and until the end."""
     start = time.perf_counter()
-    graph, _ = chain(source(datacenter, array), steps, 1.0)
+    memory = source(datacenter, array)
+    graph, _ = chain(memory, steps, 1.0)
     handed_in = time.perf_counter()
     datacenter.run(graph)
-    return (handed_in - start) * 1e3, (time.perf_counter() - start) * 1e3
+    ended = time.perf_counter()
+    memory.release()
+    return (handed_in - start) * 1e3, (ended - start) * 1e3
 
 
 def bare_ms(array: numpy.ndarray, steps: int) -> float:

@@ -29,7 +29,7 @@ AnyCall: TypeAlias = "grpc.aio.UnaryUnaryCall[Any, Any]"
 CreateCall: TypeAlias = "grpc.aio.StreamStreamCall[fractos_pb2.CreateMemoryRequest, fractos_pb2.CreateMemoryResponse]"
 
 
-class _NoStore:
+class NoStore:
     """A client keeps no Memory for others."""
 
     address = ""
@@ -43,7 +43,7 @@ class ClientMemory:
     """The Memory of one client. Lives on the background loop."""
 
     def __init__(self) -> None:
-        self._fetcher = MemoryFetcher(_NoStore(), time.time, MemoryTraffic())
+        self._fetcher = MemoryFetcher(NoStore(), time.time, MemoryTraffic())
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._calls: dict[bytes, CreateCall] = {}  # by object; each keeps its own
 

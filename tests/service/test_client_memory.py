@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Iterator
 
 import numpy
 import pytest
 
+from protos import fractos_pb2
 from Services.fractos import Datacenter, TaskGraph, connect
 from Services.fractos.capability import Rights
+from Services.fractos.client_memory import NoStore
 from Services.fractos.errors import (
     FailedPreconditionError,
     FractosError,
@@ -17,7 +21,11 @@ from Services.fractos.errors import (
     OutOfRangeError,
     PermissionDeniedError,
 )
+from Services.fractos.memory_block import SealedFile
+from Services.fractos.transport.memory_fetcher import MemoryFetcher
+from Services.fractos.transport.memory_traffic import MemoryTraffic
 from tests.nodes import Nodes, nodes
+from tests.waiting import on_event_loop
 
 __all__ = ["nodes"]
 
@@ -124,3 +132,30 @@ def test_what_cannot_be_left_is_refused(datacenter: Datacenter) -> None:
         graph.math.scale(tensor=plain, factor=1.0)
     with pytest.raises(FractosError, match="not to plain bytes"):
         graph.storage.write_bytes(client_id="admin", name="x", data=array)
+
+
+def test_what_is_handed_over_must_be_sealed_and_allowed(nodes: Nodes) -> None:
+    capability, owner = nodes.authority().capability("math"), nodes.address("math-0")
+
+    @on_event_loop
+    async def test() -> None:
+        fetcher = MemoryFetcher(NoStore(), time.time, MemoryTraffic())
+        with contextlib.closing(SealedFile(8)) as block:
+            block.write(0, b"01234567")
+            with pytest.raises(InvalidArgumentError, match="no sealed memfd of 8 bytes"):
+                await fetcher.hand_over(owner, block.descriptor(), 8, capability)
+            block.seal()
+            for size, allowed, error in (
+                (7, capability, InvalidArgumentError),
+                (8, fractos_pb2.Capability(), PermissionDeniedError),
+                (8, nodes.authority().capability("storage"), PermissionDeniedError),
+            ):
+                with pytest.raises(error):
+                    await fetcher.hand_over(owner, block.descriptor(), size, allowed)
+            memory = await fetcher.hand_over(owner, block.descriptor(), 8, capability)
+        assert memory is not None
+        with await fetcher.fetch(memory, time.time() + 10) as view:
+            assert view.buffer == b"01234567"
+        await fetcher.close()
+
+    test()

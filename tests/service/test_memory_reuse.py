@@ -106,7 +106,7 @@ async def two_nodes() -> AsyncIterator[tuple[MemoryStore, MemoryFetcher]]:
     """An owner that listens, and another node's fetcher."""
     traffic = MemoryTraffic()
     owner = reusing_store(address=f"127.0.0.1:{os.getpid()}")
-    passing = MemoryPassing(owner, time.time, traffic)
+    passing = MemoryPassing(owner, time.time, traffic, lambda capability: 0.0)
     fetcher = MemoryFetcher(reusing_store(), time.time, traffic)
     passing.start()
     try:

@@ -14,6 +14,7 @@ from protos import fractos_pb2
 from Services.fractos.call_memory import View
 from Services.fractos.capability import Rights
 from Services.fractos.errors import NotFoundError, ResourceExhaustedError
+from Services.fractos.memory_draft import Draft
 from Services.fractos.memory_scope import Bytes
 from tests.simulation.history import Kept
 from tests.simulation.rights import why_not_read
@@ -72,6 +73,10 @@ class Store:
     def used_bytes(self) -> int:
         """How much it holds."""
         return sum(len(one.data) for one in self._objects.values())
+
+    def allocate(self, size: int, *, run_id: bytes, began_at: float, expires_at: float) -> Draft:
+        """For arrays, which no simulated device makes."""
+        raise AssertionError
 
     def publish(self, data: Bytes, *, run_id: bytes, began_at: float, expires_at: float) -> fractos_pb2.Memory:
         """Keep bytes for a run. Raises ResourceExhaustedError if all that is there belongs to older ones."""

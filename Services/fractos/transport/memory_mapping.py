@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from typing import Any
 
 from google.protobuf.message import DecodeError
 
@@ -73,7 +74,8 @@ class MemoryMapping:
         """
         self._number += 1
         number = self._number
-        answer = self._handing_over[number] = self._loop.create_future()
+        answer: asyncio.Future[fractos_pb2.Memory] = self._loop.create_future()
+        self._handing_over[number] = answer
         try:
             self._ask(number, fractos_pb2.Memory(size=size, capability=capability), descriptor)
             memory = await answer
@@ -88,7 +90,8 @@ class MemoryMapping:
             return
         self._loop.remove_reader(self._connection.fileno())
         self._connection.close()
-        for answer in (*(answer for _, answer in self._waiting.values()), *self._handing_over.values()):
+        awaited: list[asyncio.Future[Any]] = [answer for _, answer in self._waiting.values()]
+        for answer in (*awaited, *self._handing_over.values()):
             if not answer.done():
                 answer.set_exception(lost(self.owner, "its connection ended"))
         self._closed(self)
