@@ -155,7 +155,7 @@ def test_what_is_handed_over_must_be_sealed_and_allowed(nodes: Nodes) -> None:
             memory = await fetcher.hand_over(owner, block.descriptor(), 8, capability)
         assert memory is not None
         with await fetcher.fetch(memory, time.time() + 10) as view:
-            assert view.buffer == b"01234567"
+            assert bytes(view.buffer) == b"01234567"
         await fetcher.close()
 
     test()
