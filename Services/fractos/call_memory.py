@@ -18,7 +18,7 @@ from Services.fractos.errors import InternalError, InvalidArgumentError, NotFoun
 from Services.fractos.events import CallDevice
 from Services.fractos.large_values import bring_back, bytes_of, fill_in, move_out, references
 from Services.fractos.ledger import CLOCK_BOUND_S
-from Services.fractos.memory_scope import Bytes, entered
+from Services.fractos.memory_scope import Bytes, Draft, entered
 
 Part = tuple[bytes, int, int]  # object, offset, size
 
@@ -36,6 +36,9 @@ class Store(Protocol):
 
     def publish(self, data: Bytes, *, run_id: bytes, began_at: float, expires_at: float) -> fractos_pb2.Memory:
         """Keep bytes for a run. Raises ResourceExhaustedError."""
+
+    def allocate(self, size: int, *, run_id: bytes, began_at: float, expires_at: float) -> Draft:
+        """Make room for bytes of a run that are filled in then. Raises ResourceExhaustedError."""
 
     def free_runs(self, run_ids: Iterable[bytes]) -> None:
         """Free what is kept for these runs."""
@@ -154,16 +157,26 @@ class CallMemory:
         bare.ClearField("capability")
         return bare
 
+    def draft(self, size: int) -> Draft:
+        """Make room in this node's Memory. What is published then is left there like any other."""
+        call = self._call
+        expires_at = call.deadline + CLOCK_BOUND_S
+        draft = self._node.store.allocate(size, run_id=call.key.run_id, began_at=call.began_at, expires_at=expires_at)
+        return _CallDraft(draft, self._keep, call.whole)
+
     # ---------------------------------------------------------------------------------------------------------------------
 
     def _leave(self, data: Bytes) -> fractos_pb2.Memory:
         call = self._call
         expires_at = call.deadline + CLOCK_BOUND_S
         memory = self._node.store.publish(data, run_id=call.key.run_id, began_at=call.began_at, expires_at=expires_at)
-        self._known[_part(memory)] = memory
-        if call.whole:
-            self._made[_part(memory)] = data
+        self._keep(memory, data)
         return memory
+
+    def _keep(self, memory: fractos_pb2.Memory, data: Bytes | None) -> None:
+        self._known[_part(memory)] = memory
+        if data is not None and self._call.whole:
+            self._made[_part(memory)] = data
 
     def _owned(self, name: str, memory: fractos_pb2.Memory) -> fractos_pb2.Memory:
         known = self._known.get(_part(memory))
@@ -176,6 +189,34 @@ class CallMemory:
     def _read_again(self, memory: fractos_pb2.Memory) -> Bytes:
         part = _part(memory)
         return self._made[part] if part in self._made else self._views[part].buffer
+
+
+class _CallDraft:
+    """A draft whose Memory a response of the call may refer to."""
+
+    def __init__(self, draft: Draft, keep: Callable[[fractos_pb2.Memory, Bytes | None], None], whole: bool) -> None:
+        """`keep` is told what was published; `whole`: with its bytes, since the response goes to the client as well."""
+        self._draft = draft
+        self._keep = keep
+        self._whole = whole
+
+    @property
+    def buffer(self) -> memoryview:
+        """The bytes, to write into."""
+        return self._draft.buffer
+
+    def publish(self) -> fractos_pb2.Memory:
+        """From now on nobody writes. The Adaptor does not learn the capability."""
+        data = bytes(self._draft.buffer) if self._whole else None
+        memory = self._draft.publish()
+        self._keep(memory, data)
+        bare = _copy(memory)
+        bare.ClearField("capability")
+        return bare
+
+    def discard(self) -> None:
+        """Free it."""
+        self._draft.discard()
 
 
 def _part(memory: fractos_pb2.Memory) -> Part:

@@ -28,6 +28,7 @@ from Services.fractos.errors import (
 )
 from Services.fractos.memory_block import SEALED, Block, Buffer, MemoryPart, new_block
 from Services.fractos.memory_draft import Draft
+from Services.fractos.memory_pool import BlockPool
 from Services.fractos.memory_room import RETRY_AFTER_S, Age, MemoryRoom
 
 READ, WRITE, RELEASE = 1, 2, 4
@@ -64,9 +65,10 @@ class MemoryStore:
         clock: Callable[[], float],
         limit_objects: int = OBJECTS,
         make_block: Callable[[int], Block] = new_block,
+        pool: BlockPool | None = None,
         name: str = "",
     ) -> None:
-        """`address` is this node's, host:port, `name` what errors call it.
+        """`address` is this node's, host:port, `name` what errors call it. `pool` is where device calls' blocks come from.
 
         `check(memory, right, now)` raises PermissionDeniedError. `issue(object, size, rights, expires_at)` makes the capability
         of a new object. `randomness(n)` returns n random bytes.
@@ -78,6 +80,8 @@ class MemoryStore:
         self._randomness = randomness
         self._clock = clock
         self._make_block = make_block
+        self._pool = pool
+        self._limit_bytes = limit_bytes
         self._lock = Lock()
         self._room = MemoryRoom(self._name, limit_bytes, limit_objects)
         self._objects: dict[bytes, _Object] = {}
@@ -105,7 +109,10 @@ class MemoryStore:
             raise
 
     def allocate(self, size: int, *, run_id: bytes, began_at: float, expires_at: float) -> Draft:
-        """Make room for bytes that a device then fills in. Raises ResourceExhaustedError."""
+        """Make room for bytes that a device then fills in: all of them, since anything may be there.
+
+        Raises ResourceExhaustedError.
+        """
         made = self._add(size, (began_at, run_id), expires_at)
         try:
             with self._writing(made.number):
@@ -126,6 +133,16 @@ class MemoryStore:
     def create(self, size: int, expires_at: float) -> fractos_pb2.Memory:
         """Make an object that is not published yet. Returns a Memory with every right. Raises ResourceExhaustedError."""
         made = self._add(size, None, expires_at)
+        return self._memory(made, EVERY_RIGHT)
+
+    def adopt(self, descriptor: int, size: int, expires_at: float) -> fractos_pb2.Memory:
+        """Make an object of a client's sealed memfd, without a copy. Returns a Memory with every right.
+
+        The descriptor stays the caller's. Raises InvalidArgumentError for another kind of file, ResourceExhaustedError.
+        """
+        check_handed_over(descriptor, size)
+        made = self._add(size, None, expires_at, lambda size: SealedFile(size, os.dup(descriptor)))
+        made.published = True
         return self._memory(made, EVERY_RIGHT)
 
     def write(self, number: bytes, offset: int, data: Buffer) -> None:
@@ -233,12 +250,20 @@ class MemoryStore:
         """How many objects there are."""
         return len(self._objects)
 
+    def trim(self) -> None:
+        """Give the system back the blocks that were not used again for some seconds. 1 ms for some 8 MiB."""
+        with self._lock:
+            dropped = self._pool.trim() if self._pool is not None else []
+        _close_all(dropped)
+
     def close(self) -> None:
         """Free everything."""
         with self._lock:
             for number in list(self._objects):
                 self._remove(number)
             self._taken.clear()
+            if self._pool is not None:
+                _close_all(self._pool.shrink(0))
 
     # ---------------------------------------------------------------------------------------------------------------------
 
@@ -255,15 +280,35 @@ class MemoryStore:
             for taken in self._room.make(size, age):
                 self._take(taken)
             try:
-                made = _Object(number, self._make_block(size), expires_at, run_id)
+                made = _Object(number, self._block(size, age), expires_at, run_id)
             except OSError as error:
-                raise ResourceExhaustedError(
-                    f"{self._name} gets no room for a Memory of {size} bytes from its system: {error}",
-                    retry_after_s=RETRY_AFTER_S,
-                ) from error
+                raise self._no_room(size, error) from error
             self._objects[number] = made
             self._room.add(number, size, age)
+        self._prepare(made)
         return made
+
+    def _block(self, size: int, age: Age | None) -> Block:
+        """A new block for a client, perhaps one that was used before for a device call."""
+        if self._pool is None:
+            return self._make_block(size)
+        block = self._pool.take(size) if age is not None else self._make_block(size)
+        _close_all(self._pool.shrink(self._limit_bytes - self._room.used_bytes - size))
+        return block
+
+    def _prepare(self, made: _Object) -> None:
+        """Outside the lock, since it may take a millisecond for every 4 MiB."""
+        try:
+            with self._writing(made.number) as block:
+                block.prepare()
+        except OSError as error:
+            self.free(made.number)
+            raise self._no_room(made.block.size, error) from error
+
+    def _no_room(self, size: int, error: OSError) -> ResourceExhaustedError:
+        return ResourceExhaustedError(
+            f"{self._name} gets no room for a Memory of {size} bytes from its system: {error}", retry_after_s=RETRY_AFTER_S
+        )
 
     def _take(self, number: bytes) -> None:
         self._taken[number] = self._objects[number].expires_at
@@ -276,6 +321,13 @@ class MemoryStore:
         self._room.remove(number, known.run_id)
         known.freed = True
         if not known.writers:
+            self._let_go(known)
+
+    def _let_go(self, known: _Object) -> None:
+        """Of the block of an object that was freed. Whether anybody still sees it shows when it is to be used again."""
+        if self._pool is not None and known.run_id:
+            _close_all(self._pool.put(known.block))
+        else:
             known.block.close()
 
     def _known(self, number: bytes) -> _Object:
@@ -307,7 +359,7 @@ class MemoryStore:
             with self._lock:
                 known.writers -= 1
                 if known.freed and not known.writers:
-                    known.block.close()
+                    self._let_go(known)
 
     def _publish(self, made: _Object, digest: bytes) -> fractos_pb2.Memory:
         memory = self._memory(made, READ)
@@ -317,13 +369,10 @@ class MemoryStore:
         return memory
 
     def _publish_draft(self, made: _Object) -> fractos_pb2.Memory:
-        with self._lock:
-            self._seal(self._known(made.number))
-            part = made.block.part(0, made.block.size)
-        memory = self._memory(made, READ)
-        with part.view() as view:
-            memory.digest = _digest([view.buffer])
-        return memory
+        """The device has ended to write; that the block is not used for others meanwhile is what `_writing` sees to."""
+        with self._writing(made.number) as block, block.view() as view:
+            digest = _digest([view.buffer])
+        return self._publish(made, digest)
 
     def _seal(self, known: _Object) -> None:
         if known.published:
@@ -337,6 +386,11 @@ class MemoryStore:
         size = made.block.size
         capability = self._issue(made.number, size, rights, made.expires_at)
         return fractos_pb2.Memory(owner=self.address, object=made.number, size=size, capability=capability)
+
+
+def _close_all(blocks: Iterable[Block]) -> None:
+    for block in blocks:
+        block.close()
 
 
 def _buffers(data: Buffer | Sequence[Buffer]) -> Sequence[Buffer]:

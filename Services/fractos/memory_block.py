@@ -13,12 +13,15 @@ import sys
 from abc import ABC, abstractmethod
 from typing import TypeAlias
 
-from Services.fractos.errors import DataLossError, FailedPreconditionError
+from Services.fractos.errors import DataLossError, FailedPreconditionError, InvalidArgumentError
 
 if sys.platform == "linux":
     import fcntl
 
-    SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+    LASTING_SEALS = fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+    SEALS = LASTING_SEALS | fcntl.F_SEAL_WRITE
+    FUTURE_WRITE = 0x10  # F_SEAL_FUTURE_WRITE, which Python names from 3.14 on
+    OWN_SEALS = LASTING_SEALS | FUTURE_WRITE  # only the mapping that its owner made before can write
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview | mmap.mmap"
 
@@ -83,6 +86,18 @@ class Block(ABC):
     def close(self) -> None:
         """Let go of the bytes."""
 
+    def prepare(self) -> None:
+        """Have the system provide the bytes now rather than as they are written. Raises OSError if it has none left."""
+        return
+
+    def view(self) -> MemoryView:
+        """All bytes, for the owner itself and only as long as it keeps the block. It must be closed before it is sealed."""
+        return self.part(0, self.size).view()
+
+    def renew(self) -> bool:
+        """Make the block writable again and return True, if it is certain that nobody sees its bytes any more."""
+        return False
+
 
 class MemoryPart:
     """A part of an object, to be passed on or mapped. Holds a descriptor of its own, until it is closed."""
@@ -125,17 +140,31 @@ def map_part(descriptor: int, offset: int, size: int) -> MemoryView:
 def check_sealed(descriptor: int, end: int) -> None:
     """See that a descriptor from another process is a memfd that nobody can change, of at least `end` bytes.
 
-    Raises DataLossError: else its owner could change the bytes, or cut them off, while they are read.
+    Nobody, or its owner alone, if it is one that is used again when no reader is left: see `memory_reuse.py`. Raises
+    DataLossError: else others could change the bytes, or cut them off, while they are read.
+    """
+    try:
+        seals = fcntl.fcntl(descriptor, fcntl.F_GET_SEALS)
+    except OSError:  # no memfd at all
+        seals = 0
+    if seals & SEALS != SEALS and seals & OWN_SEALS != OWN_SEALS:
+        raise DataLossError("what the owner of a Memory passed is not sealed: it could change while it is read")
+    size = os.fstat(descriptor).st_size
+    if size < end:
+        raise DataLossError(f"what the owner of a Memory passed has {size} bytes, but the part ends at {end}")
+
+
+def check_handed_over(descriptor: int, size: int) -> None:
+    """See that a descriptor from a client is a memfd of `size` bytes that nobody, the client included, can change.
+
+    Raises InvalidArgumentError.
     """
     try:
         sealed = fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & SEALS == SEALS
     except OSError:  # no memfd at all
         sealed = False
-    if not sealed:
-        raise DataLossError("what the owner of a Memory passed is not sealed: it could change while it is read")
-    size = os.fstat(descriptor).st_size
-    if size < end:
-        raise DataLossError(f"what the owner of a Memory passed has {size} bytes, but the part ends at {end}")
+    if not sealed or os.fstat(descriptor).st_size != max(size, 1):
+        raise InvalidArgumentError(f"what was handed over is no sealed memfd of {size} bytes")
 
 
 def new_block(size: int) -> Block:
@@ -146,8 +175,12 @@ def new_block(size: int) -> Block:
 class SealedFile(Block):
     """A block in a memfd."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, descriptor: int = -1) -> None:
+        """`descriptor` is that of a memfd that is sealed already; it is this block's from now on."""
         self.size = size
+        self._descriptor = descriptor
+        if descriptor >= 0:
+            return
         self._descriptor = os.memfd_create("mockdc-memory", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.ftruncate(self._descriptor, max(size, 1))
@@ -172,6 +205,10 @@ class SealedFile(Block):
     def unmap(self, mapping: mmap.mmap) -> None:
         """Close the mapping."""
         mapping.close()
+
+    def descriptor(self) -> int:
+        """Still the block's own."""
+        return self._descriptor
 
     def seal(self) -> None:
         """Seal the file, also against later seals."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable
 
 from protos import fractos_pb2
@@ -15,7 +16,7 @@ class Draft:
     def __init__(self, block: Block, publish: Callable[[], fractos_pb2.Memory], free: Callable[[], None]) -> None:
         """`publish` seals the block, `free` forgets it."""
         self._block = block
-        self._mapping = block.map()
+        self._mapping: mmap.mmap | None = block.map()
         self._publish = publish
         self._free = free
         self.buffer = memoryview(self._mapping)[: block.size]  # to write into
@@ -37,9 +38,11 @@ class Draft:
         self._free()
         try:
             self._unmap()
-        except BufferError:
-            del self.buffer
+        except BufferError:  # the block is never told that it has its mapping back, so it is not used again
+            self.buffer, self._mapping = memoryview(b""), None
 
     def _unmap(self) -> None:
-        self.buffer.release()
-        self._block.unmap(self._mapping)
+        if self._mapping is not None:
+            self.buffer.release()
+            self._block.unmap(self._mapping)
+            self._mapping = None

@@ -17,6 +17,20 @@ from Services.fractos.errors import FailedPreconditionError
 Bytes: TypeAlias = "bytes | bytearray | memoryview"
 
 
+class Draft(Protocol):
+    """Memory that is being filled in. `publish` or `discard` ends it."""
+
+    @property
+    def buffer(self) -> memoryview:
+        """The bytes, to write into. There may be anything in them."""
+
+    def publish(self) -> fractos_pb2.Memory:
+        """From now on nobody writes. Raises FailedPreconditionError while arrays refer to `buffer`."""
+
+    def discard(self) -> None:
+        """Free it."""
+
+
 class MemoryScope(Protocol):
     """The Memory of one device call."""
 
@@ -32,6 +46,9 @@ class MemoryScope(Protocol):
 
         Raises ResourceExhaustedError where there is no room.
         """
+
+    def draft(self, size: int) -> Draft:
+        """Make room for bytes in this node's Memory. Raises ResourceExhaustedError where there is none."""
 
 
 _current: ContextVar[MemoryScope | None] = ContextVar("memory_scope", default=None)

@@ -17,6 +17,8 @@ from Services.fractos.config import Configuration
 from Services.fractos.errors import PermissionDeniedError
 from Services.fractos.guard import Guard
 from Services.fractos.memory import MemoryStore
+from Services.fractos.memory_pool import BlockPool
+from Services.fractos.memory_reuse import can_reuse
 from Services.fractos.placement import Identity
 from Services.fractos.transport.memory_fetcher import MemoryFetcher
 from Services.fractos.transport.memory_passing import MemoryPassing
@@ -49,6 +51,7 @@ class NodeMemoryServer:
             issue=self._issue,
             randomness=secrets.token_bytes,
             clock=time.time,
+            pool=BlockPool(time.monotonic) if can_reuse() else None,
             name=identity.name,
         )
         self._fetcher = MemoryFetcher(self.store, time.time, self.traffic)
@@ -75,6 +78,7 @@ class NodeMemoryServer:
         while True:
             await asyncio.sleep(EXPIRE_S)
             self.store.expire(time.time())
+            await asyncio.to_thread(self.store.trim)
 
     def _check(self, memory: fractos_pb2.Memory, right: int, now: float) -> None:
         self._guard.check_memory(memory, Rights(right), now)

@@ -6,6 +6,8 @@ see `memory_scope.py`.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from protos import fractos_pb2
@@ -68,6 +70,30 @@ def _little_endian(array: numpy.ndarray) -> numpy.ndarray:
     if array.dtype.kind not in "biufc":
         raise InvalidArgumentError(f"an array of {array.dtype} cannot travel; convert it to numbers first")
     return numpy.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+
+
+def filled_tensor(shape: tuple[int, ...], dtype: numpy.dtype, fill: Callable[[numpy.ndarray], object]) -> fractos_pb2.Tensor:
+    """Return the wire form of an array that `fill` writes: every element of what it is given, which may hold anything.
+
+    In a device call a large array lies in Memory from the beginning and is copied nowhere. So `fill` must keep no reference
+    to it: FailedPreconditionError is raised then. Also raises what `fill` raises, InvalidArgumentError for element types that
+    have no fixed size, ResourceExhaustedError where Memory has no room.
+    """
+    import numpy  # noqa: PLC0415
+
+    size = math.prod(shape) * dtype.itemsize
+    scope = current_scope()
+    if scope is None or size <= scope.inline_limit or dtype.kind not in "biufc" or dtype != dtype.newbyteorder("<"):
+        array = numpy.empty(shape, dtype)
+        fill(array)
+        return to_tensor(array)
+    draft = scope.draft(size)
+    try:
+        fill(numpy.frombuffer(draft.buffer, dtype).reshape(shape))
+        return fractos_pb2.Tensor(dtype=dtype.name, shape=shape, memory=draft.publish())
+    except BaseException:
+        draft.discard()
+        raise
 
 
 def from_tensor(message: fractos_pb2.Tensor) -> numpy.ndarray:

@@ -222,8 +222,10 @@ def assert_serves(datacenter: Datacenter) -> None:
 def test_what_a_device_does_wrong_fails_one_run(
     misbehaving: Nodes, datacenter: Datacenter, operation: str, what: Conduct, kind: type[FractosError], says: str
 ) -> None:
+    graph = conduct(operation, what)
+    graph.output(graph.steps[0])  # so that a large one has to come here
     with pytest.raises(kind) as caught:
-        datacenter.run(conduct(operation, what))
+        datacenter.run(graph)
     assert says in caught.value.message
     assert (caught.value.context.node, caught.value.context.operation) == ("math-0", f"math.{operation}")
     assert_serves(datacenter)

@@ -19,7 +19,7 @@ def replaced(owner: object, name: str, new: Callable[..., Any]) -> None:
 
 def skip_the_capability_check(engine: Engine) -> None:
     assert engine.guard is not None
-    engine.guard.check_call = lambda *arguments: None  # type: ignore[method-assign]
+    engine.guard.check_call = lambda *arguments: ()  # type: ignore[method-assign]
 
 
 def check_before_the_merge(engine: Engine) -> None:
@@ -32,8 +32,8 @@ def check_before_the_merge(engine: Engine) -> None:
         own[:] = [frame.request.steps[0].arguments]
         original(frame, *rest)
 
-    def check_call(original: Callable[..., None], capability: Any, operation: Any, request: Any, *rest: Any) -> None:
-        original(capability, operation, operation.request_class.FromString(own[0]), *rest[:2])
+    def check_call(original: Callable[..., Any], capability: Any, operation: Any, request: Any, *rest: Any) -> Any:
+        return original(capability, operation, operation.request_class.FromString(own[0]), *rest[:2])
 
     replaced(engine, "_begin", begin)
     replaced(guard, "check_call", check_call)

@@ -270,7 +270,7 @@ PLANTS = {
         Plant("no-resubmission-dedup", 0, _no_resubmission_dedup, _insert_or_replace),
         Plant("accept-completions-of-any-attempt", 1811, _in_runs(_accept_completions_of_any_attempt)),
         Plant("retry-unrepeatable", 1005, _in_runs(_retry_unrepeatable)),
-        Plant("drop-unknown-frames", 823, _drop_unknown_frames),
+        Plant("drop-unknown-frames", 2556, _drop_unknown_frames),
         Plant("no-tombstone", 8, _no_tombstone),
         Plant("no-input-digest", 25, _no_input_digest),
         Plant("joins-across-attempts", 873, _joins_across_attempts),

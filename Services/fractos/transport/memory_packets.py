@@ -1,4 +1,7 @@
-"""What goes over the Unix socket between two nodes of one host: a packet for each Memory asked for, and one for each answer.
+"""What goes over the Unix socket between processes of one host: a packet for each Memory asked for, and one for each answer.
+
+A client hands over bytes in the same way: it sends a sealed memfd with a Memory that has a size and a capability but no object,
+and is answered with the Memory that was made of it. That lasts as long as the connection.
 
 The socket is of type SOCK_SEQPACKET, so packets arrive whole or not at all. Its name is abstract: it goes with its process, and
 no file is left. Used by `memory_passing.py`, which answers, and `memory_mapping.py`, which asks.
@@ -16,14 +19,14 @@ PACKET_BYTES = 64 << 10  # the longest packet: a Memory with a long chain of lin
 AVAILABLE = hasattr(socket, "SO_PEERCRED") and hasattr(os, "memfd_create")
 
 _QUESTION = struct.Struct("<QB")  # its number; the length of the reader's address
-_ANSWER = struct.Struct("<Q")  # the number of the question
+_ANSWER = struct.Struct("<QB")  # the number of the question; whether a failure follows
 _CREDENTIALS = struct.Struct("iII")  # pid, uid, gid
 _DESCRIPTORS = socket.CMSG_SPACE(struct.calcsize("i")) if AVAILABLE else 0
 
 
 @dataclass(frozen=True)
 class Question:
-    """A reader asks for a Memory."""
+    """A reader asks for a Memory, or a client hands bytes over."""
 
     number: int  # chosen by the reader
     reader: str  # its host:port; empty if it is no node
@@ -50,17 +53,20 @@ class Answer:
 
     number: int
     failure: bytes = b""  # a serialized Failure
+    memory: bytes = b""  # of what was handed over: serialized
 
     def packed(self) -> bytes:
         """As a packet."""
-        return _ANSWER.pack(self.number) + self.failure
+        return _ANSWER.pack(self.number, bool(self.failure)) + (self.failure or self.memory)
 
     @classmethod
     def unpacked(cls, packet: bytes) -> Answer:
         """From a packet. Raises ValueError if it is none."""
         if len(packet) < _ANSWER.size:
             raise ValueError(f"an answer of {len(packet)} bytes")
-        return cls(_ANSWER.unpack_from(packet)[0], packet[_ANSWER.size :])
+        number, failed = _ANSWER.unpack_from(packet)
+        said = packet[_ANSWER.size :]
+        return cls(number, said, b"") if failed else cls(number, b"", said)
 
 
 def socket_name(address: str) -> str:

@@ -12,7 +12,7 @@ from Services.fractos.adaptor import Adaptor, inline
 from Services.fractos.errors import InvalidArgumentError, OutOfRangeError
 from Services.fractos.interruption import current
 from Services.fractos.operations import Catalogue
-from Services.fractos.values import from_big_integer, from_tensor, to_big_integer, to_tensor
+from Services.fractos.values import filled_tensor, from_big_integer, from_tensor, to_big_integer
 
 if TYPE_CHECKING:
     import numpy
@@ -56,8 +56,9 @@ class MathAdaptor(Adaptor):
 
     def scale(self, request: pb.ScaleRequest) -> pb.ScaleResponse:
         """Every element times factor."""
-        scaled = tensors.scale(_tensor("tensor", request.tensor), request.factor)
-        return pb.ScaleResponse(tensor=to_tensor(scaled))
+        array, factor = _tensor("tensor", request.tensor), request.factor
+        dtype = tensors.result_type(array)  # before room is made for the result, perhaps at the cost of other runs
+        return pb.ScaleResponse(tensor=filled_tensor(array.shape, dtype, lambda out: tensors.scale(array, factor, out)))
 
 
 def _integer(field: str, argument: fractos_pb2.BigInteger, max_bits: int = arithmetic.MAX_BITS) -> int:

@@ -23,13 +23,7 @@ def scale(array: numpy.ndarray, factor: float, out: numpy.ndarray | None = None)
     """
     import numpy  # noqa: PLC0415
 
-    dtype = scaled_type(array.dtype)
-    if (size_bytes := array.size * dtype.itemsize) > MAX_BYTES:
-        raise OutOfRangeError(
-            f"tensor is {array.shape} {array.dtype}: the result may have up to {MAX_BYTES:,} bytes,"
-            f" and would have {size_bytes:,}",
-            field="tensor",
-        )
+    dtype = result_type(array)
     if out is None:
         out = numpy.empty(array.shape, dtype)
     elif (out.shape, out.dtype) != (array.shape, dtype):  # NumPy would fill a larger one with repetitions
@@ -37,6 +31,21 @@ def scale(array: numpy.ndarray, factor: float, out: numpy.ndarray | None = None)
     with numpy.errstate(all="ignore"):
         numpy.multiply(array, factor, out=out, dtype=dtype)
     return out
+
+
+def result_type(array: numpy.ndarray) -> numpy.dtype:
+    """The element type of `array` scaled, for whoever makes room for the result.
+
+    Raises InvalidArgumentError for elements that are no numbers, OutOfRangeError for a result of more than MAX_BYTES.
+    """
+    dtype = scaled_type(array.dtype)
+    if (size_bytes := array.size * dtype.itemsize) > MAX_BYTES:
+        raise OutOfRangeError(
+            f"tensor is {array.shape} {array.dtype}: the result may have up to {MAX_BYTES:,} bytes,"
+            f" and would have {size_bytes:,}",
+            field="tensor",
+        )
+    return dtype
 
 
 def scaled_type(dtype: numpy.dtype) -> numpy.dtype:
