@@ -52,7 +52,7 @@ async def serve() -> None:
     service = MemoryService(store, fetcher, identity, lambda _: 0.0, time.time, traffic, lambda _: True)
     server.add_generic_rpc_handlers((service.handler(),))
     await server.start()
-    MemoryPassing(store, time.time, traffic).start()
+    MemoryPassing(store, time.time, traffic, lambda _: 0.0).start()
     for size in (VALUE_BYTES, STREAM_BYTES):
         print(base64.b64encode(publish(store, os.urandom(size)).SerializeToString()).decode(), flush=True)
     await server.wait_for_termination()

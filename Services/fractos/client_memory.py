@@ -6,6 +6,8 @@ Used by `client.py`, on whose background loop the calls are made.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from typing import Any, TypeAlias
 
@@ -13,7 +15,7 @@ import grpc
 
 from protos import fractos_pb2, fractos_pb2_grpc
 from Services.fractos.errors import FractosError, NotFoundError, UnavailableError
-from Services.fractos.memory_block import MemoryPart, MemoryView
+from Services.fractos.memory_block import HAS_MEMFD, MemoryPart, MemoryView, SealedFile
 from Services.fractos.transport.grpc_channel import OPTIONS
 from Services.fractos.transport.memory_fetcher import MemoryFetcher
 from Services.fractos.transport.memory_traffic import MemoryTraffic
@@ -52,6 +54,13 @@ class ClientMemory:
 
         Raises what the node says, and UnavailableError if it does not answer.
         """
+        if data is not None and HAS_MEMFD:
+            with contextlib.closing(await asyncio.to_thread(_sealed, data)) as block:
+                memory = await self._fetcher.hand_over(
+                    address, block.descriptor(), size, capability or fractos_pb2.Capability()
+                )
+                if memory is not None:
+                    return memory
         metadata = ((CAPABILITY, capability.SerializeToString()),) if capability is not None else ()
         call = self._stub(address).Create(metadata=metadata)
         try:
@@ -121,6 +130,13 @@ class ClientMemory:
             return await call
         except grpc.aio.AioRpcError as error:
             raise translated(error, address) from None
+
+
+def _sealed(data: memoryview) -> SealedFile:
+    block = SealedFile(data.nbytes)
+    block.write(0, data)
+    block.seal()
+    return block
 
 
 def translated(error: grpc.aio.AioRpcError, address: str) -> FractosError:

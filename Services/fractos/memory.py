@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ from Services.fractos.errors import (
     PermissionDeniedError,
     ResourceExhaustedError,
 )
-from Services.fractos.memory_block import SEALED, Block, Buffer, MemoryPart, new_block
+from Services.fractos.memory_block import SEALED, Block, Buffer, MemoryPart, SealedFile, check_handed_over, new_block
 from Services.fractos.memory_draft import Draft
 from Services.fractos.memory_pool import BlockPool
 from Services.fractos.memory_room import RETRY_AFTER_S, Age, MemoryRoom
@@ -141,7 +142,7 @@ class MemoryStore:
         The descriptor stays the caller's. Raises InvalidArgumentError for another kind of file, ResourceExhaustedError.
         """
         check_handed_over(descriptor, size)
-        made = self._add(size, None, expires_at, lambda size: SealedFile(size, os.dup(descriptor)))
+        made = self._add(size, None, expires_at, descriptor)
         made.published = True
         return self._memory(made, EVERY_RIGHT)
 
@@ -273,19 +274,21 @@ class MemoryStore:
             raise MemoryLostError(f"the Memory is at {memory.owner!r}, and this is {self.address}", definite=False)
         self._check(memory, right, now)
 
-    def _add(self, size: int, age: Age | None, expires_at: float) -> _Object:
+    def _add(self, size: int, age: Age | None, expires_at: float, descriptor: int = -1) -> _Object:
         number = self._randomness(16)
         run_id = age[1] if age is not None else b""
         with self._lock:
             for taken in self._room.make(size, age):
                 self._take(taken)
             try:
-                made = _Object(number, self._block(size, age), expires_at, run_id)
+                block = self._block(size, age) if descriptor < 0 else SealedFile(size, os.dup(descriptor))
+                made = _Object(number, block, expires_at, run_id)
             except OSError as error:
                 raise self._no_room(size, error) from error
             self._objects[number] = made
             self._room.add(number, size, age)
-        self._prepare(made)
+        if descriptor < 0:
+            self._prepare(made)
         return made
 
     def _block(self, size: int, age: Age | None) -> Block:

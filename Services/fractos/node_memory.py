@@ -55,7 +55,7 @@ class NodeMemoryServer:
             name=identity.name,
         )
         self._fetcher = MemoryFetcher(self.store, time.time, self.traffic)
-        self._passing = MemoryPassing(self.store, time.time, self.traffic)
+        self._passing = MemoryPassing(self.store, time.time, self.traffic, self._may_leave)
         self._service = MemoryService(self.store, self._fetcher, identity, self.may_use, time.time, self.traffic, is_node)
         self._expiring: asyncio.Task[None] | None = None
         self.for_calls = NodeMemory(self.store, self._fetcher, configuration.memory.inline_limit)
@@ -92,10 +92,12 @@ class NodeMemoryServer:
 
         Raises PermissionDeniedError.
         """
+        return self._may_leave(capability_of(metadata))
+
+    def _may_leave(self, capability: fractos_pb2.Capability) -> float:
         now = time.time()
         if self._is_open:
             return now + LONGEST_S
-        capability = capability_of(metadata)
         if not capability.links:
             raise PermissionDeniedError(
                 "to leave Memory at a node takes a capability for its operations; connect(client_id=…) finds a client's, which"

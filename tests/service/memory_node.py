@@ -68,7 +68,7 @@ class MemoryNode:
             self.address, self._limit_bytes, check=check, issue=issue, randomness=os.urandom, clock=time.time
         )
         self.fetcher = MemoryFetcher(self.store, time.time, self.traffic, streams_only=self._streams_only)
-        self.passing = MemoryPassing(self.store, time.time, self.traffic)
+        self.passing = MemoryPassing(self.store, time.time, self.traffic, lambda capability: time.time() + 60)
         identity = Identity("storage", "storage-0", self.address)
         service = MemoryService(self.store, self.fetcher, identity, may_create, time.time, self.traffic, lambda address: True)
         self.server.add_generic_rpc_handlers((service.handler(),))

@@ -67,6 +67,16 @@ class MemoryFetcher:
         except asyncio.TimeoutError:
             raise late from None
 
+    async def hand_over(
+        self, owner: str, descriptor: int, size: int, capability: fractos_pb2.Capability
+    ) -> fractos_pb2.Memory | None:
+        """Leave a sealed memfd at an owner of this host, for as long as this fetcher is open. None: it is on another host.
+
+        Raises what the owner raises, MemoryLostError if it is gone.
+        """
+        mapping = None if self._streams_only else self._mapping(owner)
+        return await mapping.hand_over(descriptor, size, capability) if mapping is not None else None
+
     async def close(self) -> None:
         """Hang up everywhere."""
         if self._sweep is not None:

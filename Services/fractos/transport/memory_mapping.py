@@ -39,13 +39,15 @@ class MemoryMapping:
         self._closed = closed
         self._number = 0
         self._waiting: dict[int, tuple[fractos_pb2.Memory, asyncio.Future[MemoryView | None]]] = {}
+        self._handing_over: dict[int, asyncio.Future[fractos_pb2.Memory]] = {}
+        self._keeps = False  # something alive at the owner
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(connection.fileno(), self._read)
 
     @property
     def is_idle(self) -> bool:
         """Whether nobody waits for an answer."""
-        return not self._waiting
+        return not self._waiting and not self._handing_over and not self._keeps
 
     async def fetch(self, memory: fractos_pb2.Memory) -> MemoryView | None:
         """Map a part. None: the owner has it, but cannot pass it on like this.
@@ -64,18 +66,34 @@ class MemoryMapping:
         finally:
             self._waiting.pop(number, None)
 
+    async def hand_over(self, descriptor: int, size: int, capability: fractos_pb2.Capability) -> fractos_pb2.Memory:
+        """Leave a sealed memfd at the owner, for as long as this connection lasts. The descriptor stays the caller's.
+
+        Raises MemoryLostError if the connection ends, and what the owner raises.
+        """
+        self._number += 1
+        number = self._number
+        answer = self._handing_over[number] = self._loop.create_future()
+        try:
+            self._ask(number, fractos_pb2.Memory(size=size, capability=capability), descriptor)
+            memory = await answer
+        finally:
+            del self._handing_over[number]
+        self._keeps = True
+        return memory
+
     def close(self) -> None:
         """Hang up. Whoever waits gets a MemoryLostError. May be repeated."""
         if self._connection.fileno() < 0:
             return
         self._loop.remove_reader(self._connection.fileno())
         self._connection.close()
-        for _, answer in self._waiting.values():
+        for answer in (*(answer for _, answer in self._waiting.values()), *self._handing_over.values()):
             if not answer.done():
                 answer.set_exception(lost(self.owner, "its connection ended"))
         self._closed(self)
 
-    def _ask(self, number: int, memory: fractos_pb2.Memory) -> None:
+    def _ask(self, number: int, memory: fractos_pb2.Memory, descriptor: int = -1) -> None:
         packet = Question(number, self._reader, memory.SerializeToString()).packed()
         if len(packet) > memory_packets.PACKET_BYTES:
             raise InvalidArgumentError(
@@ -83,7 +101,7 @@ class MemoryMapping:
                 " capability has too many links, so derive it anew from an earlier one"
             )
         try:
-            memory_packets.send(self._connection, packet, -1)
+            memory_packets.send(self._connection, packet, descriptor)
         except BlockingIOError:
             raise ResourceExhaustedError(f"{self.owner} does not keep up with the fetches from it", retry_after_s=0.1) from None
         except OSError as error:
@@ -110,6 +128,10 @@ class MemoryMapping:
     def _answered(self, answer: Answer, descriptors: list[int]) -> None:
         if len(descriptors) > 1 or (descriptors and answer.failure):
             raise ValueError(f"{len(descriptors)} descriptors in an answer")
+        handing_over = self._handing_over.get(answer.number)
+        if handing_over is not None:
+            self._handed_over(handing_over, answer)
+            return
         memory, waiting = self._waiting.get(answer.number, (None, None))
         if memory is None or waiting is None or waiting.done():  # it was given up
             return
@@ -119,6 +141,14 @@ class MemoryMapping:
             waiting.set_result(_mapped(memory, descriptors[0]) if descriptors else None)
         except FractosError as error:
             waiting.set_exception(error)
+
+    def _handed_over(self, handing_over: asyncio.Future[fractos_pb2.Memory], answer: Answer) -> None:
+        if handing_over.done():  # it was given up
+            return
+        if answer.failure:
+            handing_over.set_exception(_refusal(self.owner, fractos_pb2.Failure.FromString(answer.failure)))
+        else:
+            handing_over.set_result(fractos_pb2.Memory.FromString(answer.memory))
 
 
 def connect(owner: str, reader: str, closed: Callable[[MemoryMapping], None]) -> MemoryMapping | None:

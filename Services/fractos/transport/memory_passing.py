@@ -1,4 +1,7 @@
-"""The owner's end of the Unix socket: passes the memfd of an object to whoever is on this host and has the right to read it."""
+"""The owner's end of the Unix socket: passes the memfd of an object to whoever is on this host and has the right to read it.
+
+Takes over what clients of this host leave, too, for as long as they are connected.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,15 @@ RETRY_S = 0.5  # after the system gave no descriptor for a connection
 class MemoryPassing:
     """Listens for readers on this host. Lives on the event loop."""
 
-    def __init__(self, store: MemoryStore, clock: Callable[[], float], traffic: MemoryTraffic) -> None:
+    def __init__(
+        self,
+        store: MemoryStore,
+        clock: Callable[[], float],
+        traffic: MemoryTraffic,
+        may_leave: Callable[[fractos_pb2.Capability], float],
+    ) -> None:
+        """`may_leave(capability)`: until when what its holder hands over may stay. Raises PermissionDeniedError."""
+        self._may_leave = may_leave
         self._store = store
         self._clock = clock
         self._traffic = traffic
@@ -83,27 +94,42 @@ class MemoryPassing:
             log.warning("refused a reader of Memory: it is of another user, or there are %d", len(self._connections))
             accepted.close()
             return
-        self._connections.add(_Connection(accepted, self._answer, self._connections.discard))
+        self._connections.add(_Connection(accepted, self._answer, self._ended))
+
+    def _ended(self, connection: _Connection) -> None:
+        self._connections.discard(connection)
+        for number in connection.left:
+            self._store.free(number)
 
     def _listen_again(self) -> None:
         if self._listener is not None:
             self._loop.add_reader(self._listener.fileno(), self._accept)
 
-    def _answer(self, question: Question) -> tuple[Answer, MemoryPart | None]:
+    def _answer(self, connection: _Connection, question: Question, descriptors: list[int]) -> tuple[Answer, MemoryPart | None]:
         try:
-            part = self._open(question)
+            memory = _parsed(question)
+            if descriptors:
+                left = self._take_over(memory, descriptors)
+                connection.left.append(left.object)
+                return Answer(question.number, memory=left.SerializeToString()), None
+            part = self._open(memory)
         except FractosError as error:
             return Answer(question.number, failure_of(error, Context()).SerializeToString()), None
         if part is not None:
             self._traffic.sent(question.reader, UNIX, part.size)
         return Answer(question.number), part
 
-    def _open(self, question: Question) -> MemoryPart | None:
+    def _take_over(self, memory: fractos_pb2.Memory, descriptors: list[int]) -> fractos_pb2.Memory:
+        """Keep what a client hands over. Returns the Memory that it is now."""
+        expires_at = self._may_leave(memory.capability)
+        if len(descriptors) > 1 or memory.object:
+            raise InvalidArgumentError(
+                f"a Memory is handed over with one descriptor, not {len(descriptors)}, and without an object"
+            )
+        return self._store.adopt(descriptors[0], memory.size, expires_at)
+
+    def _open(self, memory: fractos_pb2.Memory) -> MemoryPart | None:
         """What to pass on; None for a part whose reader may not see the rest, and so gets it as a stream."""
-        try:
-            memory = fractos_pb2.Memory.FromString(question.memory)
-        except DecodeError:
-            raise InvalidArgumentError("what was asked for is no Memory: it does not parse") from None
         try:
             part = self._store.open(memory, self._clock())
         except OSError as error:
@@ -121,9 +147,10 @@ class _Connection:
     def __init__(
         self,
         connection: socket.socket,
-        answer: Callable[[Question], tuple[Answer, MemoryPart | None]],
+        answer: Callable[[_Connection, Question, list[int]], tuple[Answer, MemoryPart | None]],
         closed: Callable[[_Connection], None],
     ) -> None:
+        self.left: list[bytes] = []  # the objects that were handed over on it
         self._connection = connection
         self._answer = answer
         self._closed = closed
@@ -143,13 +170,15 @@ class _Connection:
     def _read(self) -> None:
         try:
             for _ in range(TURN_PACKETS):
-                packet, strays = memory_packets.receive(self._connection)
-                memory_packets.close_all(strays)
-                if not packet:
-                    self.close()
-                    return
-                if not self._send(*self._answer(Question.unpacked(packet))):
-                    return
+                packet, descriptors = memory_packets.receive(self._connection)
+                try:
+                    if not packet:
+                        self.close()
+                        return
+                    if not self._send(*self._answer(self, Question.unpacked(packet), descriptors)):
+                        return
+                finally:
+                    memory_packets.close_all(descriptors)
         except BlockingIOError:
             pass
         except (OSError, ValueError) as error:
@@ -182,3 +211,10 @@ class _Connection:
                 self._loop.add_reader(self._connection.fileno(), self._read)
         except OSError:
             self.close()
+
+
+def _parsed(question: Question) -> fractos_pb2.Memory:
+    try:
+        return fractos_pb2.Memory.FromString(question.memory)
+    except DecodeError:
+        raise InvalidArgumentError("what was asked for is no Memory: it does not parse") from None
