@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from protos import fractos_pb2
+from Services.fractos import memory_block
 from Services.fractos.capability import narrow
-from Services.fractos.memory_block import SEALS
 from Services.fractos.transport import memory_packets
 from Services.fractos.transport.memory_packets import Question
 from tests.nodes import Nodes, nodes
@@ -69,7 +69,7 @@ class TestUnixSocket:
         offered = fractos_pb2.Memory(owner=address, size=8, capability=math)
         secret = tmp_path / "secret"
         secret.write_bytes(SECRET[:8])
-        sealed, partly, open_one = (memfd(seals) for seals in (SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK, 0))
+        sealed, partly, open_one = (memfd(seals) for seals in (memory_block.SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK, 0))
         directory, file = os.open(tmp_path, os.O_RDONLY), os.open(secret, os.O_RDWR)
         wrong = [
             (changed(offered, capability=None), sealed, DENIED),
