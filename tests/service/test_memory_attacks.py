@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +19,6 @@ from Services.fractos.capability import NONCE_BYTES, OBJECT_BYTES, Rights, issue
 from Services.fractos.graph import default_catalogue
 from Services.fractos.keys import load_or_make_key
 from Services.fractos.transport import memory_packets
-from Services.fractos.transport.memory_packets import Question
 from tests.nodes import Nodes, nodes, running
 from tests.service.attackers import carried, outcome, status_of, step
 from tests.waiting import until
@@ -302,65 +298,6 @@ def test_memory_does_not_outlive_its_node(tmp_path: Path) -> None:
         assert status_of(read, changed(memory, owner=own.address("math-0"))) == DENIED
         math = own.authority().capability("math")
         assert outcome(own, "admin", step(1, "math.scale", tensor(memory), math)) == "UNAVAILABLE"
-
-
-# -- the socket for processes of the same host ----------------------------------------------------------------------------
-
-
-def asked(memory: Reference) -> tuple[bytes, list[int]]:
-    """What a process of this user gets on the Unix socket."""
-    connection = memory_packets.new_socket()
-    connection.setblocking(True)
-    with connection:
-        connection.connect(memory_packets.socket_name(memory.owner))
-        memory_packets.send(connection, Question(1, "", memory.SerializeToString()).packed(), -1)
-        packet, descriptors = memory_packets.receive(connection)
-        memory_packets.close_all(descriptors)
-        return memory_packets.Answer.unpacked(packet).failure, descriptors
-
-
-@pytest.mark.skipif(not memory_packets.AVAILABLE, reason="this system has no Unix socket that says who is at the other end")
-class TestUnixSocket:
-    def test_it_asks_for_a_capability_as_well(self, nodes: Nodes, hers: Reference, mine: Reference) -> None:
-        for name, memory in fabrications(nodes, hers, mine).items():
-            failure, descriptors = asked(memory)
-            assert (fractos_pb2.Failure.FromString(failure).status, descriptors) == (DENIED, []), name
-
-    def test_who_may_read_a_part_gets_no_descriptor_of_the_whole(self, hers: Reference) -> None:
-        part = changed(hers, offset=10, size=10)
-        narrowed = changed(part, capability=narrow(hers.capability, NONCE, offset=10, size=10))
-        assert asked(narrowed) == (b"", [])
-        assert len(asked(part)[1]) == len(asked(hers)[1]) == 1
-
-    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-    def test_it_hangs_up_on_another_user(self, hers: Reference) -> None:
-        question = Question(1, "", hers.SerializeToString()).packed()
-        arguments = [memory_packets.socket_name(hers.owner)[1:], question.hex()]
-        command = [sys.executable, "-c", AS_ANOTHER_USER]
-        results = [
-            subprocess.run([*command, user, *arguments], capture_output=True, text=True, timeout=30, check=True)
-            for user in ("65534", "0")
-        ]
-        assert [result.stdout.strip() for result in results] == ["[]", "[1]"]
-
-
-# Prints how many descriptors came with each answer.
-AS_ANOTHER_USER = """
-import os, socket, sys
-user, name, question = sys.argv[1:]
-os.setgid(int(user)), os.setuid(int(user))
-connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-connection.settimeout(20)
-got = []
-try:
-    connection.connect("\\0" + name)
-    connection.send(bytes.fromhex(question))
-    packet, descriptors, _, _ = socket.recv_fds(connection, 65536, 4)
-    got = [len(descriptors)] if packet else []
-except (ConnectionError, BrokenPipeError):
-    pass
-print(got)
-"""
 
 
 def test_every_operation_that_takes_a_value_is_known() -> None:

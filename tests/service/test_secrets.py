@@ -120,7 +120,7 @@ def pose_as_a_controller(traffic: Traffic) -> None:
 
 def lose_a_node(traffic: Traffic, datacenter: Datacenter) -> None:
     """kill -9 in the middle of a run, which goes on elsewhere."""
-    run = datacenter.submit(slow_graph(30))
+    run = datacenter.submit(slow_graph(60))
     traffic.nodes.wait_until_busy("math-0")
     traffic.nodes.kill("math-0")
     traffic.attempt(run.result)
@@ -148,7 +148,8 @@ def ask_for_status(traffic: Traffic) -> None:
 @pytest.fixture(scope="module")
 def traffic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traffic]:
     """A datacenter that has seen all of this."""
-    with running(tmp_path_factory.mktemp("secrets"), "application-0", "storage-0", "math-0", "math-1") as nodes:
+    with running(tmp_path_factory.mktemp("secrets"), "application-0", "storage-0", "math-0") as nodes:
+        nodes.start("math-1")  # math-0 leads
         for client in CLIENTS:
             nodes.issue(client)
         traffic = Traffic(nodes)
