@@ -52,7 +52,7 @@ class MemoryView:
             self._mapping = None
 
     def __del__(self) -> None:
-        """Unmap what nobody refers to: 0.3 ms for 8 MiB, in which `mmap.close` lets other threads run, and its end would not."""
+        """Unmap what nobody refers to: 0.3 ms for 8 MiB in which `mmap.close` lets others run, and its end would not."""
         del self._buffer
         if self._mapping is not None:
             with suppress(BufferError):
