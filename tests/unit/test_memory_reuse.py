@@ -80,6 +80,18 @@ def test_what_an_array_still_refers_to_does_not_change() -> None:
     assert block_of(store, publish(store, NEW)) == inode
 
 
+def test_a_buffer_that_outlives_its_view_does_not_change() -> None:
+    store = reusing_store()
+    memory = publish(store, OLD)
+    inode = block_of(store, memory)
+    buffer = store.open(memory, 0.0).view().buffer
+    store.free_runs([RUN])
+    assert block_of(store, publish(store, NEW)) != inode
+    assert bytes(buffer) == OLD
+    del buffer
+    assert block_of(store, publish(store, NEW)) == inode
+
+
 def test_a_descriptor_that_is_on_its_way_counts_before_it_is_mapped() -> None:
     store = reusing_store()
     memory = publish(store, OLD)
