@@ -34,7 +34,7 @@ from Services.fractos.memory_room import RETRY_AFTER_S, Age, MemoryRoom
 
 READ, WRITE, RELEASE = 1, 2, 4
 EVERY_RIGHT = READ | WRITE | RELEASE
-OBJECTS = 4096  # a descriptor each
+OBJECTS = 4096  # a descriptor each, or two: Python before 3.13 keeps another for a mapping
 REMEMBERED = 10_000  # objects that were taken from their runs
 
 Check = Callable[[fractos_pb2.Memory, int, float], None]
