@@ -247,6 +247,11 @@ class MemoryStore:
         return self._room.used_bytes
 
     @property
+    def kept_bytes(self) -> int:
+        """How many bytes the blocks have that wait to be used again."""
+        return self._pool.used_bytes if self._pool is not None else 0
+
+    @property
     def objects(self) -> int:
         """How many objects there are."""
         return len(self._objects)

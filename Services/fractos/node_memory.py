@@ -78,7 +78,8 @@ class NodeMemoryServer:
         while True:
             await asyncio.sleep(EXPIRE_S)
             self.store.expire(time.time())
-            await asyncio.to_thread(self.store.trim)
+            if self.store.kept_bytes:
+                await asyncio.to_thread(self.store.trim)
 
     def _check(self, memory: fractos_pb2.Memory, right: int, now: float) -> None:
         self._guard.check_memory(memory, Rights(right), now)

@@ -218,9 +218,11 @@ def test_a_bounded_number_is_kept_for_some_seconds() -> None:
     now[0] += KEPT_S - 0.1
     store.trim()
     assert len(mapped_blocks() - before) == KEPT_BLOCKS
+    assert store.kept_bytes == KEPT_BLOCKS
     now[0] += 0.1
     store.trim()
     assert mapped_blocks() <= before
+    assert store.kept_bytes == store.used_bytes == 0
 
 
 def test_a_block_that_is_given_back_to_the_system_stays_for_those_who_see_it() -> None:
