@@ -63,6 +63,8 @@ from Services.fractos.reports import Reports
 from Services.fractos.runs import Runs
 from Services.fractos.tenure import Tenure
 
+KNOWN_BY_ATTEMPT = 6  # 0.6 s after the first one: by then the directory has told of a node that was new
+
 
 class _Work(NamedTuple):
     """A step that is at the device."""
@@ -182,6 +184,11 @@ class Engine:
             arrived = self.ledger.admit(request)
             if arrived is not None:
                 self._begin(frame, arrived, now)
+        except MemoryLostError as error:
+            if request.attempt < KNOWN_BY_ATTEMPT:
+                self._reports.lose(request, error)
+            else:
+                self._reports.fail(request, error)
         except FractosError as error:
             self._reports.fail(request, error)
 

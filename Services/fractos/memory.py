@@ -7,7 +7,6 @@ are copied outside the lock. What was freed is gone for new readers; those that 
 from __future__ import annotations
 
 import math
-import mmap
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,19 +14,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
 
-import xxhash
-
 from protos import fractos_pb2
 from Services.fractos.errors import (
     FailedPreconditionError,
     FractosError,
     MemoryLostError,
     NotFoundError,
-    OutOfRangeError,
     PermissionDeniedError,
     ResourceExhaustedError,
 )
 from Services.fractos.memory_block import SEALED, Block, Buffer, MemoryPart, SealedFile, check_handed_over, new_block
+from Services.fractos.memory_bytes import buffers, check_range, digest_of, flat
 from Services.fractos.memory_draft import Draft
 from Services.fractos.memory_pool import BlockPool
 from Services.fractos.memory_room import RETRY_AFTER_S, Age, MemoryRoom
@@ -97,14 +94,14 @@ class MemoryStore:
 
         Returns a Memory with the right to read. Raises ResourceExhaustedError.
         """
-        parts = [_flat(one) for one in _buffers(data)]
+        parts = [flat(one) for one in buffers(data)]
         made = self._add(sum(map(len, parts)), (began_at, run_id), expires_at)
         try:
             offset = 0
             for part in parts:
                 self.write(made.number, offset, part)
                 offset += len(part)
-            return self._publish(made, _digest(parts))
+            return self._publish(made, digest_of(parts))
         except BaseException:
             self.free(made.number)
             raise
@@ -148,10 +145,10 @@ class MemoryStore:
 
     def write(self, number: bytes, offset: int, data: Buffer) -> None:
         """Write into an object, whoever asks. Raises OutOfRangeError, FailedPreconditionError if it is published."""
-        flat = _flat(data)
+        given = flat(data)
         with self._writing(number) as block:
-            _check_range(offset, len(flat), block.size)
-            block.write(offset, flat)
+            check_range(offset, len(given), block.size)
+            block.write(offset, given)
 
     def check_writable(self, memory: fractos_pb2.Memory, now: float) -> None:
         """See that the holder may write into the part, and that this is possible.
@@ -160,7 +157,7 @@ class MemoryStore:
         """
         self._allow(memory, WRITE, now)
         with self._writing(memory.object) as block:
-            _check_range(memory.offset, memory.size, block.size)
+            check_range(memory.offset, memory.size, block.size)
 
     def publish_object(self, memory: fractos_pb2.Memory, now: float) -> fractos_pb2.Memory:
         """From now on the object can be read and not written. Takes a second for some 10 GB. May be repeated.
@@ -180,7 +177,7 @@ class MemoryStore:
         published = fractos_pb2.Memory()
         published.CopyFrom(memory)
         with part.view() as view:
-            published.digest = _digest([view.buffer])
+            published.digest = digest_of([view.buffer])
         return published
 
     def release(self, memory: fractos_pb2.Memory, now: float) -> None:
@@ -203,7 +200,7 @@ class MemoryStore:
             known = self._known(memory.object)
             if not known.published:
                 raise FailedPreconditionError(f"the Memory at {self._name} is not published yet: publish it, then read it")
-            _check_range(memory.offset, memory.size, known.block.size)
+            check_range(memory.offset, memory.size, known.block.size)
             return known.block.part(memory.offset, memory.size)
 
     def may_read_all(self, memory: fractos_pb2.Memory, now: float) -> bool:
@@ -379,7 +376,7 @@ class MemoryStore:
     def _publish_draft(self, made: _Object) -> fractos_pb2.Memory:
         """The device has ended to write; that the block is not used for others meanwhile is what `_writing` sees to."""
         with self._writing(made.number) as block, block.view() as view:
-            digest = _digest([view.buffer])
+            digest = digest_of([view.buffer])
         return self._publish(made, digest)
 
     def _seal(self, known: _Object) -> None:
@@ -399,27 +396,3 @@ class MemoryStore:
 def _close_all(blocks: Iterable[Block]) -> None:
     for block in blocks:
         block.close()
-
-
-def _buffers(data: Buffer | Sequence[Buffer]) -> Sequence[Buffer]:
-    return [data] if isinstance(data, bytes | bytearray | memoryview | mmap.mmap) else data
-
-
-def _flat(data: Buffer) -> memoryview:
-    """The bytes of a buffer, whatever its elements and shape."""
-    view = memoryview(data)
-    if not view.c_contiguous:
-        return memoryview(view.tobytes())
-    return view.cast("B") if view.nbytes else memoryview(b"")
-
-
-def _digest(parts: Iterable[memoryview]) -> bytes:
-    digest = xxhash.xxh3_128()
-    for part in parts:
-        digest.update(part)
-    return digest.digest()
-
-
-def _check_range(offset: int, size: int, whole: int) -> None:
-    if offset + size > whole:  # Python's integers do not overflow
-        raise OutOfRangeError(f"bytes {offset} to {offset + size} of a Memory of {whole} bytes")
