@@ -61,12 +61,12 @@ def calls() -> dict[str, Callable[[], object]]:
     operation = Catalogue.from_protos().get("storage.write_text")
     assert operation is not None
     request = storage_pb2.WriteTextRequest(client_id="admin", name="cat_image1_class.txt", text="Cat")
-    known = storage_pb2.WriteTextRequest(client_id="admin", name="cat_image1_class.txt")
+    named = storage_pb2.WriteTextRequest(client_id="admin", name="cat_image1_class.txt")
     guard = Guard("storage", key)
     root = issue_for_service(key, _nonce(), service="storage", client_id="admin", expires_at=EXPIRES_AT)
 
     def derive() -> fractos_pb2.Capability:
-        return narrow(root, _nonce(), operation=operation.path, arguments=known, set=["client_id", "name"])
+        return narrow(root, _nonce(), operation=operation.path, arguments=named, set=["client_id", "name"])
 
     def verify_next() -> None:
         verify(key, next(chains)).allow_call(operation, request, NODE)
