@@ -35,6 +35,7 @@ IN_FLIGHT = 256
 CONFIGURATION = """
 [DataCenter]
 name = ring-benchmark
+authorization = {authorization}
 [Controllers]
 controller_names = application_controller, math_controller
 [application_controller]
@@ -116,10 +117,10 @@ def throughput(datacenter: Datacenter, graph: TaskGraph, runs: int) -> float:
 
 
 @contextmanager
-def datacenter_folder() -> Iterator[Path]:
-    """A running datacenter in a temporary folder."""
+def datacenter_folder(authorization: str = "checked") -> Iterator[Path]:
+    """A running datacenter in a temporary folder, which needs capabilities or is "open"."""
     with tempfile.TemporaryDirectory(prefix="ring-benchmark-") as folder:
-        (Path(folder) / "data_center_setup.cfg").write_text(CONFIGURATION)
+        (Path(folder) / "data_center_setup.cfg").write_text(CONFIGURATION.format(authorization=authorization))
         command = [sys.executable, str(ROOT / "run_datacenter.py"), "--path", folder]
         subprocess.run([*command, "up"], check=True, stdout=subprocess.DEVNULL)
         try:
