@@ -12,9 +12,9 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from Services.fractos.capability import KEY_BYTES
 from Services.fractos.errors import ConfigurationError
 
-KEY_BYTES = 32
 DATACENTER = "datacenter"  # the name of the key for channels
 _OTHERS = 0o077
 _OTHERS_WRITE = 0o022

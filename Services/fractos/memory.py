@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from threading import Lock
 
 from protos import fractos_pb2
+from Services.fractos.capability import EVERY_RIGHT, Rights
 from Services.fractos.errors import (
     FailedPreconditionError,
     FractosError,
@@ -29,13 +30,11 @@ from Services.fractos.memory_draft import Draft
 from Services.fractos.memory_pool import BlockPool
 from Services.fractos.memory_room import RETRY_AFTER_S, Age, MemoryRoom
 
-READ, WRITE, RELEASE = 1, 2, 4
-EVERY_RIGHT = READ | WRITE | RELEASE
 OBJECTS = 4096  # a descriptor each, or two: Python before 3.13 keeps another for a mapping
 REMEMBERED = 10_000  # objects that were taken from their runs
 
-Check = Callable[[fractos_pb2.Memory, int, float], None]
-Issue = Callable[[bytes, int, int, float], fractos_pb2.Capability]
+Check = Callable[[fractos_pb2.Memory, Rights, float], None]
+Issue = Callable[[bytes, int, Rights, float], fractos_pb2.Capability]
 
 
 @dataclass
@@ -155,7 +154,7 @@ class MemoryStore:
 
         Raises PermissionDeniedError, OutOfRangeError, FailedPreconditionError if the object is published.
         """
-        self._allow(memory, WRITE, now)
+        self._allow(memory, Rights.WRITE, now)
         with self._writing(memory.object) as block:
             check_range(memory.offset, memory.size, block.size)
 
@@ -165,7 +164,7 @@ class MemoryStore:
         Returns the same Memory with its digest. Raises PermissionDeniedError without the right to write all of it: whoever was
         given a part must not end the others' writing.
         """
-        self._allow(memory, WRITE, now)
+        self._allow(memory, Rights.WRITE, now)
         with self._lock:
             known = self._known(memory.object)
             if (memory.offset, memory.size) != (0, known.block.size):
@@ -182,7 +181,7 @@ class MemoryStore:
 
     def release(self, memory: fractos_pb2.Memory, now: float) -> None:
         """Free the object. Raises PermissionDeniedError without the right to release it."""
-        self._allow(memory, RELEASE, now)
+        self._allow(memory, Rights.RELEASE, now)
         with self._lock:
             self._known(memory.object)
             self._remove(memory.object)
@@ -195,7 +194,7 @@ class MemoryStore:
         Raises PermissionDeniedError, NotFoundError, ResourceExhaustedError if the object was given to an older run,
         FailedPreconditionError if it is not published, OutOfRangeError.
         """
-        self._allow(memory, READ, now)
+        self._allow(memory, Rights.READ, now)
         with self._lock:
             known = self._known(memory.object)
             if not known.published:
@@ -211,7 +210,7 @@ class MemoryStore:
             return True
         asked = fractos_pb2.Memory(object=memory.object, size=whole, capability=memory.capability)
         try:
-            self._check(asked, READ, now)
+            self._check(asked, Rights.READ, now)
         except PermissionDeniedError:
             return False
         return True
@@ -270,7 +269,7 @@ class MemoryStore:
 
     # ---------------------------------------------------------------------------------------------------------------------
 
-    def _allow(self, memory: fractos_pb2.Memory, right: int, now: float) -> None:
+    def _allow(self, memory: fractos_pb2.Memory, right: Rights, now: float) -> None:
         """Before anything is looked up: whoever has no right learns nothing."""
         if memory.owner != self.address:
             raise MemoryLostError(f"the Memory is at {memory.owner!r}, and this is {self.address}", definite=False)
@@ -367,7 +366,7 @@ class MemoryStore:
                     self._let_go(known)
 
     def _publish(self, made: _Object, digest: bytes) -> fractos_pb2.Memory:
-        memory = self._memory(made, READ)
+        memory = self._memory(made, Rights.READ)
         memory.digest = digest
         with self._lock:
             self._seal(self._known(made.number))
@@ -387,7 +386,7 @@ class MemoryStore:
         known.block.seal()
         known.published = True
 
-    def _memory(self, made: _Object, rights: int) -> fractos_pb2.Memory:
+    def _memory(self, made: _Object, rights: Rights) -> fractos_pb2.Memory:
         size = made.block.size
         capability = self._issue(made.number, size, rights, made.expires_at)
         return fractos_pb2.Memory(owner=self.address, object=made.number, size=size, capability=capability)

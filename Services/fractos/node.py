@@ -30,6 +30,7 @@ from grpc_reflection.v1alpha import reflection
 
 from protos import application_pb2, fractos_pb2, fractos_pb2_grpc
 from Services.fractos.adaptor import Adaptor
+from Services.fractos.capability import KEY_BYTES
 from Services.fractos.config import Configuration, find_root, load
 from Services.fractos.controller import Clients, Controller
 from Services.fractos.custody import Custody
@@ -41,7 +42,7 @@ from Services.fractos.events import Event, MembersChanged, Owned
 from Services.fractos.formation import join_or_form
 from Services.fractos.guard import Guard
 from Services.fractos.journal import Journal
-from Services.fractos.keys import DATACENTER, KEY_BYTES, load_or_make_key
+from Services.fractos.keys import DATACENTER, load_or_make_key
 from Services.fractos.limits import Limits
 from Services.fractos.node_memory import NodeMemoryServer
 from Services.fractos.operations import Catalogue

@@ -47,7 +47,7 @@ class NodeMemoryServer:
         self.store = MemoryStore(
             identity.address,
             configuration.memory.limit_mb << 20,
-            check=self._check,
+            check=guard.check_memory,
             issue=self._issue,
             randomness=secrets.token_bytes,
             clock=time.time,
@@ -81,12 +81,9 @@ class NodeMemoryServer:
             if self.store.kept_bytes:
                 await asyncio.to_thread(self.store.trim)
 
-    def _check(self, memory: fractos_pb2.Memory, right: int, now: float) -> None:
-        self._guard.check_memory(memory, Rights(right), now)
-
-    def _issue(self, number: bytes, size: int, rights: int, expires_at: float) -> fractos_pb2.Capability:
+    def _issue(self, number: bytes, size: int, rights: Rights, expires_at: float) -> fractos_pb2.Capability:
         nonce = secrets.token_bytes(NONCE_BYTES)
-        return issue_for_memory(self._memory_key, nonce, object=number, size=size, rights=Rights(rights), expires_at=expires_at)
+        return issue_for_memory(self._memory_key, nonce, object=number, size=size, rights=rights, expires_at=expires_at)
 
     def may_use(self, metadata: Metadata) -> float:
         """Until when an object of a client may live: whoever may call this node's operations may leave Memory here.

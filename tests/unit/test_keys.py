@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from Services.fractos.capability import KEY_BYTES
 from Services.fractos.errors import ConfigurationError
-from Services.fractos.keys import KEY_BYTES, load_or_make_key
+from Services.fractos.keys import load_or_make_key
 
 
 def test_a_key_is_made_once_for_its_owner_only(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 import xxhash
 
 from protos import fractos_pb2
+from Services.fractos.capability import EVERY_RIGHT, Rights
 from Services.fractos.errors import (
     FailedPreconditionError,
     MemoryLostError,
@@ -21,7 +22,7 @@ from Services.fractos.errors import (
     PermissionDeniedError,
     ResourceExhaustedError,
 )
-from Services.fractos.memory import EVERY_RIGHT, READ, RELEASE, WRITE, MemoryStore
+from Services.fractos.memory import MemoryStore
 from Services.fractos.memory_block import HAS_MEMFD, Mapping, SealedFile
 
 OLD, YOUNG = b"o" * 16, b"y" * 16
@@ -116,7 +117,7 @@ def test_ranges_do_not_overflow(store: MemoryStore) -> None:
 
 def test_rights_come_before_everything_else(store: MemoryStore) -> None:
     memory = publish(store, b"12")
-    assert memory.capability.links[0][0] == READ
+    assert memory.capability.links[0][0] == Rights.READ
     for forbidden in (store.release, store.publish_object, store.check_writable):
         with pytest.raises(PermissionDeniedError):
             forbidden(memory, 0.0)
@@ -129,7 +130,7 @@ def test_rights_come_before_everything_else(store: MemoryStore) -> None:
 
 def test_a_client_writes_publishes_and_releases(store: MemoryStore) -> None:
     memory = store.create(4, 100.0)
-    assert memory.capability.links[0][0] == EVERY_RIGHT == READ | WRITE | RELEASE
+    assert memory.capability.links[0][0] == EVERY_RIGHT == Rights.READ | Rights.WRITE | Rights.RELEASE
     store.write(memory.object, 1, b"23")
     with pytest.raises(OutOfRangeError):
         store.write(memory.object, 3, b"45")
