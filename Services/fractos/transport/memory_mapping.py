@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -25,7 +26,6 @@ from Services.fractos.transport.memory_packets import Answer, Question
 
 log = logging.getLogger(__name__)
 
-TURN_PACKETS = 32
 WAITING = 1000  # questions at the same time
 
 
@@ -113,17 +113,12 @@ class MemoryMapping:
 
     def _read(self) -> None:
         try:
-            for _ in range(TURN_PACKETS):
-                packet, descriptors = memory_packets.receive(self._connection)
-                try:
+            with closing(memory_packets.arrived(self._connection)) as packets:
+                for packet, descriptors in packets:
                     if not packet:
                         self.close()
                         return
                     self._answered(Answer.unpacked(packet), descriptors)
-                finally:
-                    memory_packets.close_all(descriptors)
-        except BlockingIOError:
-            pass
         except (OSError, ValueError, DecodeError) as error:
             log.warning("hung up on %s, which should pass Memory: %s", self.owner, error)
             self.close()

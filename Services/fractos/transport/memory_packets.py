@@ -13,8 +13,10 @@ import array
 import os
 import socket
 import struct
+from collections.abc import Generator
 from dataclasses import dataclass
 
+TURN_PACKETS = 32  # of one connection, before the event loop has its turn
 PACKET_BYTES = 64 << 10  # the longest packet: a Memory with a long chain of links, or a failure
 AVAILABLE = hasattr(socket, "SO_PEERCRED") and hasattr(os, "memfd_create")
 
@@ -104,6 +106,22 @@ def receive(connection: socket.socket) -> tuple[bytes, list[int]]:
         close_all(descriptors)
         raise ValueError(f"a packet of more than {PACKET_BYTES} bytes")
     return packet, descriptors
+
+
+def arrived(connection: socket.socket) -> Generator[tuple[bytes, list[int]], None, None]:
+    """The packets that are there, up to a turn of them, with their descriptors: closed when the next one is asked for.
+
+    An empty packet is the end. Raises what `receive` raises, but for BlockingIOError: then there are no more.
+    """
+    for _ in range(TURN_PACKETS):
+        try:
+            packet, descriptors = receive(connection)
+        except BlockingIOError:
+            return
+        try:
+            yield packet, descriptors
+        finally:
+            close_all(descriptors)
 
 
 def close_all(descriptors: list[int]) -> None:

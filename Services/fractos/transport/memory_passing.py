@@ -10,6 +10,7 @@ import errno
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import closing
 
 from google.protobuf.message import DecodeError
 
@@ -25,7 +26,6 @@ log = logging.getLogger(__name__)
 
 CONNECTIONS = 1000
 BACKLOG = 128
-TURN_PACKETS = 32  # of one connection, before the event loop has its turn
 RETRY_S = 0.5  # after the system gave no descriptor for a connection
 
 
@@ -169,18 +169,13 @@ class _Connection:
 
     def _read(self) -> None:
         try:
-            for _ in range(TURN_PACKETS):
-                packet, descriptors = memory_packets.receive(self._connection)
-                try:
+            with closing(memory_packets.arrived(self._connection)) as packets:
+                for packet, descriptors in packets:
                     if not packet:
                         self.close()
                         return
                     if not self._send(*self._answer(self, Question.unpacked(packet), descriptors)):
                         return
-                finally:
-                    memory_packets.close_all(descriptors)
-        except BlockingIOError:
-            pass
         except (OSError, ValueError) as error:
             log.info("hung up on a reader of Memory: %s", error)
             self.close()
