@@ -17,12 +17,12 @@ from protos import fractos_pb2, fractos_pb2_grpc
 from Services.fractos.errors import FractosError, NotFoundError, UnavailableError
 from Services.fractos.memory_block import HAS_MEMFD, MemoryPart, MemoryView, SealedFile
 from Services.fractos.transport.grpc_channel import OPTIONS
+from Services.fractos.transport.memory_chunks import CHUNK_BYTES
 from Services.fractos.transport.memory_fetcher import MemoryFetcher
 from Services.fractos.transport.memory_traffic import MemoryTraffic
 from Services.fractos.transport.status import from_grpc
 from Services.fractos.transport.unary import CAPABILITY
 
-CHUNK_BYTES = 256 << 10
 CALL_TIMEOUT_S = 60.0
 
 AnyCall: TypeAlias = "grpc.aio.UnaryUnaryCall[Any, Any]"

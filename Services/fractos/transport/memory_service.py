@@ -17,8 +17,8 @@ from Services.fractos.transport import memory_chunks
 from Services.fractos.transport.memory_fetcher import MemoryFetcher
 from Services.fractos.transport.memory_traffic import STREAM, MemoryTraffic
 from Services.fractos.transport.status import translated_errors
+from Services.fractos.transport.unary import deadline_of
 
-LONGEST_S = 3600.0  # for copies without a deadline
 STALLED_S = 30.0  # a reader that takes nothing for so long is given up
 
 Metadata: TypeAlias = "tuple[tuple[str, str | bytes], ...]"
@@ -119,14 +119,12 @@ class MemoryService:
         """Fetch the source, wherever it is, and write it into the target."""
         async with translated_errors(context, self._identity):
             source, target, now = request.source, request.target, self._clock()
-            remaining_s = context.time_remaining()
-            deadline = now + min(LONGEST_S if remaining_s is None else remaining_s, LONGEST_S)
             if source.size != target.size:
                 raise InvalidArgumentError(f"{source.size} bytes cannot be copied to {target.size}", field="target")
             self._store.check_writable(target, now)
             if not self._is_node(source.owner):
                 raise MemoryLostError(f"{source.owner or 'nobody'}, where the source is, is no node of this datacenter")
-            with await self._fetcher.fetch(source, deadline) as view:
+            with await self._fetcher.fetch(source, deadline_of(context, now)) as view:
                 await asyncio.to_thread(self._store.write, target.object, target.offset, view.buffer)
         return fractos_pb2.CopyMemoryResponse()
 

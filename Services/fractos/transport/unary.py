@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -38,12 +38,17 @@ def unary_service(operations: list[Operation], controller: Controller, clock: Ca
 def _handler(operation: Operation, controller: Controller, clock: Callable[[], float]) -> Handler:
     async def call(request: Message, context: grpc.aio.ServicerContext[Message, Message]) -> Message:
         async with translated_errors(context, controller.engine.identity):
-            remaining_s = context.time_remaining()
-            deadline = clock() + min(LONGEST_S if remaining_s is None else remaining_s, LONGEST_S)
+            deadline = deadline_of(context, clock())
             return await controller.call(operation, request, deadline, capability_of(context.invocation_metadata()))
         raise AssertionError("translated_errors ends the call")
 
     return call
+
+
+def deadline_of(context: grpc.aio.ServicerContext[Any, Any], now: float) -> float:
+    """When a call ends, Unix time in seconds: by its own deadline, but within LONGEST_S."""
+    remaining_s = context.time_remaining()
+    return now + (LONGEST_S if remaining_s is None else min(remaining_s, LONGEST_S))
 
 
 def capability_of(metadata: Metadata | None) -> fractos_pb2.Capability:
