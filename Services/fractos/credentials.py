@@ -10,10 +10,8 @@ import base64
 import binascii
 import json
 import math
-import os
 import secrets
 import shlex
-import stat
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -34,13 +32,12 @@ from Services.fractos.errors import (
 )
 from Services.fractos.keys import load_or_make_key
 from Services.fractos.operations import Catalogue
+from Services.fractos.secret_files import open_to_others, publish_secret, read_secret
 
 APPLICATION = "application"  # the service that starts runs
 MAX_NAME_BYTES = 250  # as a file's name, with the suffix
 MAX_FILE_BYTES = 1 << 20
 SUFFIX = ".json"
-OTHERS = 0o077
-OTHERS_WRITE = 0o022
 RESERVED = {".", "..", ".mockdc"}  # the last is the storage node's own folder
 
 
@@ -196,8 +193,7 @@ def _decode(text: bytes) -> Credentials:
 
 
 def _check_folder(folder: Path) -> None:
-    mode = stat.S_IMODE(folder.stat().st_mode)
-    if mode & OTHERS_WRITE:
+    if mode := open_to_others(folder):
         raise ConfigurationError(
             f"the folder of clients {folder} has mode {mode:04o}, so others could replace a client's capabilities; type"
             f" `chmod 700 {folder}`"
@@ -205,33 +201,18 @@ def _check_folder(folder: Path) -> None:
 
 
 def _read(path: Path) -> bytes:
-    """Check and read one open file, so that what was checked is what is read."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe in its place must not be waited for
-    with os.fdopen(descriptor, "rb") as file:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_IMODE(mode) & OTHERS:
-            raise ConfigurationError(
-                f"{path} has mode {stat.S_IMODE(mode):04o}, so others may have read a client's capabilities; type"
-                f" `chmod 600 {path}`, and if somebody may have, then also: python3 run_datacenter.py clients revoke"
-                f" {shlex.quote(path.name[: -len(SUFFIX)])}"
-            )
-        return file.read(MAX_FILE_BYTES) if stat.S_ISREG(mode) else b""
+    content, mode = read_secret(path, MAX_FILE_BYTES)
+    if mode:
+        raise ConfigurationError(
+            f"{path} has mode {mode:04o}, so others may have read a client's capabilities; type"
+            f" `chmod 600 {path}`, and if somebody may have, then also: python3 run_datacenter.py clients revoke"
+            f" {shlex.quote(path.name[: -len(SUFFIX)])}"
+        )
+    return content
 
 
 def _publish(path: Path, content: bytes) -> bool:
-    """Make a file, all of it and on disk. Returns False if somebody was faster."""
+    """Returns False if somebody was faster."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _check_folder(path.parent)
-    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        os.link(temporary, path)
-    except FileExistsError:
-        return False
-    finally:
-        temporary.unlink(missing_ok=True)
-    return True
+    return publish_secret(path, content)

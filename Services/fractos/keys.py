@@ -6,18 +6,14 @@ capabilities of its operations. Nodes load them when they start; nodes on other 
 
 from __future__ import annotations
 
-import os
 import secrets
-import stat
-from contextlib import suppress
 from pathlib import Path
 
 from Services.fractos.capability import KEY_BYTES
 from Services.fractos.errors import ConfigurationError
+from Services.fractos.secret_files import open_to_others, publish_secret, read_secret
 
 DATACENTER = "datacenter"  # the name of the key for channels
-_OTHERS = 0o077
-_OTHERS_WRITE = 0o022
 
 
 def load_or_make_key(folder: Path, name: str) -> bytes:
@@ -33,7 +29,7 @@ def load_or_make_key(folder: Path, name: str) -> bytes:
         try:
             return _load(path)
         except FileNotFoundError:
-            _make(path)
+            publish_secret(path, secrets.token_bytes(KEY_BYTES))  # if another process is faster, its key counts
         return _load(path)
     except OSError as error:
         raise ConfigurationError(
@@ -43,23 +39,18 @@ def load_or_make_key(folder: Path, name: str) -> bytes:
 
 
 def _check_folder(folder: Path) -> None:
-    mode = stat.S_IMODE(folder.stat().st_mode)
-    if mode & _OTHERS_WRITE:
+    if mode := open_to_others(folder):
         raise ConfigurationError(
             f"the folder of keys {folder} has mode {mode:04o}, so others could replace a key; type `chmod 700 {folder}`"
         )
 
 
 def _load(path: Path) -> bytes:
-    """Read and check one open file, so that what was checked is what was read."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe in its place must not be waited for
-    with os.fdopen(descriptor, "rb") as file:
-        mode = os.fstat(descriptor).st_mode
-        key = file.read(KEY_BYTES + 1) if stat.S_ISREG(mode) else b""
-    if stat.S_IMODE(mode) & _OTHERS:
+    key, mode = read_secret(path, KEY_BYTES + 1)
+    if mode:
         raise ConfigurationError(
-            f"the key {path} has mode {stat.S_IMODE(mode):04o}, so others may know it; type `chmod 600 {path}`, or if"
-            " somebody may have read it, delete it and start all nodes anew"
+            f"the key {path} has mode {mode:04o}, so others may know it; type `chmod 600 {path}`, or if somebody may have read"
+            " it, delete it and start all nodes anew"
         )
     if len(key) != KEY_BYTES:
         raise ConfigurationError(
@@ -67,27 +58,3 @@ def _load(path: Path) -> bytes:
             " this datacenter, or stop all nodes and delete it: a new one is made then"
         )
     return key
-
-
-def _make(path: Path) -> None:
-    """Publish a new key, all of it and on disk, unless another process was faster."""
-    temporary = path.with_name(f".writing-{path.name}-{secrets.token_hex(8)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(KEY_BYTES))
-            file.flush()
-            os.fsync(descriptor)
-        with suppress(FileExistsError):
-            os.link(temporary, path)
-    finally:
-        temporary.unlink()
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
