@@ -1,4 +1,4 @@
-"""Files with secrets in them, for their owner's eyes only from their first moment on. Used by `keys.py` and `credentials.py`."""
+"""Files with secrets, for their owner's eyes only from their first moment on. Used by `keys.py` and `credentials.py`."""
 
 from __future__ import annotations
 
