@@ -10,6 +10,7 @@ import asyncio
 import json
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import grpc
@@ -30,6 +31,8 @@ FIND_S = 5.0  # how long the directory may take
 TELL_S = 2.0  # how long a node may take
 PATIENCE_S = 10.0  # how long a node is told again that does not confirm, while it is listed
 AGAIN_S = 0.2
+
+Edit = Callable[[tuple[Rule, ...]], tuple[Rule, ...]]
 
 
 @dataclass(frozen=True)
@@ -58,15 +61,15 @@ def read_state(configuration: Configuration) -> NetworkState:
     return NetworkState(configuration.network.changed(changes), changes, serial)
 
 
-def change(configuration: Configuration, changes: tuple[Rule, ...], *, anew: bool = False) -> tuple[NetworkState, list[str]]:
-    """Add changes to those that there are, or begin `anew` with them, and have every living node confirm.
+def change(configuration: Configuration, edit: Edit | None) -> tuple[NetworkState, list[str]]:
+    """Make other changes of those that there are, or none at all with None, and have every living node confirm.
 
     Returns how the links are now, and the names of the nodes that have confirmed. Raises UnavailableError naming those that
     have not.
     """
     with lock_directory_record(configuration):
-        before = NetworkState(configuration.network, serial=0) if anew else read_state(configuration)
-        kept = NetworkRules(before.changes).changed(changes).rules
+        before = read_state(configuration) if edit is not None else NetworkState(configuration.network)
+        kept = edit(before.changes) if edit is not None else ()
         serial = max(before.serial + 1, int(time.time() * 1e3))  # also if the file was deleted
         content = {"serial": serial, "rules": [{"source": one.source, "target": one.target, **one.said} for one in kept]}
         write_atomically(configuration.network_path, json.dumps(content, indent=2) + "\n")
