@@ -16,8 +16,9 @@ SOURCES = sorted(
 )
 PURE = (
     "admission", "attempts", "capability", "delivery", "ended_runs", "engine", "events", "farewell", "graph", "guard",
-    "large_values", "ledger", "limits", "memory_reference", "memory_room", "memory_scope", "onward", "operations",
-    "placement", "plan", "plans", "records", "reports", "run", "runs", "schedule", "tenure", "values",
+    "large_values", "ledger", "limits", "memory_reference", "memory_room", "memory_scope", "network_rules", "onward",
+    "operations", "placement", "plan", "plans", "records", "reports", "run", "runs", "schedule", "tenure", "transport/link",
+    "values",
 )  # fmt: skip
 IMPURE = {
     "asyncio", "concurrent", "grpc", "kazoo", "multiprocessing", "os", "pathlib", "psutil", "random", "selectors", "signal",
