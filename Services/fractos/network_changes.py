@@ -32,6 +32,8 @@ TELL_S = 2.0  # how long a node may take
 PATIENCE_S = 10.0  # how long a node is told again that does not confirm, while it is listed
 AGAIN_S = 0.2
 
+_AGAIN = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+
 Edit = Callable[[tuple[Rule, ...]], tuple[Rule, ...]]
 
 
@@ -102,7 +104,7 @@ async def _tell_all(configuration: Configuration, state: NetworkState) -> list[s
             f"the change is kept, but not every node has confirmed it: {'; '.join(filter(None, faults))}; type the same again",
             definite=False,
         )
-    return [node.name for node, fault in zip(nodes, faults, strict=True) if fault is not None]
+    return sorted(node.name for node, fault in zip(nodes, faults, strict=True) if fault is not None)
 
 
 async def _tell(directory: Directory, node: Member, prover: CallProver, state: NetworkState) -> str | None:
@@ -116,6 +118,8 @@ async def _tell(directory: Directory, node: Member, prover: CallProver, state: N
                 await fractos_pb2_grpc.NetworkStub(channel).Shape(request, metadata=metadata, timeout=TELL_S)
             except grpc.aio.AioRpcError as error:
                 fault = f"{node.name} at {node.address} ({error.code().name}: {error.details()})"
+                if error.code() not in _AGAIN:
+                    return fault
             else:
                 return ""
         if node.id not in {member.id for member in directory.members()}:
