@@ -24,8 +24,8 @@ CONTROLLER_NOTE = (
 )
 NETWORK_NOTE = (
     "About all links of the emulated [network](../network.md). A section `[Network A -> B]` has the same keys, for the links"
-    " from A to B, each a node, a rack, `client` or `*`; in `[Racks]` each key is the name of a rack, and its value the nodes in it,"
-    " with commas between them.\n\n"
+    " from A to B, each a node, a rack, `client` or `*`; in `[Racks]` each key is the name of a rack, and its value the nodes"
+    " in it, with commas between them.\n\n"
 )
 KEY_LINE = re.compile(r"#?\s*([a-z][a-z0-9_]*)\s*=")
 DEFAULT = re.compile(r"\s*Default: (\S+)")
