@@ -1,4 +1,4 @@
-"""The emulated network of one node, put together: the links as they are, and the service that changes them. Used by `node.py`."""
+"""The emulated network of one node, put together: its links, and the service that changes them. Used by `node.py`."""
 
 from __future__ import annotations
 

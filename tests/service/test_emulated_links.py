@@ -186,6 +186,21 @@ async def test_what_a_sender_has_given_up_does_not_arrive_when_the_link_is_heale
 
 
 @on_event_loop
+async def test_what_is_under_way_when_its_stream_ends_does_not_arrive() -> None:
+    network = network_of_receiver(Rule(SENDER, RECEIVER, latency_ms=300))
+    async with channel(network) as link:
+        link.send(b"before")
+        await link.arrive(b"before")
+        link.send(b"under way")
+        await eventually(lambda: any(arrivals.holds for arrivals in network.arrivals))
+        for opened in link.sender._links.values():
+            opened._task.cancel()
+        await eventually(lambda: link.lost and not network.arrivals)
+        await passed(0.4)
+        assert link.delivered.runs == [b"before"]
+
+
+@on_event_loop
 async def test_a_sender_is_patient_with_a_link_that_is_slow(impatience: None) -> None:
     slow = (Rule(SENDER, RECEIVER, latency_ms=700), Rule(RECEIVER, SENDER, latency_ms=200))
     network = network_of_receiver(*slow)
