@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 from google.protobuf.message import DecodeError
 
 from protos import fractos_pb2
-from Services.fractos.arrivals import completion_arrival, memory_arrivals, note_arrival, request_arrivals
 from Services.fractos.delivery import SMALL_OUTPUT_BYTES, Outputs, other_hops
 from Services.fractos.errors import (
     DeadlineExceededError,
@@ -63,6 +62,7 @@ from Services.fractos.placement import Identity, Placement
 from Services.fractos.plan import MAX_MESSAGE_BYTES, MAX_VALUE_BYTES
 from Services.fractos.reports import Reports
 from Services.fractos.runs import Runs
+from Services.fractos.tally import completion_arrival, memory_arrivals, note_arrival, request_arrivals
 from Services.fractos.tenure import Tenure
 
 KNOWN_BY_ATTEMPT = 6  # 0.6 s after the first one: by then the directory has told of a node that was new
