@@ -90,7 +90,7 @@ class LoadedModels:
             if newer == model:
                 raise
             return self._read(name, newer)  # it was replaced while it was being read
-        return Loaded(model, Batcher(network.answer, library.SIZES[-1]))
+        return Loaded(model, Batcher(network.answer, library.SIZES))
 
     def _replace(self, name: str) -> None:
         """Begin to load a newer model, unless that goes on already."""
