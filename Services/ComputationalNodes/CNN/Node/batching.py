@@ -2,7 +2,7 @@
 
 There is no thread of its own. The call that finds nobody at work computes at once, alone, in its own thread; when it is done,
 the first of those that wait by then does the same for as many of them as make a good batch. So nobody waits while there is
-nothing to wait for, and the busier the device, the larger the batches. To wait for more, up to 2 ms, was tried: it gained nothing.
+nothing to wait for, and the busier the device, the larger the batches. Waiting for more, up to 2 ms, gained nothing.
 """
 
 from __future__ import annotations
@@ -80,9 +80,10 @@ class Batcher(Generic[Item, Answer]):
 
     def _good_size(self, waiting: int) -> int:
         """How many of those that wait to compute now."""
-        fitting = max(size for size in self._sizes if size <= waiting)
-        larger = next((size for size in self._sizes if size > waiting), fitting)
-        return min(waiting, larger) if waiting >= FULL * larger else fitting
+        holding = next((size for size in self._sizes if size >= waiting), self._sizes[-1])
+        if waiting >= FULL * holding:
+            return min(waiting, holding)
+        return max(size for size in self._sizes if size < waiting)
 
     def _answer(self, batch: Sequence[_Call[Item, Answer]]) -> None:
         try:
