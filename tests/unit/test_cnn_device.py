@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar, NamedTuple
@@ -50,12 +50,14 @@ class NumberNetwork:
 
 
 @pytest.fixture
-def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Device:
+def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
     """A Device without models."""
     NumberNetwork.loaded.clear()
     NumberNetwork.may_load.set()
     monkeypatch.setattr(loaded_models, "tensorflow", lambda: SimpleNamespace(Network=NumberNetwork, SIZES=(1, 2, 4)))
-    return Device(tmp_path, tmp_path / "TrainingData")
+    started = Device(tmp_path, tmp_path / "TrainingData")
+    yield started
+    started.stop()
 
 
 def publish(folder: Path, probability: float, name: str = "default") -> Path:
@@ -102,6 +104,15 @@ def test_a_model_is_loaded_once_and_serves_until_a_newer_one_is_ready(device: De
     until(lambda: device.predict(IMAGE).label == "Cat")
     assert [device.predict(IMAGE).label for _ in range(3)] == ["Cat"] * 3
     assert NumberNetwork.loaded == ["0.9 (8, 16, 3)", "0.1 (8, 16, 3)"]
+
+
+def test_a_newer_model_is_loaded_before_anybody_asks(device: Device, tmp_path: Path) -> None:
+    publish(tmp_path, 0.9)
+    device.start()
+    publish(tmp_path, 0.1)
+    until(lambda: len(NumberNetwork.loaded) == 2)
+    until(lambda: device._loaded._loaded["default"].model == device.describe().model)
+    assert device.predict(IMAGE).label == "Cat"
 
 
 def test_a_newer_model_that_is_damaged_is_told_of(device: Device, tmp_path: Path) -> None:

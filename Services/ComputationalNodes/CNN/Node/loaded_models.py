@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from contextlib import suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -58,6 +59,14 @@ class LoadedModels:
         if loaded.model != model:
             self._replace(name)
         return loaded
+
+    def look(self) -> None:
+        """Begin to load what another process has trained anew, without being asked for it."""
+        with self._lock:
+            names = list(self._loaded)
+        for name in names:  # in the order of their last use, which stays
+            with suppress(FractosError):  # the next call tells
+                self.use(name)
 
     def load(self, name: str) -> Loaded:
         """Have the model in memory that is on disk by now, and return it. Raises as `use` does."""
