@@ -22,7 +22,7 @@ import tensorflow as tf  # noqa: E402
 if sys.modules["keras"] is None:
     del sys.modules["keras"]  # whoever wants it may have it from now on
 
-SIZES = (1, 2, 4, 8, 16, 32)  # of batches; one in between is filled up
+SIZES = (1, 2, 4, 8, 16, 32)  # of batches; one in between is filled up. The last two take some 33 MiB each to compute in
 
 
 class Answer(NamedTuple):
