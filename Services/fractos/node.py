@@ -35,10 +35,12 @@ from Services.fractos.config import Configuration, find_root, load
 from Services.fractos.controller import Clients, Controller
 from Services.fractos.custody import Custody
 from Services.fractos.directory import open_directory
+from Services.fractos.directory.entry import index_of
 from Services.fractos.directory.interface import Directory, DirectoryRecord, Member
 from Services.fractos.engine import Engine
 from Services.fractos.errors import ConfigurationError, FractosError
 from Services.fractos.events import Event, MembersChanged, Owned
+from Services.fractos.following import FIRST, Following
 from Services.fractos.formation import join_or_form
 from Services.fractos.guard import Guard
 from Services.fractos.journal import Journal
@@ -154,11 +156,12 @@ class _Node:
             asyncio.get_running_loop().add_signal_handler(number, told_to_stop)
         if self._options.log is not None:
             _log_to(self._options, self._options.log)
-        server = grpc.aio.server(options=[*OPTIONS, ("grpc.so_reuseport", 0)])
-        port = self._listen(server)
         directory = open_directory(self._record)
+        following = Following(directory)
+        server = grpc.aio.server(options=[*OPTIONS, ("grpc.so_reuseport", 0)], interceptors=[following])
+        address = f"{self._configuration.grpc_ip}:{self._listen(server)}"
         try:
-            starting = asyncio.create_task(self._start(server, directory, f"{self._configuration.grpc_ip}:{port}"))
+            starting = asyncio.create_task(self._start(server, directory, following, address))
             await _first_of(starting, stop)
             if not starting.cancelled():
                 parts = starting.result()
@@ -186,13 +189,15 @@ class _Node:
         storage_path = settings.storage_path if settings else root / "Services" / "storage"
         return create(self._catalogue, root, storage_path)
 
-    async def _start(self, server: grpc.aio.Server, directory: Directory, address: str) -> _Parts:
+    async def _start(self, server: grpc.aio.Server, directory: Directory, following: Following, address: str) -> _Parts:
         """Make the device ready, list the node, serve. Who connects in between waits in the socket's queue."""
-        tasks = [asyncio.create_task(directory.start(self._configuration.start_timeout_s))]
+        tasks = [asyncio.create_task(directory.start(self._configuration.start_timeout_s, follow=False))]
         if self._adaptor is not None:
             tasks.append(asyncio.create_task(asyncio.to_thread(self._adaptor.start)))
         await asyncio.gather(*tasks)
         member = await self._register(directory, address)
+        if self._clients is not None or index_of(member) < FIRST:
+            await following.begin()
         identity = Identity(member.node_type, member.name, member.address, member.log, member.id)
         parts = self._assemble(server, directory, identity)
         directory.watch(lambda members: parts.controller.feed(MembersChanged(members)))
