@@ -145,9 +145,17 @@ class Placement:
         """Whether a node is there, or was until lately."""
         return address in self._by_address or address in self._lingering or address in self._departed
 
-    def is_listed(self, member: Member) -> bool:
-        """Whether the directory lists the node."""
-        return self._by_address.get(member.address) == member
+    def was_suspected(self, member: Member) -> bool:
+        """Whether the channel to a node broke and has not opened again since, however long ago that was."""
+        return member.address in self._suspected
+
+    def is_at(self, address: str) -> bool:
+        """Whether the directory lists a node there."""
+        return address in self._by_address
+
+    def owners_of(self, node_type: str) -> list[Member]:
+        """The owners that are known of a type, suspected or not, the latest first."""
+        return [owner.member for owner in self._owners.get(node_type, ())]
 
     def _find_owners(self) -> None:
         self._owners = {}

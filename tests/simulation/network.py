@@ -92,6 +92,16 @@ class Network:
         if self.is_stopped(stream):
             self._watch(stream)
 
+    def release(self, sender: SimulatedNode, address: str) -> None:
+        """Keep a stream no longer: it is closed at once if it carries nothing, and nobody is told."""
+        stream = self._streams.get((sender.address, address))
+        if stream is None:
+            return
+        stream.kept = False
+        if stream.opened and all(carried.acknowledged_at <= self._agenda.now for carried in stream.carried):
+            stream.lost = True
+            del self._streams[sender.address, address]
+
     # -- faults -----------------------------------------------------------------------------------------------------------
 
     def cut(self, sender: str, receiver: str) -> None:

@@ -24,6 +24,7 @@ from Services.fractos.events import (
     Record,
     Recorded,
     Refused,
+    ReleaseLink,
     RunEnded,
     SendFrame,
     Submitted,
@@ -208,6 +209,8 @@ class SimulatedNode:
                 self.store.free_runs(run_ids)
             case KeepLink(address):
                 self._world.network.keep(self, address)
+            case ReleaseLink(address):
+                self._world.network.release(self, address)
             case TakeOwnership():
                 self._takeover.begin()
             case Log(_, text):

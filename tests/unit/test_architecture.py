@@ -16,7 +16,7 @@ SOURCES = sorted(
 )
 PURE = (
     "admission", "attempts", "capability", "delivery", "ended_runs", "engine", "events", "farewell", "graph", "guard",
-    "large_values", "ledger", "limits", "memory_reference", "memory_room", "memory_scope", "onward", "operations",
+    "large_values", "ledger", "limits", "links", "memory_reference", "memory_room", "memory_scope", "onward", "operations",
     "placement", "plan", "plans", "records", "reports", "run", "runs", "schedule", "tenure", "values",
 )  # fmt: skip
 IMPURE = {
