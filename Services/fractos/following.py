@@ -31,6 +31,11 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler]]"
 
 
+def is_first(node: str) -> bool:
+    """Whether a node of that name is one of the first of its type."""
+    return int(node.rpartition("-")[2]) < FIRST
+
+
 class Following(grpc.aio.ServerInterceptor):
     """Has one node follow the directory from the first call on for which it has to know the others."""
 

@@ -35,12 +35,11 @@ from Services.fractos.config import Configuration, find_root, load
 from Services.fractos.controller import Clients, Controller
 from Services.fractos.custody import Custody
 from Services.fractos.directory import open_directory
-from Services.fractos.directory.entry import index_of
 from Services.fractos.directory.interface import Directory, DirectoryRecord, Member
 from Services.fractos.engine import Engine
 from Services.fractos.errors import ConfigurationError, FractosError
 from Services.fractos.events import Event, MembersChanged, Owned
-from Services.fractos.following import FIRST, Following
+from Services.fractos.following import Following, is_first
 from Services.fractos.formation import join_or_form
 from Services.fractos.guard import Guard
 from Services.fractos.journal import Journal
@@ -196,7 +195,7 @@ class _Node:
             tasks.append(asyncio.create_task(asyncio.to_thread(self._adaptor.start)))
         await asyncio.gather(*tasks)
         member = await self._register(directory, address)
-        if self._clients is not None or index_of(member) < FIRST:
+        if self._clients is not None or is_first(member.name):
             await following.begin()
         identity = Identity(member.node_type, member.name, member.address, member.log, member.id)
         parts = self._assemble(server, directory, identity)
@@ -231,7 +230,7 @@ class _Node:
         datacenter = self._configuration.name
         journal = self._journal()
         custody = self._custody(identity, journal)
-        if custody is not None:
+        if custody is not None and is_first(identity.name):
             custody.stand_by()
         durable = custody is not None and journal is None
         limits = Limits(answers_kept_s=self._configuration.journal_keep_s)

@@ -190,6 +190,7 @@ class Network:
         elif receiver is None or not receiver.alive:
             self._break(stream, 0)
         else:
+            self._world.directory.follow(receiver)
             sender.do(partial(self._opened, stream))
 
     def _opened(self, stream: Stream) -> None:

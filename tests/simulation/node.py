@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from protos import application_pb2, fractos_pb2
 from Services.fractos.call_memory import NodeMemory
+from Services.fractos.directory.entry import index_of
 from Services.fractos.directory.interface import Member
 from Services.fractos.engine import Engine
 from Services.fractos.errors import FractosError, PermissionDeniedError
@@ -67,6 +68,7 @@ class SimulatedNode:
         self.skew_s = skew_s
         self.alive = True
         self.paused = False
+        self.follows = member.node_type == "application" or index_of(member) < world.conditions.first
         self.since = world.agenda.now
         self.store = Store(world, self)
         self.memory = NodeMemory(self.store, NoFetcher(), world.conditions.inline_limit)
