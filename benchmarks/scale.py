@@ -2,8 +2,8 @@
 
 Brings up datacenters of so many nodes in turn, each in a temporary folder: one application node, the others math and storage
 nodes in about equal parts. Prints how long `up` takes until all are ready, what the nodes have of the system while nobody uses
-them, and what the directory was asked. Then the smallest and the largest run beside each other: a ring of 3 steps over the first
-three math nodes, and over the last three, run by run by turns, so that a slow moment of the machine hits all of them.
+them, and what the directory was asked. Then the smallest and the largest run beside each other: a ring of 3 steps over the
+first three math nodes, and over the last three, run by run by turns, so that a slow moment of the machine hits all of them.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ then may still arrive, in order and as late as one likes, although the sender ha
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -315,6 +315,14 @@ class Network:
                 carried.acknowledged_at = self._agenda.now + ACKNOWLEDGE_S
 
     # -- questions --------------------------------------------------------------------------------------------------------
+
+    def counts(self) -> Counter[str]:
+        """How many streams each node has opened."""
+        return Counter(stream.sender.name for stream in self._streams.values())
+
+    def kept(self) -> int:
+        """How many streams are kept though they may have nothing to carry."""
+        return sum(stream.kept for stream in self._streams.values())
 
     def _is_walled(self, stream: Stream) -> bool:
         assert stream.receiver is not None
