@@ -78,6 +78,30 @@ async def test_a_channel_that_is_kept_open_stays_open_without_frames() -> None:
         assert not any(isinstance(event, LinkLost) for event in events)
 
 
+@on_event_loop
+async def test_a_channel_that_carries_nothing_is_closed_unless_it_is_kept_and_nobody_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(grpc_channel, "IDLE_S", 0.1)
+    monkeypatch.setattr(grpc_channel, "WATCH_S", 0.05)
+    events: list[Event] = []
+    async with receiver(KEY) as (kept, _), receiver(KEY) as (address, delivered), transport(KEY, events) as sender:
+        sender.keep(kept)
+        for run_id in (b"first", b"second"):  # the second opens another channel
+            sender.send(kept, frame_of(run_id))
+            sender.send(address, frame_of(run_id))
+            sender.flush()
+            await eventually(lambda run_id=run_id: delivered.runs[-1:] == [run_id])
+            caplog.clear()
+            await eventually(lambda: f"channel to {address} ended" in caplog.text)
+        assert f"channel to {kept} ended" not in caplog.text
+        sender.release(kept)
+        await eventually(lambda: f"channel to {kept} ended" in caplog.text)
+        assert events.count(LinkOpened(address)) == 2
+        assert not any(isinstance(event, LinkLost) for event in events)
+
+
 @pytest.mark.parametrize(
     "prove",
     [
