@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import grpc
 import pytest
@@ -17,7 +18,7 @@ from Services.fractos.events import Event, LinkLost, LinkOpened
 from Services.fractos.transport import grpc_channel, handshake
 from Services.fractos.transport.grpc_channel import GrpcTransport
 from Services.fractos.transport.handshake import OPENER, RECEIVER, Opening
-from tests.service.strangers import CHALLENGE, Prove, StrangeReceiver, frame_of, opening_for, receiver, send, serving
+from tests.service.strangers import CHALLENGE, Delivered, Prove, StrangeReceiver, frame_of, opening_for, receiver, send, serving
 from tests.waiting import eventually, on_event_loop
 
 KEY = bytes(range(32))
@@ -38,6 +39,10 @@ async def refused(opening: Opening, address: str, prove: Prove) -> grpc.aio.AioR
 
 async def assert_serves(address: str) -> None:
     assert (await send(opening_for(address), address, honest(), GOOD))[-1].accepted == 1
+
+
+def _is_last(delivered: Delivered, run_id: bytes) -> bool:
+    return delivered.runs[-1:] == [run_id]
 
 
 @asynccontextmanager
@@ -92,7 +97,7 @@ async def test_a_channel_that_carries_nothing_is_closed_unless_it_is_kept_and_no
             sender.send(kept, frame_of(run_id))
             sender.send(address, frame_of(run_id))
             sender.flush()
-            await eventually(lambda run_id=run_id: delivered.runs[-1:] == [run_id])
+            await eventually(partial(_is_last, delivered, run_id))
             caplog.clear()
             await eventually(lambda: f"channel to {address} ended" in caplog.text)
         assert f"channel to {kept} ended" not in caplog.text
