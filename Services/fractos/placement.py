@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple
 
 from protos import fractos_pb2
@@ -53,28 +54,26 @@ class Placement:
         self._epochs: dict[str, int] = {}  # address → since which epoch the node there is an owner
         self._owners: dict[str, list[Owner]] = {}  # those that are listed by type, the latest first
 
-    def update(self, members: tuple[Member, ...]) -> list[Member]:
-        """Take over the directory's list and return the members that are new."""
+    def update(self, members: tuple[Member, ...]) -> None:
+        """Take over the directory's list."""
         before = self._by_address
         self._by_type, self._by_name, self._by_address = {}, {}, {}
-        for member in sorted(members, key=lambda member: member.sequence):
+        for member in sorted(members, key=attrgetter("sequence")):
             self._by_type.setdefault(member.node_type, []).append(member)
             # Two entries of one name: the older one is about to expire.
             self._by_name[member.name] = member
             self._by_address[member.address] = member
-        self._lingering |= {address: member for address, member in before.items() if address not in self._suspected}
-        self._departed |= {address: member for address, member in before.items() if address in self._suspected}
-        for address in self._by_address:
-            self._lingering.pop(address, None)
-            self._departed.pop(address, None)
+        for address, member in before.items():
+            if address not in self._by_address:
+                (self._departed if address in self._suspected else self._lingering)[address] = member
         for gone in (self._lingering, self._departed):
+            for address in [address for address in gone if address in self._by_address]:
+                del gone[address]
             while len(gone) > DEPARTED_KEPT:
                 gone.popitem(last=False)
-        known = self._by_address.keys() | self._lingering.keys() | self._departed.keys()
-        self._suspected = {address: until for address, until in self._suspected.items() if address in known}
-        self._epochs = {address: epoch for address, epoch in self._epochs.items() if address in known}
+        self._suspected = {address: until for address, until in self._suspected.items() if self.is_known(address)}
+        self._epochs = {address: epoch for address, epoch in self._epochs.items() if self.is_known(address)}
         self._find_owners()
-        return [member for address, member in self._by_address.items() if before.get(address) != member]
 
     def suspect(self, address: str, now: float) -> Member | None:
         """Avoid a node whose channel broke. Returns the node, if the directory lists it or did so lately."""
