@@ -54,8 +54,8 @@ class Placement:
         self._epochs: dict[str, int] = {}  # address → since which epoch the node there is an owner
         self._owners: dict[str, list[Owner]] = {}  # those that are listed by type, the latest first
 
-    def update(self, members: tuple[Member, ...]) -> None:
-        """Take over the directory's list."""
+    def update(self, members: tuple[Member, ...]) -> list[Member]:
+        """Take over the directory's list. Returns the members that have departed: listed no longer, their channel broken."""
         before = self._by_address
         self._by_type, self._by_name, self._by_address = {}, {}, {}
         for member in sorted(members, key=attrgetter("sequence")):
@@ -63,9 +63,15 @@ class Placement:
             # Two entries of one name: the older one is about to expire.
             self._by_name[member.name] = member
             self._by_address[member.address] = member
+        departed = []
         for address, member in before.items():
-            if address not in self._by_address:
-                (self._departed if address in self._suspected else self._lingering)[address] = member
+            if address in self._by_address:
+                continue
+            if address in self._suspected:
+                self._departed[address] = member
+                departed.append(member)
+            else:
+                self._lingering[address] = member
         for gone in (self._lingering, self._departed):
             for address in [address for address in gone if address in self._by_address]:
                 del gone[address]
@@ -74,6 +80,7 @@ class Placement:
         self._suspected = {address: until for address, until in self._suspected.items() if self.is_known(address)}
         self._epochs = {address: epoch for address, epoch in self._epochs.items() if self.is_known(address)}
         self._find_owners()
+        return departed
 
     def suspect(self, address: str, now: float) -> Member | None:
         """Avoid a node whose channel broke. Returns the node, if the directory lists it or did so lately."""
@@ -135,6 +142,11 @@ class Placement:
     def named(self, name: str) -> Member | None:
         """The node of that name."""
         return self._by_name.get(name) or next((one for one in self._lingering.values() if one.name == name), None)
+
+    def name_of(self, address: str) -> str:
+        """The name of the node that is or was at an address; of one that is not known the address."""
+        known = (self._by_address, self._lingering, self._departed)
+        return next((nodes[address].name for nodes in known if address in nodes), address)
 
     def is_suspected(self, member: Member, now: float) -> bool:
         """Whether the channel to a node broke lately and has not opened again."""
