@@ -40,6 +40,7 @@ from Services.fractos.directory.interface import Directory, DirectoryRecord, Mem
 from Services.fractos.engine import Engine
 from Services.fractos.errors import ConfigurationError, FractosError
 from Services.fractos.events import Event, MembersChanged, Owned
+from Services.fractos.following import Following, is_first
 from Services.fractos.formation import join_or_form
 from Services.fractos.guard import Guard
 from Services.fractos.journal import Journal
@@ -158,11 +159,12 @@ class _Node:
             asyncio.get_running_loop().add_signal_handler(number, told_to_stop)
         if self._options.log is not None:
             _log_to(self._options, self._options.log)
-        server = grpc.aio.server(options=[*OPTIONS, ("grpc.so_reuseport", 0)])
-        port = self._listen(server)
         directory = open_directory(self._record)
+        following = Following(directory)
+        server = grpc.aio.server(options=[*OPTIONS, ("grpc.so_reuseport", 0)], interceptors=[following])
+        address = f"{self._configuration.grpc_ip}:{self._listen(server)}"
         try:
-            starting = asyncio.create_task(self._start(server, directory, f"{self._configuration.grpc_ip}:{port}"))
+            starting = asyncio.create_task(self._start(server, directory, following, address))
             await _first_of(starting, stop)
             if not starting.cancelled():
                 parts = starting.result()
@@ -190,13 +192,15 @@ class _Node:
         storage_path = settings.storage_path if settings else root / "Services" / "storage"
         return create(self._catalogue, root, storage_path)
 
-    async def _start(self, server: grpc.aio.Server, directory: Directory, address: str) -> _Parts:
+    async def _start(self, server: grpc.aio.Server, directory: Directory, following: Following, address: str) -> _Parts:
         """Make the device ready, list the node, serve. Who connects in between waits in the socket's queue."""
-        tasks = [asyncio.create_task(directory.start(self._configuration.start_timeout_s))]
+        tasks = [asyncio.create_task(directory.start(self._configuration.start_timeout_s, follow=False))]
         if self._adaptor is not None:
             tasks.append(asyncio.create_task(asyncio.to_thread(self._adaptor.start)))
         await asyncio.gather(*tasks)
         member = await self._register(directory, address)
+        if self._clients is not None or is_first(member.name):
+            await following.begin()
         identity = Identity(member.node_type, member.name, member.address, member.log, member.id)
         parts = self._assemble(server, directory, identity)
         directory.watch(lambda members: parts.controller.feed(MembersChanged(members)))
@@ -230,7 +234,7 @@ class _Node:
         datacenter = self._configuration.name
         journal = self._journal()
         custody = self._custody(identity, journal)
-        if custody is not None:
+        if custody is not None and is_first(identity.name):
             custody.stand_by()
         durable = custody is not None and journal is None
         limits = Limits(answers_kept_s=self._configuration.journal_keep_s)

@@ -16,9 +16,9 @@ SOURCES = sorted(
 )
 PURE = (
     "admission", "attempts", "bill", "capability", "centre", "delivery", "ended_runs", "engine", "events", "farewell",
-    "graph", "guard", "large_values", "ledger", "limits", "memory_reference", "memory_room", "memory_scope", "network_rules",
-    "onward", "operations", "placement", "plan", "plans", "records", "reports", "run", "runs", "schedule", "tally", "tenure",
-    "topology", "transport/link", "values",
+    "graph", "guard", "large_values", "ledger", "limits", "links", "memory_reference", "memory_room", "memory_scope",
+    "network_rules", "onward", "operations", "placement", "plan", "plans", "records", "reports", "run", "runs", "schedule",
+    "tally", "tenure", "topology", "transport/link", "values",
 )  # fmt: skip
 IMPURE = {
     "asyncio", "concurrent", "grpc", "kazoo", "multiprocessing", "os", "pathlib", "psutil", "random", "selectors", "signal",

@@ -47,6 +47,9 @@ class Notes(Transport):
     def flush(self) -> None:
         pass
 
+    def release(self, address: str) -> None:
+        pass
+
     def keep(self, address: str) -> None:
         pass
 

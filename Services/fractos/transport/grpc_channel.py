@@ -50,6 +50,7 @@ WATCH_S = 0.5  # how often a channel is looked after
 SILENCE_S = 2.5  # how long a peer may acknowledge nothing before it counts as dead, as if stopped or cut off
 SLOWEST_BYTES_PER_S = 1 << 20  # so much longer for what is on its way
 
+IDLE_S = 60.0  # how long a channel that nobody keeps stays open with nothing to carry
 PEERS = 1000  # addresses that frames are counted for
 
 HEARTBEAT = b""  # a frame without a body: counted and acknowledged, and that is all
@@ -103,6 +104,11 @@ class GrpcTransport(Transport):
         link = self._links.get(address) or self._open(address)
         link.kept = True
 
+    def release(self, address: str) -> None:
+        """Let a channel go once it carries nothing for a minute."""
+        if (link := self._links.get(address)) is not None:
+            link.kept = False
+
     async def close(self) -> None:
         """Send what is queued, within a second, then close every channel."""
         links = list(self._links.values())
@@ -120,15 +126,18 @@ class GrpcTransport(Transport):
     def _open(self, address: str) -> _Link:
         challenge = os.urandom(handshake.CHALLENGE_BYTES)
         opening = handshake.introduce(self._datacenter, self._node, address, self._clock(), challenge)
-        link = self._links[address] = _Link(opening, self._key, self._deliver, self._lost, self._network)
+        link = self._links[address] = _Link(opening, self._key, self._deliver, self._lost, self._forget, self._network)
         return link
 
     def _lost(self, link: _Link) -> None:
         """Forget a link before its loss is told, since what follows may open the next one."""
-        if self._links.get(link.address) is link:
-            del self._links[link.address]
+        self._forget(link)
         unknown, unsent = ([fractos_pb2.Frame.FromString(one) for one in frames if one] for frames in link.remains())
         self._deliver(LinkLost(link.address, link.opened, unknown, unsent))
+
+    def _forget(self, link: _Link) -> None:
+        if self._links.get(link.address) is link:
+            del self._links[link.address]
 
 
 class _Link:
@@ -140,8 +149,10 @@ class _Link:
         key: bytes,
         deliver: Deliver,
         lost: Callable[[_Link], None],
+        idle: Callable[[_Link], None],
         network: NodeNetwork | None,
     ) -> None:
+        """`lost` hears of its loss; `idle` is told before it is closed since nothing was sent for long."""
         self.address = opening.address
         self.outbox: Outbox[bytes] = Outbox(len)  # serialized frames
         self.opened = False
@@ -151,6 +162,7 @@ class _Link:
         self._proof = b""  # until it was sent
         self._deliver = deliver
         self._lost = lost
+        self._idle = idle
         self._network = network
         self._unacknowledged: deque[bytes] = deque()
         self._acknowledged = 0
@@ -218,13 +230,20 @@ class _Link:
 
         Counts its own turns instead of looking at a clock: when the whole machine has been paused, nobody was silent.
         """
-        acknowledged, silent_s = -1, 0.0
+        acknowledged, silent_s, idle_s = -1, 0.0, 0.0
         while silent_s < self._patience_s():
             if self.kept and not self._unacknowledged:
                 self.outbox.put(HEARTBEAT)
                 self.outbox.flush()
             await asyncio.sleep(WATCH_S)
             silent = self._unacknowledged and self._acknowledged == acknowledged
+            is_idle = not (self.kept or self.outbox or self._unacknowledged) and self._acknowledged == acknowledged
+            idle_s = idle_s + WATCH_S if is_idle else 0.0
+            if idle_s >= IDLE_S:
+                self._closing = True
+                self._idle(self)
+                call.cancel()
+                return
             acknowledged, silent_s = self._acknowledged, silent_s + WATCH_S if silent else 0.0
         log.warning("%s has acknowledged nothing for %g s", self.address, silent_s)
         call.cancel()
