@@ -64,7 +64,7 @@ def open_loop(datacenter: Datacenter, graph: TaskGraph, per_second: float, secon
     submitted = 0
     while (now := time.perf_counter()) < began + seconds or flying:
         while now < began + seconds and submitted < (now - began) * per_second:
-            flying.append((began + submitted / per_second, datacenter.submit(graph)))
+            flying.append((began + submitted / per_second, datacenter.submit(graph, wait=True)))
             submitted += 1
         _take_ended(flying, durations)
         time.sleep(TICK_S)
