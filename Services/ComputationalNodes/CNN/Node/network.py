@@ -107,15 +107,21 @@ def build() -> keras.Model:
 
 
 def save(network: keras.Model, folder: Path) -> None:
-    """Write a network as a SavedModel: one function, (n, *SHAPE) uint8 → (n,) float32, and the weights it needs."""
+    """Write a network as a SavedModel: one function of (n, *SHAPE) uint8, and the weights it needs.
 
-    def predict(images: Any) -> Any:
-        return {"probability": network(tf.cast(images, tf.float32), training=False)[:, 0]}
+    It gives `probability`, (n,) float32, and `embedding`, (n, m) float32: the activations before the last layer, as vectors of
+    length 1 (of zeros where none is active).
+    """
+    both = keras.Model(network.inputs, [*network.outputs, network.layers[-2].output])
+
+    def answer(images: Any) -> Any:
+        probability, activations = both(tf.cast(images, tf.float32), training=False)
+        return {"probability": probability[:, 0], "embedding": tf.math.l2_normalize(activations, axis=1)}
 
     module = tf.Module()
     module.weights = [variable.value for variable in network.variables]
     takes = [tf.TensorSpec((None, *SHAPE), tf.uint8, name="images")]
-    tf.saved_model.save(module, str(folder), signatures=tf.function(predict, input_signature=takes))
+    tf.saved_model.save(module, str(folder), signatures=tf.function(answer, input_signature=takes))
 
 
 def _batches(pictures: Pictures, labels: Any, indices: Any, size: int, seed: int | None = None) -> Any:
