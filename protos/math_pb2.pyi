@@ -111,15 +111,19 @@ class CropResponse(_message.Message):
     def __init__(self, image: _Optional[_Union[_fractos_pb2.Tensor, _Mapping]] = ...) -> None: ...
 
 class SimilarityRequest(_message.Message):
-    __slots__ = ("a", "b")
+    __slots__ = ("a", "b", "threshold")
     A_FIELD_NUMBER: _ClassVar[int]
     B_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     a: _fractos_pb2.Tensor
     b: _fractos_pb2.Tensor
-    def __init__(self, a: _Optional[_Union[_fractos_pb2.Tensor, _Mapping]] = ..., b: _Optional[_Union[_fractos_pb2.Tensor, _Mapping]] = ...) -> None: ...
+    threshold: float
+    def __init__(self, a: _Optional[_Union[_fractos_pb2.Tensor, _Mapping]] = ..., b: _Optional[_Union[_fractos_pb2.Tensor, _Mapping]] = ..., threshold: _Optional[float] = ...) -> None: ...
 
 class SimilarityResponse(_message.Message):
-    __slots__ = ("value",)
+    __slots__ = ("value", "verdict")
     VALUE_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
     value: float
-    def __init__(self, value: _Optional[float] = ...) -> None: ...
+    verdict: str
+    def __init__(self, value: _Optional[float] = ..., verdict: _Optional[str] = ...) -> None: ...

@@ -131,7 +131,7 @@ class MathServicer:
 
     def Similarity(self, request, context):
         """The cosine of the angle between two arrays of the same shape: 1 where they point the same way, 0 where they have nothing in
-        common, -1 where they are opposite.
+        common, -1 where they are opposite. And what that means by a threshold, as a text that can be stored.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -98,6 +98,9 @@ def test_crop_and_similarity() -> None:
     a, b = to_tensor(numpy.array([1.0, 0.0])), to_tensor(numpy.array([1, 1], numpy.uint8))
     answer: Any = ADAPTOR.call(operation_of("similarity"), pb.SimilarityRequest(a=a, b=b))
     assert answer.value == pytest.approx(0.5**0.5)
+    assert answer.verdict == "different"
+    answer = ADAPTOR.call(operation_of("similarity"), pb.SimilarityRequest(a=a, b=b, threshold=0.0))
+    assert answer.verdict == "same"
     with pytest.raises(InvalidArgumentError, match=r"^b is not a tensor") as caught:
         ADAPTOR.call(operation_of("similarity"), pb.SimilarityRequest(a=a))
     assert caught.value.field == "b"

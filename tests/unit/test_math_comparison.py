@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from Services.ComputationalNodes.MathCompute.Node.tensors import crop, similarity
+from Services.ComputationalNodes.MathCompute.Node.tensors import crop, similarity, verdict
 from Services.fractos.errors import FractosError, InvalidArgumentError, OutOfRangeError
 
 PICTURE = numpy.arange(4 * 5 * 3, dtype=numpy.uint8).reshape(4, 5, 3)
@@ -64,6 +64,15 @@ def test_known_angles() -> None:
     assert similarity(numpy.array([[3.0], [4.0]]), numpy.array([[4.0], [3.0]])) == pytest.approx(24 / 25)
     assert similarity(numpy.array([True, False]), numpy.array([True, True])) == pytest.approx(0.5**0.5)
     assert similarity(numpy.array([200, 200], numpy.uint8), numpy.array([100, 100], numpy.uint8)) == pytest.approx(1)
+
+
+def test_a_verdict_is_by_the_threshold() -> None:
+    assert [verdict(value) for value in (1.0, 0.9, 0.89, -1.0)] == ["same", "same", "different", "different"]
+    assert [verdict(value, -1) for value in (0.5, -1.0)] == ["same", "same"]
+    for impossible in (1.01, -2.0, float("nan")):
+        with pytest.raises(OutOfRangeError, match=r"^threshold is .*; a cosine is -1 to 1") as caught:
+            verdict(1.0, impossible)
+        assert caught.value.field == "threshold"
 
 
 @pytest.mark.parametrize(

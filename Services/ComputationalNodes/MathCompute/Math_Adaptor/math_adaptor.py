@@ -67,8 +67,10 @@ class MathAdaptor(Adaptor):
         return pb.CropResponse(image=filled_tensor(part.shape, part.dtype, lambda out: tensors.copy(part, out)))
 
     def similarity(self, request: pb.SimilarityRequest) -> pb.SimilarityResponse:
-        """The cosine of the angle between two arrays."""
-        return pb.SimilarityResponse(value=tensors.similarity(_tensor("a", request.a), _tensor("b", request.b)))
+        """The cosine of the angle between two arrays, and whether they are the same by it."""
+        threshold = request.threshold if request.HasField("threshold") else tensors.THRESHOLD
+        value = tensors.similarity(_tensor("a", request.a), _tensor("b", request.b))
+        return pb.SimilarityResponse(value=value, verdict=tensors.verdict(value, threshold))
 
 
 def _integer(field: str, argument: fractos_pb2.BigInteger, max_bits: int = arithmetic.MAX_BITS) -> int:

@@ -9,6 +9,7 @@ from Services.fractos.errors import InvalidArgumentError, OutOfRangeError
 if TYPE_CHECKING:
     import numpy
 
+THRESHOLD = 0.9  # from which similarity on two arrays count as the same, unless the caller says otherwise
 MAX_BYTES = 2**28  # of a result, which keeps a core busy for some tenths of a second
 
 
@@ -70,6 +71,13 @@ def similarity(a: numpy.ndarray, b: numpy.ndarray) -> float:
         )
     product = float(_unit("a", a) @ _unit("b", b))
     return max(-1.0, min(1.0, product))  # rounding may lead a little beyond
+
+
+def verdict(value: float, threshold: float = THRESHOLD) -> str:
+    """Say "same" where a similarity reaches the threshold, else "different". Raises OutOfRangeError for an impossible one."""
+    if not -1 <= threshold <= 1:
+        raise OutOfRangeError(f"threshold is {threshold:g}; a cosine is -1 to 1", field="threshold")
+    return "same" if value >= threshold else "different"
 
 
 def _unit(name: str, array: numpy.ndarray) -> numpy.ndarray:
