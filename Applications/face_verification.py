@@ -2,7 +2,7 @@
 
     python3 Applications/face_verification.py [ENROLLED [PICTURE…]] [--client-id ID] [--threshold T]
 
-To enrol, storage reads a picture, math cuts out its middle, the CNN makes an embedding of it, and storage keeps that. To verify,
+To enrol, storage reads a picture, math cuts out its middle, the CNN makes an embedding, and storage keeps that. To verify,
 another picture goes the same way; math compares its embedding with the one in storage, and storage keeps the verdict. What the
 network knows is cats and dogs; with one that was trained on faces, the same program verifies faces.
 """
