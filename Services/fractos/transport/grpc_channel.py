@@ -255,7 +255,7 @@ class ChannelServicer(fractos_pb2_grpc.ChannelServicer):
         acknowledger = _Acknowledger(context, self._epoch)
         try:
             while isinstance(frames, fractos_pb2.Frames):
-                if received := _received(frames):
+                if received := _received(frames, opening.node):
                     self._deliver(*received)
                 acknowledger.accepted(len(frames.frames), sum(map(len, frames.frames)))
                 frames = await context.read()
@@ -278,13 +278,13 @@ class ChannelServicer(fractos_pb2_grpc.ChannelServicer):
         return first
 
 
-def _received(frames: fractos_pb2.Frames) -> list[FrameReceived]:
+def _received(frames: fractos_pb2.Frames, source: str) -> list[FrameReceived]:
     received = []
     for serialized in frames.frames:
         if serialized == HEARTBEAT:
             continue
         try:
-            received.append(FrameReceived(fractos_pb2.Frame.FromString(serialized)))
+            received.append(FrameReceived(fractos_pb2.Frame.FromString(serialized), source, len(serialized)))
         except DecodeError as error:
             log.warning("dropped a frame that does not parse: %s", error)
     return received
