@@ -60,7 +60,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class HeatMap:
-    """Ratios over a grid, in panels side by side: 1 is neutral, the scale is logarithmic."""
+    """Ratios over a grid, in rows of panels, the first row on top: 1 is neutral, the scale is logarithmic."""
 
     name: str
     title: str
@@ -68,8 +68,7 @@ class HeatMap:
     y_label: str
     x_names: Sequence[str]
     y_names: Sequence[str]
-    panels: Sequence[Panel]
-    unit: str
+    panels: Sequence[Sequence[Panel]]
 
 
 def point(x: Parameter, summary: Summary) -> Point:

@@ -50,7 +50,7 @@ class Context:
     left_s: float = field(init=False)  # of the time for measuring
 
     def __post_init__(self) -> None:
-        self.left_s = self.options.limit_s
+        self.left_s = self.options.limit_of(self.bench)
 
     def say(self, what: str) -> None:
         """Tell what is being done."""

@@ -30,7 +30,7 @@ def run(context: Context) -> Outcome:
     """Have the program measure. Raises FailedPreconditionError if it is not there or cannot go on."""
     if not PROGRAM.is_file():
         raise FailedPreconditionError(f"{PROGRAM} is not there: it comes with the source code of the project")
-    kills = 1 if context.options.quick else max(2, min(10, int(context.options.limit_s / 5 / SECONDS_A_KILL)))
+    kills = 1 if context.options.quick else max(2, min(10, int(context.left_s / 5 / SECONDS_A_KILL)))
     with tempfile.TemporaryDirectory(prefix="mockdc-bench-") as folder:
         file = Path(folder) / "failover.json"
         stops = 0 if context.options.quick else kills

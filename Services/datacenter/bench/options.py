@@ -21,6 +21,7 @@ BENCHES = {  # what each answers
 }
 ALL = "all"
 LIMIT_S, QUICK_LIMIT_S = 120.0, 5.0
+LIMITS_S = {"topology": 900.0}  # of those that need another one
 DESCRIPTION = """\
 Measures a datacenter of its own, which it starts in a temporary folder and stops at the end; yours is not touched. Variants are
 measured in turn, again and again, until the 95 % confidence interval of their medians is within --precision or --time-limit is
@@ -37,7 +38,7 @@ class Options:
 
     benches: tuple[str, ...]
     out: Path
-    limit_s: float  # for each benchmark
+    limit_s: float | None  # for each benchmark; None: what it takes
     precision: float  # half the width of the confidence interval, as a part of the median
     quick: bool
     nodes: int  # of the large datacenter of `scale`
@@ -46,8 +47,11 @@ class Options:
     def of(cls, parsed: argparse.Namespace) -> Options:
         """The options of a command line."""
         benches = tuple(BENCHES) if parsed.bench == ALL else (parsed.bench,)
-        limit_s = parsed.time_limit or (QUICK_LIMIT_S if parsed.quick else LIMIT_S)
-        return cls(benches, parsed.out.absolute(), limit_s, parsed.precision / 100, parsed.quick, parsed.nodes)
+        return cls(benches, parsed.out.absolute(), parsed.time_limit, parsed.precision / 100, parsed.quick, parsed.nodes)
+
+    def limit_of(self, bench: str) -> float:
+        """How many seconds a benchmark may measure."""
+        return self.limit_s or (QUICK_LIMIT_S if self.quick else LIMITS_S.get(bench, LIMIT_S))
 
     def rules(self, limit_s: float) -> Rules:
         """When it is enough, of something that has so many seconds."""
@@ -70,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_number(1, 86_400),
         metavar="S",
         help=f"measure each benchmark for so many seconds at the most, starting and stopping not counted (default:"
-        f" {LIMIT_S:g}; with --quick {QUICK_LIMIT_S:g})",
+        f" {LIMIT_S:g}, topology {LIMITS_S['topology']:g}; with --quick {QUICK_LIMIT_S:g})",
     )
     parser.add_argument(
         "--precision",

@@ -61,6 +61,7 @@ def _lines(figure: Figure, chart: Chart) -> None:
         axes.set_xscale("log")
     if chart.log_y:
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda value, place: f"{value:,g}")
     else:
         axes.set_ylim(bottom=0)
     if chart.x_ticks:
@@ -82,12 +83,13 @@ def _line(axes: Axes, line: Line, colour: str, marker: str) -> None:
 def _heat_map(figure: Figure, chart: HeatMap) -> None:
     from matplotlib.colors import LogNorm  # noqa: PLC0415
 
-    figure.set_size_inches(2.2 + 2.1 * len(chart.panels) * max(len(chart.x_names), 2) / 3, 1.6 + 0.62 * len(chart.y_names))
+    rows, columns = len(chart.panels), len(chart.panels[0])
+    figure.set_size_inches(2.0 + columns * (0.6 + 0.55 * len(chart.x_names)), 1.3 + rows * (0.5 + 0.4 * len(chart.y_names)))
     norm = LogNorm(1 / LARGEST_FACTOR, LARGEST_FACTOR)
-    grid = figure.subplots(1, len(chart.panels), sharey=True, squeeze=False)
-    for axes, panel in zip(grid[0], chart.panels, strict=True):
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for axes, panel in zip(grid.flat, (panel for row in chart.panels for panel in row), strict=True):
         shown = axes.imshow(panel.values, norm=norm, cmap="PuOr_r", origin="lower", aspect="auto")
-        axes.set_title(panel.title, fontsize=10)
+        axes.set_title(panel.title, fontsize=9)
         axes.set_xticks(range(len(chart.x_names)), chart.x_names)
         axes.set_yticks(range(len(chart.y_names)), chart.y_names)
         axes.grid(visible=False)
@@ -96,7 +98,7 @@ def _heat_map(figure: Figure, chart: HeatMap) -> None:
     figure.suptitle(chart.title)
     figure.supxlabel(chart.x_label, fontsize=10)
     figure.supylabel(chart.y_label, fontsize=10)
-    bar = figure.colorbar(shown, ax=grid[0].tolist(), label=chart.unit, ticks=[0.25, 0.5, 1, 2, 4])
+    bar = figure.colorbar(shown, ax=grid.ravel().tolist(), label="times as long", ticks=[0.25, 0.5, 1, 2, 4])
     bar.ax.set_yticklabels(["¼", "½", "1", "2", "4"])
     bar.ax.minorticks_off()
 
