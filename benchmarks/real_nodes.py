@@ -62,7 +62,8 @@ class Nodes:
         """`delays_ms`: by type of node, how much longer its operations take. `record`: a directory other than files."""
         self.folder = folder
         sections = "".join(
-            f"[{kind}_controller]\npaths_to_controller = {script}\nzookeeper = False\ndelay_ms = {delays_ms.get(kind, 0):g}\n"
+            f"[{kind}_controller]\npaths_to_controller = {script}\nzookeeper = False\n"
+            f"device_latency_ms = {delays_ms.get(kind, 0):g}\n"
             for kind, script in SCRIPTS.items()
         )
         names = ", ".join(f"{kind}_controller" for kind in SCRIPTS)

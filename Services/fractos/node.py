@@ -34,6 +34,7 @@ from Services.fractos.capability import KEY_BYTES
 from Services.fractos.config import Configuration, find_root, load
 from Services.fractos.controller import Clients, Controller
 from Services.fractos.custody import Custody
+from Services.fractos.device_model import DeviceModel
 from Services.fractos.directory import open_directory
 from Services.fractos.directory.interface import Directory, DirectoryRecord, Member
 from Services.fractos.engine import Engine
@@ -44,14 +45,17 @@ from Services.fractos.guard import Guard
 from Services.fractos.journal import Journal
 from Services.fractos.keys import DATACENTER, load_or_make_key
 from Services.fractos.limits import Limits
+from Services.fractos.network_changes import read_state
 from Services.fractos.node_memory import NodeMemoryServer
 from Services.fractos.operations import Catalogue
 from Services.fractos.output import FORMAT, LOG_BYTES, log_to_output
 from Services.fractos.ownership import Ownership
-from Services.fractos.placement import Identity
+from Services.fractos.placement import Identity, Placement
 from Services.fractos.transport.call_proof import CallProver, CallVerifier
 from Services.fractos.transport.capabilities import CapabilitiesServicer
+from Services.fractos.transport.emulation import NodeNetwork
 from Services.fractos.transport.grpc_channel import OPTIONS, ChannelServicer, GrpcTransport
+from Services.fractos.transport.network_service import NetworkServicer
 from Services.fractos.transport.traffic import TrafficServicer
 from Services.fractos.transport.unary import unary_service
 
@@ -114,6 +118,7 @@ class _Parts:
     transport: GrpcTransport
     memory: NodeMemoryServer
     capabilities: CapabilitiesServicer
+    network: NodeNetwork
 
 
 class _Node:
@@ -232,8 +237,11 @@ class _Node:
         limits = Limits(answers_kept_s=self._configuration.journal_keep_s)
         guard = self._guard if self._configuration.authorization == "checked" else None
         engine = Engine(identity, self._catalogue, limits=limits, with_runs=journal is not None, durable=durable, guard=guard)
-        transport = GrpcTransport(datacenter, self._key, identity.name, deliver, time.time)
-        memory = NodeMemoryServer(self._configuration, identity, self._guard, self._memory_key, engine.placement.is_known)
+        network = self._network(server, identity, engine.placement)
+        transport = GrpcTransport(datacenter, self._key, identity.name, deliver, time.time, network)
+        memory = NodeMemoryServer(
+            self._configuration, identity, self._guard, self._memory_key, engine.placement.is_known, network
+        )
         settings = self._configuration.controller(self._node_type)
         controller = Controller(
             engine,
@@ -242,11 +250,11 @@ class _Node:
             clients=self._clients,
             custody=custody,
             journal=journal,
-            delay_s=settings.delay_ms / 1000 if settings else 0.0,
+            model=DeviceModel.of(settings.device) if settings else None,
             memory=memory.for_calls,
         )
         channels = ChannelServicer(
-            datacenter, self._key, identity.address, controller.feed, time.time, lambda: engine.tenure.epoch
+            datacenter, self._key, identity.address, controller.feed, time.time, lambda: engine.tenure.epoch, network
         )
         fractos_pb2_grpc.add_ChannelServicer_to_server(channels, server)
         capabilities = self._capabilities(directory, identity)
@@ -259,13 +267,21 @@ class _Node:
         ours = (service.full_name for service in fractos_pb2.DESCRIPTOR.services_by_name.values())
         services = [reflection.SERVICE_NAME, health.SERVICE_NAME, *ours]
         if operations:
-            server.add_generic_rpc_handlers((unary_service(operations, controller, time.time),))
+            server.add_generic_rpc_handlers((unary_service(operations, controller, time.time, network),))
             services.append(operations[0].rpc.split("/")[1])
         if self._clients is not None:
             self._clients.attach(controller, server)
             services.append(application_pb2.DESCRIPTOR.services_by_name["Application"].full_name)
         reflection.enable_server_reflection(services, server)
-        return _Parts(controller, transport, memory, capabilities)
+        return _Parts(controller, transport, memory, capabilities, network)
+
+    def _network(self, server: grpc.aio.Server, identity: Identity, placement: Placement) -> NodeNetwork:
+        """The emulated links. What was changed about them is read now that the node is listed: later changes are told to it."""
+        state = read_state(self._configuration)
+        network = NodeNetwork(identity.name, state.rules, placement.name_at)
+        verifier = CallVerifier(self._configuration.name, self._key, identity.address, time.time)
+        fractos_pb2_grpc.add_NetworkServicer_to_server(NetworkServicer(identity, verifier, network, state.serial), server)
+        return network
 
     def _capabilities(self, directory: Directory, identity: Identity) -> CapabilitiesServicer:
         datacenter = self._configuration.name
@@ -312,6 +328,7 @@ class _Node:
         await server.stop(0.2)
         await parts.controller.close()
         await parts.memory.close()
+        parts.network.close()
 
 
 async def _first_of(task: asyncio.Task[_Parts], stop: asyncio.Event) -> None:

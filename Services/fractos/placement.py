@@ -146,6 +146,11 @@ class Placement:
         """Whether the channel to a node broke lately and has not opened again."""
         return self._suspected.get(member.address, 0.0) > now
 
+    def name_at(self, address: str) -> str:
+        """The name of the node at an address; empty if none is known there."""
+        member = self._by_address.get(address) or self._lingering.get(address) or self._departed.get(address)
+        return member.name if member else ""
+
     def is_known(self, address: str) -> bool:
         """Whether a node is there, or was until lately."""
         return address in self._by_address or address in self._lingering or address in self._departed

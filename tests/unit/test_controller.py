@@ -14,7 +14,9 @@ from google.protobuf.message import Message
 
 from protos import fractos_pb2, math_pb2
 from Services.fractos.adaptor import Adaptor, inline
+from Services.fractos.config import DeviceSettings
 from Services.fractos.controller import Controller
+from Services.fractos.device_model import DeviceModel
 from Services.fractos.engine import Engine
 from Services.fractos.errors import DeadlineExceededError, FractosError, NotFoundError, UnavailableError
 from Services.fractos.events import FrameReceived
@@ -93,10 +95,10 @@ class Device(Adaptor):
         raise AssertionError
 
 
-def make(delay_s: float = 0.0) -> tuple[Controller, Device, Notes]:
+def make(latency_ms: float = 0.0) -> tuple[Controller, Device, Notes]:
     device, notes = Device(), Notes()
     engine = Engine(Identity("math", "math-0", "here"), default_catalogue())
-    return Controller(engine, device, notes, delay_s=delay_s), device, notes
+    return Controller(engine, device, notes, model=DeviceModel.of(DeviceSettings(latency_ms))), device, notes
 
 
 def arriving(graph: TaskGraph, run: bytes, timeout_s: float = PATIENCE_S) -> FrameReceived:
@@ -200,7 +202,7 @@ async def test_a_run_of_many_steps_does_not_keep_one_of_a_single_step_waiting() 
 
 @on_event_loop
 async def test_a_slower_device_takes_that_much_longer_and_keeps_nothing_on_the_event_loop() -> None:
-    controller, device, notes = make(delay_s=0.05)
+    controller, device, notes = make(latency_ms=50)
     graph = TaskGraph("inline")
     graph.math.shift_left(value=1, bits=1)
     controller.feed(arriving(graph, b"run"))
@@ -215,7 +217,7 @@ async def test_a_slower_device_takes_that_much_longer_and_keeps_nothing_on_the_e
 
 @on_event_loop
 async def test_the_delay_of_a_slower_device_ends_with_its_run() -> None:
-    controller, device, notes = make(delay_s=PATIENCE_S)
+    controller, device, notes = make(latency_ms=PATIENCE_S * 1e3)
     controller.feed(arriving(power(1), b"late", timeout_s=0.02))
     controller.feed(arriving(power(2), b"stopped"))
     await eventually(lambda: notes.sent)

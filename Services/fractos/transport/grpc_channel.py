@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TypeAlias
@@ -15,12 +15,15 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from protos import fractos_pb2, fractos_pb2_grpc
-from Services.fractos.errors import FailedPreconditionError, UnauthenticatedError
+from Services.fractos.errors import FailedPreconditionError, UnauthenticatedError, UnavailableError
 from Services.fractos.events import FrameReceived, LinkLost, LinkOpened, PeerEpoch
 from Services.fractos.plan import MAX_MESSAGE_BYTES
 from Services.fractos.transport import handshake
+from Services.fractos.transport.acknowledger import ACKNOWLEDGE_DELAY_S, Acknowledger, ServerContext
+from Services.fractos.transport.arrivals import Arrivals
+from Services.fractos.transport.emulation import NodeNetwork
 from Services.fractos.transport.interface import Deliver, Transport
-from Services.fractos.transport.streams import BROKEN, Outbox, Work
+from Services.fractos.transport.streams import BROKEN, Outbox
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +46,9 @@ OPTIONS = [
 CONNECT_TIMEOUT_S = 2.0
 PROOF_TIMEOUT_S = 5.0  # how long a stranger may hold a call open
 CLOSE_TIMEOUT_S = 1.0
-ACKNOWLEDGE_DELAY_S = 0.2  # an acknowledgement a frame would double the work of the event loops
 WATCH_S = 0.5  # how often a channel is looked after
 SILENCE_S = 2.5  # how long a peer may acknowledge nothing before it counts as dead, as if stopped or cut off
 SLOWEST_BYTES_PER_S = 1 << 20  # so much longer for what is on its way
-ACKNOWLEDGE_BYTES = 1 << 20  # large values are acknowledged at once, since their sender keeps them until then
 
 PEERS = 1000  # addresses that frames are counted for
 
@@ -55,19 +56,30 @@ HEARTBEAT = b""  # a frame without a body: counted and acknowledged, and that is
 
 Clock = Callable[[], float]
 Call: TypeAlias = "grpc.aio.StreamStreamCall[fractos_pb2.Frames, fractos_pb2.Acknowledgement]"
-ServerContext: TypeAlias = "grpc.aio.ServicerContext[fractos_pb2.Frames, fractos_pb2.Acknowledgement]"
 
 
 class GrpcTransport(Transport):
     """The sending side: a link for each address that something was sent to."""
 
-    def __init__(self, datacenter: str, key: bytes, node: str, deliver: Deliver, clock: Clock) -> None:
-        """`key` is the datacenter's, by which the nodes that are called know this one, and it knows them."""
+    def __init__(
+        self,
+        datacenter: str,
+        key: bytes,
+        node: str,
+        deliver: Deliver,
+        clock: Clock,
+        network: NodeNetwork | None = None,
+    ) -> None:
+        """`key` is the datacenter's, by which the nodes that are called know this one, and it knows them.
+
+        `network`: how slow the emulated links may be.
+        """
         self._datacenter = datacenter
         self._key = key
         self._node = node
         self._deliver = deliver
         self._clock = clock
+        self._network = network
         self._links: dict[str, _Link] = {}
         self._to_flush: dict[_Link, None] = {}
         self.sent: dict[str, list[int]] = {}  # by address: how many frames, and of how many bytes
@@ -108,7 +120,7 @@ class GrpcTransport(Transport):
     def _open(self, address: str) -> _Link:
         challenge = os.urandom(handshake.CHALLENGE_BYTES)
         opening = handshake.introduce(self._datacenter, self._node, address, self._clock(), challenge)
-        link = self._links[address] = _Link(opening, self._key, self._deliver, self._lost)
+        link = self._links[address] = _Link(opening, self._key, self._deliver, self._lost, self._network)
         return link
 
     def _lost(self, link: _Link) -> None:
@@ -122,7 +134,14 @@ class GrpcTransport(Transport):
 class _Link:
     """One stream to one address, from its opening to its loss."""
 
-    def __init__(self, opening: handshake.Opening, key: bytes, deliver: Deliver, lost: Callable[[_Link], None]) -> None:
+    def __init__(
+        self,
+        opening: handshake.Opening,
+        key: bytes,
+        deliver: Deliver,
+        lost: Callable[[_Link], None],
+        network: NodeNetwork | None,
+    ) -> None:
         self.address = opening.address
         self.outbox: Outbox[bytes] = Outbox(len)  # serialized frames
         self.opened = False
@@ -132,6 +151,7 @@ class _Link:
         self._proof = b""  # until it was sent
         self._deliver = deliver
         self._lost = lost
+        self._network = network
         self._unacknowledged: deque[bytes] = deque()
         self._acknowledged = 0
         self._epoch = 0
@@ -157,7 +177,7 @@ class _Link:
             async with grpc.aio.insecure_channel(self.address, OPTIONS) as channel:
                 await self._exchange(fractos_pb2_grpc.ChannelStub(channel).Connect(metadata=self._opening.metadata))
         except asyncio.TimeoutError:
-            reason = f"it could not be opened within {CONNECT_TIMEOUT_S:g} s"
+            reason = f"it could not be opened within {self._opening_timeout_s():g} s"
         except grpc.aio.AioRpcError as error:
             reason = f"{error.code().name}: {error.details()}"
         except UnauthenticatedError as error:
@@ -176,7 +196,7 @@ class _Link:
 
         Raises UnauthenticatedError if it does not prove that the receiver belongs to the datacenter.
         """
-        first = await asyncio.wait_for(call.read(), CONNECT_TIMEOUT_S)
+        first = await asyncio.wait_for(call.read(), self._opening_timeout_s())
         if not isinstance(first, fractos_pb2.Acknowledgement):
             return
         self._opening.check_proof(self._key, handshake.RECEIVER, first.challenge, first.proof)
@@ -199,7 +219,7 @@ class _Link:
         Counts its own turns instead of looking at a clock: when the whole machine has been paused, nobody was silent.
         """
         acknowledged, silent_s = -1, 0.0
-        while silent_s < SILENCE_S + sum(map(len, self._unacknowledged)) / SLOWEST_BYTES_PER_S:
+        while silent_s < self._patience_s():
             if self.kept and not self._unacknowledged:
                 self.outbox.put(HEARTBEAT)
                 self.outbox.flush()
@@ -208,6 +228,15 @@ class _Link:
             acknowledged, silent_s = self._acknowledged, silent_s + WATCH_S if silent else 0.0
         log.warning("%s has acknowledged nothing for %g s", self.address, silent_s)
         call.cancel()
+
+    def _patience_s(self) -> float:
+        """How long the peer may be silent."""
+        size_bytes = sum(map(len, self._unacknowledged))
+        patience_s = SILENCE_S + size_bytes / SLOWEST_BYTES_PER_S
+        return patience_s + self._network.patience_s(self.address, size_bytes) if self._network else patience_s
+
+    def _opening_timeout_s(self) -> float:
+        return CONNECT_TIMEOUT_S + (self._network.opening_patience_s(self.address) if self._network else 0.0)
 
     async def _read(self, call: Call) -> None:
         while isinstance(acknowledgement := await call.read(), fractos_pb2.Acknowledgement):
@@ -232,36 +261,66 @@ class ChannelServicer(fractos_pb2_grpc.ChannelServicer):
     """The receiving side: checks who opens a channel, delivers its frames, acknowledges them."""
 
     def __init__(
-        self, datacenter: str, key: bytes, address: str, deliver: Deliver, clock: Clock, epoch: Callable[[], int]
+        self,
+        datacenter: str,
+        key: bytes,
+        address: str,
+        deliver: Deliver,
+        clock: Clock,
+        epoch: Callable[[], int],
+        network: NodeNetwork | None = None,
     ) -> None:
-        """`key` is the datacenter's, `address` what others call this node by; `epoch` returns that of `Acknowledgement`."""
+        """`key` is the datacenter's, `address` what others call this node by; `epoch` returns that of `Acknowledgement`.
+
+        `network` holds back what comes, as emulated links do.
+        """
         self._datacenter = datacenter
         self._key = key
         self._address = address
         self._deliver = deliver
         self._clock = clock
         self._epoch = epoch
+        self._network = network
 
     async def Connect(self, request_iterator: object, context: ServerContext) -> None:
         """Serve one channel until its sender closes it."""
         try:
             metadata = context.invocation_metadata() or ()
             opening = handshake.check(metadata, self._datacenter, self._address, self._clock())
-            frames = await self._admit(opening, context)
-        except (FailedPreconditionError, UnauthenticatedError) as error:
+            acknowledger = Acknowledger(context, self._epoch)
+            arrived = partial(self._arrived, opening.node)
+            arrivals = await self._network.opened(opening.node, arrived, acknowledger.accepted) if self._network else None
+            try:
+                await self._serve(opening, context, acknowledger, arrivals)
+            finally:
+                acknowledger.cancel()
+                if arrivals is not None:
+                    arrivals.close()
+        except (FailedPreconditionError, UnauthenticatedError, UnavailableError) as error:
             log.warning("refused a channel from %s: %s", context.peer(), error)
             await context.abort(grpc.StatusCode[error.status], error.message)
+
+    async def _serve(
+        self, opening: handshake.Opening, context: ServerContext, acknowledger: Acknowledger, arrivals: Arrivals | None
+    ) -> None:
+        """Have frames arrive until the sender closes the channel."""
+        frames = await self._admit(opening, context)
         log.info("channel from %s opened", opening.node)
-        acknowledger = _Acknowledger(context, self._epoch)
-        try:
-            while isinstance(frames, fractos_pb2.Frames):
-                if received := _received(frames, opening.node):
-                    self._deliver(*received)
+        while isinstance(frames, fractos_pb2.Frames):
+            if arrivals is None or arrivals.link is None:
+                self._arrived(opening.node, frames.frames)
                 acknowledger.accepted(len(frames.frames), sum(map(len, frames.frames)))
-                frames = await context.read()
-            await acknowledger.finish()
-        finally:
-            acknowledger.cancel()
+            else:
+                arrivals.hold(frames.frames)
+                await arrivals.room()
+            frames = await context.read()
+        if arrivals is not None:
+            await arrivals.all()
+        await acknowledger.finish()
+
+    def _arrived(self, source: str, frames: Sequence[bytes]) -> None:
+        if received := _received(frames, source):
+            self._deliver(*received)
 
     async def _admit(self, opening: handshake.Opening, context: ServerContext) -> object:
         """Exchange the proofs. Returns what came with the sender's: its first frames. Raises UnauthenticatedError."""
@@ -278,9 +337,9 @@ class ChannelServicer(fractos_pb2_grpc.ChannelServicer):
         return first
 
 
-def _received(frames: fractos_pb2.Frames, source: str) -> list[FrameReceived]:
+def _received(frames: Sequence[bytes], source: str) -> list[FrameReceived]:
     received = []
-    for serialized in frames.frames:
+    for serialized in frames:
         if serialized == HEARTBEAT:
             continue
         try:
@@ -288,50 +347,3 @@ def _received(frames: fractos_pb2.Frames, source: str) -> list[FrameReceived]:
         except DecodeError as error:
             log.warning("dropped a frame that does not parse: %s", error)
     return received
-
-
-class _Acknowledger:
-    """Counts the frames of one channel and tells the sender now and then."""
-
-    def __init__(self, context: ServerContext, epoch: Callable[[], int]) -> None:
-        self._context = context
-        self._epoch = epoch
-        self._loop = asyncio.get_running_loop()
-        self._accepted = 0
-        self._told = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self._writer: Work | None = None
-
-    def accepted(self, count: int, size_bytes: int) -> None:
-        """Count frames. They are acknowledged after the delay, large ones at once."""
-        self._accepted += count
-        if size_bytes >= ACKNOWLEDGE_BYTES:
-            self._begin()
-        elif self._timer is None:
-            self._timer = self._loop.call_later(ACKNOWLEDGE_DELAY_S, self._begin)
-
-    async def finish(self) -> None:
-        """Acknowledge what is left, at once."""
-        self._begin()
-        if self._writer is not None:
-            await self._writer.wait()
-
-    def cancel(self) -> None:
-        """Acknowledge nothing more."""
-        for pending in (self._timer, self._writer):
-            if pending is not None:
-                pending.cancel()
-
-    async def write(self) -> None:
-        """Acknowledge all that was accepted so far."""
-        with suppress(*BROKEN):  # whoever reads the stream learns why
-            while self._told < self._accepted:  # again for frames that came during the write
-                self._told = self._accepted
-                await self._context.write(fractos_pb2.Acknowledgement(accepted=self._told, epoch=self._epoch()))
-
-    def _begin(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._writer is None or self._writer.done:
-            self._writer = Work(self.write())
