@@ -10,16 +10,17 @@ from datetime import datetime, timezone
 from pathlib import Path
 from types import ModuleType
 
-from Services.datacenter.bench import data, failover, image, latency, machine, plots, report, scale, throughput
-from Services.datacenter.bench.context import Context, Model, Tell, temporary_model
+from Services.datacenter.bench import data, failover, image, latency, machine, plots, report, scale, throughput, topology
+from Services.datacenter.bench.context import Context, temporary_model
 from Services.datacenter.bench.options import Options
-from Services.datacenter.bench.results import Outcome
+from Services.datacenter.bench.results import Outcome, Parameter
 from Services.datacenter.screen import Screen
 from Services.fractos.config import write_atomically
 from Services.fractos.errors import FractosError, InvalidArgumentError
 
 INTERRUPTED = 130
 MODULES: Mapping[str, ModuleType] = {
+    "topology": topology,
     "latency": latency,
     "throughput": throughput,
     "data": data,
@@ -37,11 +38,13 @@ def run_bench(options: Options, screen: Screen) -> int:
     results = options.out / "results"
     _check_writable(results)
     failures: list[str] = []
+    interrupted = False
     described = machine.describe()
     try:
-        for bench in options.benches:
-            with screen.line() as tell, temporary_model(tell) as model:
-                outcome = _measure(bench, options, model, tell, described)
+        for number, bench in enumerate(options.benches, 1):
+            place = f"{number}/{len(options.benches)} " if len(options.benches) > 1 else ""
+            with screen.line() as tell, temporary_model() as model:
+                outcome = _measure(Context(bench, options, model, tell, place), described)
             write(outcome, results)
             for table in MODULES[bench].tables(outcome):
                 screen.grid(table.heads, table.rows)
@@ -49,24 +52,24 @@ def run_bench(options: Options, screen: Screen) -> int:
                 screen.say(line)
             failures += outcome.failures
     except KeyboardInterrupt:
-        screen.say(f"interrupted; what was measured before is in {results}")
+        screen.say("interrupted; what was started has been stopped")
+        interrupted = True
+    if written := report.write(options.out, results, MODULES):
+        screen.say(f"the report is {written}, the figures are in {results}")
+    if interrupted:
         return INTERRUPTED
-    finally:
-        written = report.write(options.out, results, MODULES)
-        if written:
-            screen.say(f"the report is {written}, the figures are in {results}")
     return 1 if failures else 0
 
 
-def _measure(bench: str, options: Options, model: Model, tell: Tell, described: Mapping[str, str | int | float]) -> Outcome:
+def _measure(context: Context, described: Mapping[str, Parameter]) -> Outcome:
     """One benchmark, in datacenters of its own. One that cannot be done fails, and the others go on."""
     began, clock = datetime.now(timezone.utc).isoformat(timespec="seconds"), time.monotonic()
     try:
-        outcome: Outcome = MODULES[bench].run(Context(bench, options, model, tell))
+        outcome: Outcome = MODULES[context.bench].run(context)
     except FractosError as error:
-        outcome = Outcome(bench, (), failures=(f"{bench} could not be measured: {error}",))
+        outcome = Outcome(context.bench, (), failures=(f"{context.bench} could not be measured: {error}",))
     took_s = round(time.monotonic() - clock, 1)
-    return replace(outcome, began=began, took_s=took_s, quick=options.quick, machine=described)
+    return replace(outcome, began=began, took_s=took_s, quick=context.options.quick, machine=described)
 
 
 def write(outcome: Outcome, results: Path) -> None:

@@ -20,23 +20,21 @@ Tell = Callable[[str], None]
 class Model:
     """A small network, trained when it is first needed and kept for the rest of the command."""
 
-    def __init__(self, folder: Path, tell: Tell) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._tell = tell
 
     @cached_property
     def folder(self) -> Path:
         """Where the models are. Raises FailedPreconditionError without TensorFlow."""
-        self._tell("training a small network, for this command only")
         train_small_model(self._folder)
         return self._folder / "Models"
 
 
 @contextmanager
-def temporary_model(tell: Tell) -> Iterator[Model]:
+def temporary_model() -> Iterator[Model]:
     """A model that is gone with the context."""
     with tempfile.TemporaryDirectory(prefix="mockdc-bench-model-") as folder:
-        yield Model(Path(folder), tell)
+        yield Model(Path(folder))
 
 
 @dataclass
@@ -47,6 +45,7 @@ class Context:
     options: Options
     model: Model
     tell: Tell
+    place: str = ""  # among the benchmarks of one command
     left_s: float = field(init=False)  # of the time for measuring
 
     def __post_init__(self) -> None:
@@ -54,7 +53,7 @@ class Context:
 
     def say(self, what: str) -> None:
         """Tell what is being done."""
-        self.tell(f"{self.bench}: {what}")
+        self.tell(f"{self.place}{self.bench}: {what}")
 
     def measure(self, what: str, variants: Mapping[str, Batch], part: float = 1.0) -> Measured:
         """Measure variants side by side in a part of the time that is left."""

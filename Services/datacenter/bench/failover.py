@@ -52,7 +52,9 @@ def run(context: Context) -> Outcome:
 
 def _run(command: list[str], context: Context) -> int:
     """Run the program, passing on what it says. It ends its nodes itself, also if this is interrupted."""
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
         try:
             assert process.stderr
             for line in process.stderr:
@@ -61,7 +63,10 @@ def _run(command: list[str], context: Context) -> int:
         finally:
             if process.poll() is None:
                 process.terminate()
-                process.wait(GRACE_S)
+                try:
+                    process.wait(GRACE_S)
+                except subprocess.TimeoutExpired:
+                    process.kill()
 
 
 def tables(outcome: Outcome) -> Sequence[Table]:

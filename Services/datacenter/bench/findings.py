@@ -33,7 +33,7 @@ def tables(outcome: Outcome) -> Sequence[Table]:
         cells = [line for row in applications for line in _application(outcome, row.parameters)]
         found.append(Table(heads, cells, title))
     chains = outcome.of("duration", RING, {"application": "chain", "bandwidth_mbit": USUAL_BANDWIDTH})
-    heads = (
+    chain_heads = (
         "latency, array, devices",
         "ring, ms",
         "fast-star by ring",
@@ -140,22 +140,21 @@ def explanations(outcome: Outcome) -> Iterator[str]:
         rest = {one: _median(outcome, "duration", one, at) - network[one] for one in (RING, STAR)}
         yield (
             f"**Beside the paper.** The face verification as a star takes {number(ratio)} times as long as the ring, with"
-            f" {number(traffic[STAR] / traffic[RING])} times the traffic. FractOS was reported to be 47 % faster than a centralised"
-            f" stack, that is {PAPER_FASTER:g} times, with {PAPER_TRAFFIC:g} times less traffic."
+            f" {number(traffic[STAR] / traffic[RING])} times the traffic. FractOS was reported to be 47 % faster than a"
+            f" centralised stack, that is {PAPER_FASTER:g} times, with {PAPER_TRAFFIC:g} times less traffic."
         )
         yield (
-            f"Hops and bytes explain ours. The star needs {hops[STAR]:.0f} hops for the ring's {hops[RING]:.0f}, and each value goes"
-            " to the centre and from there on. By the rule the network alone keeps the star waiting for"
-            f" {number(network[STAR])} ms along its longest path and the ring for {number(network[RING])} ms. What is left of the"
-            f" measured times, {number(rest[STAR])} and {number(rest[RING])} ms, is devices ({number(devices[RING])} ms in the ring,"
-            " those side by side counted one after the other) and nodes. So the ratio of times tends to that of the networks where"
-            " links are slow, and to 1 where devices are."
+            f"Hops and bytes explain ours. The star needs {hops[STAR]:.0f} hops for the ring's {hops[RING]:.0f}, and each value"
+            " goes to the centre and from there on. By the rule the network alone keeps the star waiting for"
+            f" {number(network[STAR])} ms along its longest path and the ring for {number(network[RING])} ms. What is left of"
+            f" the measured times, {number(rest[STAR])} and {number(rest[RING])} ms, is devices ({number(devices[RING])} ms in"
+            " the ring, those side by side counted one after the other) and nodes. So the ratio of times tends to that of the"
+            " networks where links are slow, and to 1 where devices are."
         )
         yield (
-            "One centre can at most double the traffic: it moves each value twice instead of once. Three times is what comes of"
-            " moving it three times, as where storage is behind a file service that is itself a centre; this star has no such"
-            " second one. And the paper's devices and network are real and faster, so that its software weighed more than hops do"
-            " here at 1 ms."
+            "One centre can at most double the traffic: it moves each value twice instead of once. Three times is what comes"
+            " of moving it three times, as where storage is behind a file service that is itself a centre; this star has no"
+            " such second one."
         )
 
 

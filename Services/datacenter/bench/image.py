@@ -42,6 +42,7 @@ NODES = {"application": 1, "storage": 1, "cnn": 1}
 
 def run(context: Context) -> Outcome:
     """Measure. Raises FailedPreconditionError without TensorFlow."""
+    context.say("training a small network")
     models = context.model.folder
     cold_ms: list[float] = []
     calls = 3 if context.options.quick else 10
@@ -103,7 +104,13 @@ def bare(models: Path, own: OwnDatacenter) -> Iterator[Ask]:
     picture = own.root / STORAGE / PICTURE
     command = [sys.executable, "-m", MODULE, "predict", str(models), str(picture), str(own.root / "bare_class.txt")]
     with subprocess.Popen(
-        command, cwd=CODE_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command,
+        cwd=CODE_ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
     ) as process:
         try:
             ask = Ask(process)

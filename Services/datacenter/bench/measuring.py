@@ -46,6 +46,7 @@ class Rules:
     warm_up: int = 2  # rounds that do not count
     fewest: int = FEWEST  # rounds
     most: int = 200  # rounds
+    least: int = 3  # rounds, whatever the limit
     limit_s: float = 30.0
 
     def enough(self, values: Sequence[float]) -> bool:
@@ -82,14 +83,13 @@ def measure(
 ) -> Measured:
     """Measure variants side by side. `clock` gives seconds.
 
-    `tell` is called after each round: with the number of rounds, the widest interval so far and the seconds left at most. At
-    least one round is done, whatever the limit.
+    `tell` is called after each round: with the number of rounds, the widest interval so far and the seconds left at most.
     """
     names = list(variants)
     samples: dict[str, list[tuple[float, ...]]] = {name: [] for name in names}
     end = clock() + rules.limit_s
     number = -rules.warm_up
-    while number < 1 or (number < rules.most and clock() < end and not _all_enough(samples, rules)):
+    while number < rules.least or (number < rules.most and clock() < end and not _all_enough(samples, rules)):
         if number < 0 and clock() >= end:
             number = 0  # no time to warm up
         for name in names if number % 2 else reversed(names):

@@ -56,7 +56,7 @@ class Options:
     def rules(self, limit_s: float) -> Rules:
         """When it is enough, of something that has so many seconds."""
         warm_up, most = (1, 2 * FEWEST) if self.quick else (2, 200)
-        return Rules(self.precision, warm_up, FEWEST, most, limit_s)
+        return Rules(self.precision, warm_up, most=most, limit_s=limit_s)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -55,7 +55,9 @@ def raw_call(experiments: str | None = None) -> Iterator[RawCall]:
 def _process(environment: dict[str, str], *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """This file as a program; it ends when its stdin is closed."""
     command = [sys.executable, __file__, *arguments]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True
+    ) as process:
         try:
             yield process
         finally:

@@ -31,7 +31,7 @@ INLINE_LIMIT = MemorySettings().inline_limit
 LATENCIES_MS, BANDWIDTHS_MBIT = (0.2, 1.0, 5.0), (100.0, 1_000.0, 10_000.0)
 LENGTHS, SIZES = (2, 4, 8), (1_000, 100_000, 1_000_000)
 QUICK_GRID = ((1.0,), (1_000.0,), (2, 4), (1_000, 100_000))
-APPLICATIONS_PART = 0.15  # of the time
+APPLICATIONS_PART = 0.2  # of the time
 USUAL = Link(1.0, 1_000.0)  # of the applications
 SHOWN_MISMATCHES = 5
 
@@ -108,6 +108,7 @@ def _chains(context: Context) -> Iterator[tuple[list[Row], list[str]]]:
 
 def _applications(context: Context) -> Iterator[tuple[list[Row], list[str]]]:
     """Raises FailedPreconditionError without TensorFlow."""
+    context.say("training a small network")
     models = context.model.folder
     context.say("starting an application, a storage, a CNN and two math nodes")
     with running(workloads.NODES, prepare=partial(prepare, models=models)) as own:
