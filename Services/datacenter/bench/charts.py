@@ -93,4 +93,4 @@ def size(size_bytes: float) -> str:
 
 
 def _exponent(value: float) -> int:
-    return int(f"{value:e}".partition("e")[2])
+    return int(f"{value:.2e}".partition("e")[2])
