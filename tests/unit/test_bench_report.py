@@ -91,7 +91,7 @@ def test_figures_that_are_not_precise_are_counted() -> None:
 
 
 def test_the_findings_say_how_the_paper_compares() -> None:
-    first, second, _ = list(findings.explanations(topology_outcome(("face verification",))))[:3]
+    first, second, _ = list(findings.explanations(topology_outcome(("face verification",)).rows))[:3]
     assert "takes 2.00 times as long as the ring, with 2.00 times the traffic" in first
     assert "5 hops for the ring's 5" in second
     assert "star waiting for 10.0 ms along its longest path and the ring for 5.00 ms" in second

@@ -62,7 +62,8 @@ class Context:
 
         def tell(rounds: int, error: float, left_s: float) -> None:
             known = f"±{error:.1%}" if error < 10 else "not known yet"
-            self.say(f"{what}, round {rounds}, {known} (until ±{rules.precision:.0%}), {left_s:.0f} s left at most")
+            all_left_s = max(self.left_s - (time.monotonic() - began), 0.0)
+            self.say(f"{what}, round {rounds}, {known} (until ±{rules.precision:.0%}), {all_left_s:.0f} s left at most")
 
         measured = measure(variants, rules, time.monotonic, tell)
         self.left_s -= time.monotonic() - began

@@ -80,16 +80,16 @@ def run(context: Context) -> Outcome:
             mismatches += wrong
     except FailedPreconditionError as error:
         notes.append(f"Without the applications: {error.message}")
-    failures = list(dict.fromkeys(mismatches))[:SHOWN_MISMATCHES]
-    found_so_far = Outcome("topology", tuple(rows), tuple(notes), tuple(failures))
-    return Outcome("topology", tuple(rows), (*notes, *findings.explanations(found_so_far)), tuple(failures))
+    failures = tuple(dict.fromkeys(mismatches))[:SHOWN_MISMATCHES]
+    notes += findings.explanations(rows)
+    return Outcome("topology", tuple(rows), tuple(notes), failures)
 
 
 def _chains(context: Context) -> Iterator[tuple[list[Row], list[str]]]:
     grid = QUICK_GRID if context.options.quick else (LATENCIES_MS, BANDWIDTHS_MBIT, LENGTHS, SIZES)
     latencies, bandwidths, lengths, sizes = grid
     links = [Link(latency, bandwidth) for latency in latencies for bandwidth in bandwidths]
-    left = len(links) * len(lengths) * len(sizes)
+    left = cells = len(links) * len(lengths) * len(sizes)
     kept_s = context.left_s * APPLICATIONS_PART
     context.say(f"starting an application node and {max(lengths)} math nodes")
     with running({"application": 1, "math": max(lengths)}) as own:
@@ -102,7 +102,7 @@ def _chains(context: Context) -> Iterator[tuple[list[Row], list[str]]]:
                     nodes = [f"math-{index}" for index in range(length)]
                     workload = workloads.chain(nodes, sources[size], size)
                     part = (context.left_s - kept_s) / left / max(context.left_s, 1e-9)
-                    yield _compare(context, own, workload, link, max(part, 0.0))
+                    yield _compare(context, own, workload, link, max(part, 0.0), f"{cells - left + 1} of {cells}, ")
                     left -= 1
 
 
@@ -118,11 +118,13 @@ def _applications(context: Context) -> Iterator[tuple[list[Row], list[str]]]:
         yield _compare(context, own, workloads.face_verification(embedding_bytes), USUAL, 1.0)
 
 
-def _compare(context: Context, own: OwnDatacenter, workload: Workload, link: Link, part: float) -> tuple[list[Row], list[str]]:
+def _compare(
+    context: Context, own: OwnDatacenter, workload: Workload, link: Link, part: float, place: str = ""
+) -> tuple[list[Row], list[str]]:
     """One workload in all topologies, side by side. Returns its rows, and what bills do not match."""
     runs = {topology: Runs(own.connection, workload, topology) for topology in TOPOLOGIES}
     where = f"{link.latency_ms:g} ms, {link.bandwidth_mbit:g} Mbit/s"
-    what = f"{workload.name} of {workload.devices}, {workload.size_bytes:,} B, {where}"
+    what = f"{place}{workload.name} of {workload.devices}, {workload.size_bytes:,} B, {where}"
     measured = context.measure(what, runs, part)
     parameters: dict[str, Parameter] = {
         "application": workload.name,
