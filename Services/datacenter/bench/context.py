@@ -55,10 +55,10 @@ class Context:
         """Tell what is being done."""
         self.tell(f"{self.place}{self.bench}: {what}")
 
-    def measure(self, what: str, variants: Mapping[str, Batch], part: float = 1.0) -> Measured:
-        """Measure variants side by side in a part of the time that is left."""
+    def measure(self, what: str, variants: Mapping[str, Batch], limit_s: float | None = None) -> Measured:
+        """Measure variants side by side, in all the time that is left or in `limit_s` seconds."""
         began = time.monotonic()
-        rules = self.options.rules(max(self.left_s, 0.0) * part)
+        rules = self.options.rules(max(self.left_s if limit_s is None else limit_s, 0.0))
 
         def tell(rounds: int, error: float, left_s: float) -> None:
             known = f"±{error:.1%}" if error < 10 else "not known yet"

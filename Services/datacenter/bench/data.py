@@ -40,18 +40,18 @@ def run(context: Context) -> Outcome:
     context.say("starting an application node and three math nodes")
     with running({"application": 1, "math": NODES}, keys={"Memory": "limit_mb = 4096"}) as own:
         for index, size_bytes in enumerate(sizes):
-            rows += _measure(context, own.connection, size_bytes, 1 / (len(sizes) - index))
+            rows += _measure(context, own.connection, size_bytes, context.left_s / (len(sizes) - index))
     notes = tuple(f"{size(one)} was left out: this machine has no room for {COPIES} such arrays." for one in left_out)
     return Outcome("data", tuple(rows), notes)
 
 
-def _measure(context: Context, datacenter: Datacenter, size_bytes: int, part: float) -> list[Row]:
+def _measure(context: Context, datacenter: Datacenter, size_bytes: int, limit_s: float) -> list[Row]:
     array = numpy.arange(size_bytes // 8, dtype=numpy.float64)
     times = 10 if size_bytes <= 1_000_000 else 1
     source = datacenter.memory(array, node="math-0")
     ours = partial(durations_ms, partial(datacenter.run, chain(source), timeout_s=120), times)
     bare = partial(durations_ms, partial(multiply, array), times)
-    measured = context.measure(size(size_bytes), {OURS: ours, BARE: bare}, part)
+    measured = context.measure(size(size_bytes), {OURS: ours, BARE: bare}, limit_s)
     source.release()
     rows = []
     for variant in (OURS, BARE):

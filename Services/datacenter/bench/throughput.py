@@ -40,7 +40,7 @@ def run(context: Context) -> Outcome:
         variants: dict[str, Batch] = {}
         for level in levels:
             variants[str(level)] = partial(_one_rate, own.connection, graph, level, seconds)
-        measured = context.measure("runs per second", variants, 1 - OPEN_PART)
+        measured = context.measure("runs per second", variants, context.left_s * (1 - OPEN_PART))
         rows = [
             Row("throughput", "closed loop", "rate", "runs/s", measured.summary(str(level)), {"in flight": level})
             for level in levels

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from functools import partial
+from itertools import product
 
 import numpy
 
@@ -89,21 +90,19 @@ def _chains(context: Context) -> Iterator[tuple[list[Row], list[str]]]:
     grid = QUICK_GRID if context.options.quick else (LATENCIES_MS, BANDWIDTHS_MBIT, LENGTHS, SIZES)
     latencies, bandwidths, lengths, sizes = grid
     links = [Link(latency, bandwidth) for latency in latencies for bandwidth in bandwidths]
-    left = cells = len(links) * len(lengths) * len(sizes)
+    cells = list(product(links, sizes, lengths))
     kept_s = context.left_s * APPLICATIONS_PART
     context.say(f"starting an application node and {max(lengths)} math nodes")
     with running({"application": 1, "math": max(lengths)}) as own:
-        arrays = {size: numpy.ones(size // 8) for size in sizes}
-        sources = {size: own.connection.memory(array, node="math-0") for size, array in arrays.items()}
-        for link in links:
-            set_network(own.root, link)
-            for size in sizes:
-                for length in lengths:
-                    nodes = [f"math-{index}" for index in range(length)]
-                    workload = workloads.chain(nodes, sources[size], size)
-                    part = (context.left_s - kept_s) / left / max(context.left_s, 1e-9)
-                    yield _compare(context, own, workload, link, max(part, 0.0), f"{cells - left + 1} of {cells}, ")
-                    left -= 1
+        sources = {size: own.connection.memory(numpy.ones(size // 8), node="math-0") for size in sizes}
+        set_to = None
+        for index, (link, size, length) in enumerate(cells):
+            if link != set_to:
+                set_network(own.root, link)
+                set_to = link
+            workload = workloads.chain([f"math-{number}" for number in range(length)], sources[size], size)
+            limit_s = (context.left_s - kept_s) / (len(cells) - index)
+            yield _compare(context, own, workload, link, limit_s, f"{index + 1} of {len(cells)}, ")
 
 
 def _applications(context: Context) -> Iterator[tuple[list[Row], list[str]]]:
@@ -114,18 +113,18 @@ def _applications(context: Context) -> Iterator[tuple[list[Row], list[str]]]:
     with running(workloads.NODES, prepare=partial(prepare, models=models)) as own:
         label, embedding_bytes = workloads.enroll(own.connection)
         set_network(own.root, USUAL)
-        yield _compare(context, own, workloads.image_prediction(label), USUAL, 0.5)
-        yield _compare(context, own, workloads.face_verification(embedding_bytes), USUAL, 1.0)
+        yield _compare(context, own, workloads.image_prediction(label), USUAL, context.left_s / 2)
+        yield _compare(context, own, workloads.face_verification(embedding_bytes), USUAL, context.left_s)
 
 
 def _compare(
-    context: Context, own: OwnDatacenter, workload: Workload, link: Link, part: float, place: str = ""
+    context: Context, own: OwnDatacenter, workload: Workload, link: Link, limit_s: float, place: str = ""
 ) -> tuple[list[Row], list[str]]:
     """One workload in all topologies, side by side. Returns its rows, and what bills do not match."""
     runs = {topology: Runs(own.connection, workload, topology) for topology in TOPOLOGIES}
     where = f"{link.latency_ms:g} ms, {link.bandwidth_mbit:g} Mbit/s"
     what = f"{place}{workload.name} of {workload.devices}, {workload.size_bytes:,} B, {where}"
-    measured = context.measure(what, runs, part)
+    measured = context.measure(what, runs, limit_s)
     parameters: dict[str, Parameter] = {
         "application": workload.name,
         "devices": workload.devices,
