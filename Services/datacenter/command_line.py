@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from Services.datacenter import network
 from Services.datacenter.bench import options as bench
 from Services.datacenter.chaos import options as chaos
 from Services.datacenter.clients import DAYS, LONGEST_DAYS
@@ -96,6 +97,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     bench.add_arguments(measuring)
     _add_clients(commands.add_parser("clients", parents=[place], help="who may use the datacenter", description=CLIENTS), place)
+    links = commands.add_parser("network", help="show, change and cut the emulated links", description=network.DESCRIPTION)
+    network.add_arguments(links, place)
     completion = commands.add_parser("completion", help="have a shell complete commands and flags", description=COMPLETION)
     completion.add_argument("shell", choices=SHELLS)
     return parser

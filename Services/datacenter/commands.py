@@ -27,6 +27,7 @@ from Services.datacenter import (
     launcher,
     layout,
     logs,
+    network,
     terminals,
     training,
 )
@@ -42,6 +43,7 @@ from Services.datacenter.screen import Screen
 from Services.datacenter.setup import provide_installation
 from Services.fractos.config import CODE_ROOT, CONFIGURATION_FILE, Configuration, load
 from Services.fractos.errors import ConfigurationError, FailedPreconditionError, FractosError, InvalidArgumentError
+from Services.fractos.network_changes import read_state
 
 INTERRUPTED = 130  # as shells report Ctrl-C
 DEMO = "Applications/image_prediction_application.py"
@@ -163,6 +165,9 @@ def _warn(task: Task) -> None:
             "warning: authorization = open: whoever reaches a node may do anything there; for what is not an experiment, set"
             f" authorization = checked in {CONFIGURATION_FILE}"
         )
+    if changes := read_state(task.configuration).changes:
+        links = ", ".join(rule.link for rule in changes)
+        task.screen.say(f"the emulated network was changed ({links}); see: python3 run_datacenter.py network show")
 
 
 def _logs(task: Task) -> int:
@@ -248,6 +253,10 @@ def _clients(task: Task) -> int:
         return run(task.configuration, task.options, task.screen)
 
 
+def _network(task: Task) -> int:
+    return network.run_network(launcher.as_running(task.configuration), task.options, task.screen)
+
+
 def _completion(task: Task) -> int:
     print(completion.script(make_parser(), task.options.shell))
     return 0
@@ -265,6 +274,7 @@ COMMANDS: dict[str, Callable[[Task], int]] = {
     "chaos": _chaos,
     "bench": _bench,
     "clients": _clients,
+    "network": _network,
     "completion": _completion,
 }
 

@@ -10,6 +10,7 @@ import asyncio
 import json
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import grpc
@@ -30,6 +31,10 @@ FIND_S = 5.0  # how long the directory may take
 TELL_S = 2.0  # how long a node may take
 PATIENCE_S = 10.0  # how long a node is told again that does not confirm, while it is listed
 AGAIN_S = 0.2
+
+_AGAIN = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+
+Edit = Callable[[tuple[Rule, ...]], tuple[Rule, ...]]
 
 
 @dataclass(frozen=True)
@@ -58,15 +63,15 @@ def read_state(configuration: Configuration) -> NetworkState:
     return NetworkState(configuration.network.changed(changes), changes, serial)
 
 
-def change(configuration: Configuration, changes: tuple[Rule, ...], *, anew: bool = False) -> tuple[NetworkState, list[str]]:
-    """Add changes to those that there are, or begin `anew` with them, and have every living node confirm.
+def change(configuration: Configuration, edit: Edit | None) -> tuple[NetworkState, list[str]]:
+    """Make other changes of those that there are, or none at all with None, and have every living node confirm.
 
     Returns how the links are now, and the names of the nodes that have confirmed. Raises UnavailableError naming those that
     have not.
     """
     with lock_directory_record(configuration):
-        before = NetworkState(configuration.network, serial=0) if anew else read_state(configuration)
-        kept = NetworkRules(before.changes).changed(changes).rules
+        before = read_state(configuration) if edit is not None else NetworkState(configuration.network)
+        kept = edit(before.changes) if edit is not None else ()
         serial = max(before.serial + 1, int(time.time() * 1e3))  # also if the file was deleted
         content = {"serial": serial, "rules": [{"source": one.source, "target": one.target, **one.said} for one in kept]}
         write_atomically(configuration.network_path, json.dumps(content, indent=2) + "\n")
@@ -99,7 +104,7 @@ async def _tell_all(configuration: Configuration, state: NetworkState) -> list[s
             f"the change is kept, but not every node has confirmed it: {'; '.join(filter(None, faults))}; type the same again",
             definite=False,
         )
-    return [node.name for node, fault in zip(nodes, faults, strict=True) if fault is not None]
+    return sorted(node.name for node, fault in zip(nodes, faults, strict=True) if fault is not None)
 
 
 async def _tell(directory: Directory, node: Member, prover: CallProver, state: NetworkState) -> str | None:
@@ -113,6 +118,8 @@ async def _tell(directory: Directory, node: Member, prover: CallProver, state: N
                 await fractos_pb2_grpc.NetworkStub(channel).Shape(request, metadata=metadata, timeout=TELL_S)
             except grpc.aio.AioRpcError as error:
                 fault = f"{node.name} at {node.address} ({error.code().name}: {error.details()})"
+                if error.code() not in _AGAIN:
+                    return fault
             else:
                 return ""
         if node.id not in {member.id for member in directory.members()}:

@@ -19,7 +19,7 @@ CLIENT = "client"  # whoever calls a node and is none
 ALL = "*"  # every node, and clients
 HOSTS_CLIENTS = "application"  # a client and an application node are on one host: no link is between them
 
-MAXIMUM = {"latency_ms": 10_000.0, "jitter_ms": 10_000.0, "bandwidth_mbit": 1_000_000.0, "loss": 0.5}
+MAXIMUM = {"latency_ms": 10_000.0, "jitter_ms": 10_000.0, "bandwidth_mbit": 100_000.0, "loss": 0.5}
 
 _NODE = re.compile(r"[a-z][a-z0-9_]*-(0|[1-9][0-9]*)")
 _RACK = re.compile(r"[a-z][a-z0-9_]*")

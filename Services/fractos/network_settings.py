@@ -30,12 +30,13 @@ def read_network_rules(sections: Sections, node_types: Collection[str]) -> Netwo
     return NetworkRules(tuple(rule for rule in rules if any(rule.said.values()) or rule.source != ALL), tuple(racks))
 
 
-def fault_of(name: str, node_types: Collection[str], racks: Collection[str]) -> str:
-    """What is wrong with the name of one end of a link; empty if nothing is."""
-    if name in {ALL, CLIENT, *racks} or (is_node(name) and name.rpartition("-")[0] in node_types):
+def fault_of(name: str, node_types: Collection[str], racks: Collection[str], *, for_all: bool = True) -> str:
+    """What is wrong with the name of one end of a link; empty if nothing is. `for_all`: it may be "*"."""
+    groups = [*racks, CLIENT, *([ALL] if for_all else ())]
+    if name in groups or (is_node(name) and name.rpartition("-")[0] in node_types):
         return ""
-    ends = ", ".join([*(f"{one}-<n>" for one in sorted(node_types)), *racks, CLIENT])
-    return f"{name!r} is no end of a link; give {ends} or {ALL}"
+    ends = [*(f"{one}-<n>" for one in sorted(node_types)), *groups]
+    return f"{name!r} is no end of a link; give {', '.join(ends[:-1])} or {ends[-1]}"
 
 
 def _racks(sections: Sections, node_types: Collection[str]) -> list[tuple[str, tuple[str, ...]]]:
@@ -47,7 +48,7 @@ def _racks(sections: Sections, node_types: Collection[str]) -> list[tuple[str, t
         if not is_rack(name):
             section.mistake(name, ", ".join(nodes), "a rack is named by letters, digits and _, and not client")
         for node in nodes:
-            if fault := fault_of(node, node_types, ()):
+            if fault := fault_of(node, node_types, (), for_all=False):
                 section.mistake(name, node, fault)
         racks.append((name, nodes))
     return racks

@@ -131,7 +131,7 @@ class Section:
 
     def decimal(self, key: str, default: float, lowest: float, highest: float) -> float:
         """A number between two bounds, both included, with or without a fraction."""
-        kind = f"a number from {lowest:g} to {highest:g}, such as 2.5"
+        kind = f"a number from {lowest:g} to {highest:g}, such as {2.5 if highest >= 2.5 else 0.01}"
         value = self._ask(key, f"{default:g}", kind)
         if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value, re.ASCII) and lowest <= float(value) <= highest:
             return float(value)

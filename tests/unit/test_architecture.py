@@ -17,8 +17,8 @@ SOURCES = sorted(
 PURE = (
     "admission", "arrivals", "attempts", "bill", "capability", "centre", "delivery", "ended_runs", "engine", "events",
     "farewell", "graph", "guard", "large_values", "ledger", "limits", "memory_reference", "memory_room", "memory_scope",
-    "onward", "operations", "placement", "plan", "plans", "records", "reports", "run", "runs", "schedule", "tenure",
-    "topology", "values",
+    "network_rules", "onward", "operations", "placement", "plan", "plans", "records", "reports", "run", "runs", "schedule",
+    "tenure", "topology", "transport/link", "values",
 )  # fmt: skip
 IMPURE = {
     "asyncio", "concurrent", "grpc", "kazoo", "multiprocessing", "os", "pathlib", "psutil", "random", "selectors", "signal",

@@ -57,6 +57,11 @@ class Arrivals:
             self._held_bytes += len(frame) + FRAME_BYTES
         self._look()
 
+    @property
+    def holds(self) -> int:
+        """How many frames have not arrived yet."""
+        return len(self._held)
+
     async def room(self) -> None:
         """Wait until less is held than is admitted."""
         await self._until_held(HELD_BYTES)

@@ -37,7 +37,7 @@ class NodeNetwork:
         self._name_at = name_at
         self._network = Network(rules, random.random)
         self._timer = PreciseTimer()
-        self._arrivals: set[Arrivals] = set()
+        self.arrivals: set[Arrivals] = set()  # of the streams that are open
         self._changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def update(self, rules: NetworkRules) -> None:
@@ -45,7 +45,7 @@ class NodeNetwork:
         self._network.update(rules)
         self._changed.set_result(None)
         self._changed = asyncio.get_running_loop().create_future()
-        for arrivals in self._arrivals:
+        for arrivals in self.arrivals:
             arrivals.changed(*self._links(arrivals.source))
 
     def close(self) -> None:
@@ -71,8 +71,8 @@ class NodeNetwork:
         `arrived` gets the frames; `told` gets how many they were, and of how many bytes, when the sender may know that. Raises
         UnavailableError if the link has been cut for longer than a sender waits.
         """
-        arrivals = Arrivals(source, self._timer, arrived, told, self._arrivals.discard)
-        self._arrivals.add(arrivals)
+        arrivals = Arrivals(source, self._timer, arrived, told, self.arrivals.discard)
+        self.arrivals.add(arrivals)
         try:
             patience_s = OPENING_ROUND_TRIPS * self._network.patience_s(self._name, source, 0) + OPENING_PATIENCE_S
             await asyncio.wait_for(self._open(source), patience_s)
