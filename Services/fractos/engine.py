@@ -377,7 +377,11 @@ class Engine:
     # -- the directory and time -------------------------------------------------------------------------------------------
 
     def _on_members_changed(self, event: MembersChanged, now: float) -> None:
-        for member in self.placement.update(event.members):
+        new, departed = self.placement.update(event.members)
+        if self.runs is not None:
+            for member in departed:
+                self.runs.on_departed(member, now)
+        for member in new:
             if self.runs is not None and member.node_type in self._catalogue.node_types:
                 self._emit(KeepLink(member.address))
         if self._durable or self.runs is not None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from google.protobuf.message import DecodeError
 
 from protos import fractos_pb2
+from Services.fractos.directory.interface import Member
 from Services.fractos.errors import GraphError, InvalidArgumentError, ResourceExhaustedError
 from Services.fractos.graph import MAX_STEPS, check_binding, check_names
 from Services.fractos.operations import Catalogue, Operation
@@ -45,6 +46,10 @@ class Plan:
     step_count: int
     size_bytes: int
     is_chain: bool  # no step has more than one edge, so a run is in one place at a time
+
+    def may_visit(self, member: Member) -> bool:
+        """Whether some step may go to a node."""
+        return member.node_type in self.unpinned_types or member.name in self.pinned
 
     def without_steps(self) -> Plan:
         """What remains to be known of a graph whose run has ended."""

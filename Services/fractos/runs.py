@@ -231,18 +231,23 @@ class Runs:
         self._farewell.tell_again(address, now)
 
     def on_link_lost(self, member: Member, now: float, *, opened: bool) -> None:
-        """Try the channel again; repeat the runs that may have been at the node."""
+        """Try the channel again; repeat the runs that may have been at the node, unless that was done before."""
         if self._placement.is_listed(member):
             if opened:
                 self._emit(KeepLink(member.address))
             else:
                 self._reopenings.add(member, now + REOPEN_S)
+        if opened or not self._placement.is_listed(member):
+            self.on_departed(member, now)
+
+    def on_departed(self, member: Member, now: float) -> None:
+        """Repeat the runs that may have been at a node that is out of reach, or dead."""
         place = Place(member.name, member.id)
         trouble = f"{member.name} died or lost its channel while it may have held a part of this run"
-        for run in list(self._running.values()) if opened else ():
-            plan = run.plan
-            if member.node_type in plan.unpinned_types or member.name in plan.pinned or place in run.placed.values():
-                self._trouble(run, trouble, now)
+        for run in list(self._running.values()):
+            has_begun = run.result is None and not run.tickets
+            if has_begun and (run.plan.may_visit(member) or place in run.placed.values()):
+                self._attempts.repeat_soon(run, trouble, now)
 
     def on_timer_due(self, now: float) -> None:
         """End the runs whose deadline has passed; do whatever had to wait."""
@@ -340,11 +345,6 @@ class Runs:
         elif isinstance(entry, (AttemptRecord, EndRecord)):
             self._unrecorded.append(entry)
             self._record_again_at = min(self._record_again_at, now + RECORD_AGAIN_S)
-
-    def _trouble(self, run: Run, trouble: str, now: float) -> None:
-        """Repeat a run, if it has begun and goes on."""
-        if run.result is None and not run.tickets:
-            self._attempts.repeat_soon(run, trouble, now)
 
     def _end_with(self, run: Run, error: FractosError, now: float) -> None:
         self._end(run, now, failure_of(error, self._here(run.attempt)))
