@@ -87,7 +87,7 @@ def test_what_failed_and_what_was_quick_is_told() -> None:
 def test_figures_that_are_not_precise_are_counted() -> None:
     loose = summarize([1.0, 2.0, 3.0], precision=0.01)
     outcome = Outcome("scale", (Row("scale", "4 nodes", "other", "", loose), Row("scale", "x", "other", "", summarize([1.0]))))
-    assert "1 of 2 figures had not become as precise" in report.text_of([outcome], MODULES)
+    assert "1 figures, marked with ~, had not become" in report.text_of([outcome], MODULES)
 
 
 def test_the_findings_say_how_the_paper_compares() -> None:

@@ -84,6 +84,11 @@ def number(value: float) -> str:
     return f"{value:,.{digits}f}"
 
 
+def median(summary: Summary) -> str:
+    """A median, marked if it is not as precise as was asked for."""
+    return f"{'' if summary.converged else '~'}{number(summary.median)}"
+
+
 def size(size_bytes: float) -> str:
     """A number of bytes as people write it, in powers of ten."""
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):

@@ -8,7 +8,7 @@ from functools import partial
 import numpy
 import psutil
 
-from Services.datacenter.bench.charts import Chart, Line, Table, number, point, size
+from Services.datacenter.bench.charts import Chart, Line, Table, median, number, point, size
 from Services.datacenter.bench.context import Context
 from Services.datacenter.bench.graphs import durations_ms
 from Services.datacenter.bench.measuring import summarize
@@ -85,8 +85,8 @@ def tables(outcome: Outcome) -> Sequence[Table]:
         bare = outcome.of("duration", BARE, at)[0].summary
         rate = outcome.of("rate", OURS, at)[0].summary
         whole = ours.summary
-        figures = (whole.median, whole.q1, whole.q3, whole.p99, rate.median, bare.median)
-        rows.append((size(float(at["bytes"])), *(number(value) for value in figures), str(whole.n)))
+        figures = (whole.q1, whole.q3, whole.p99, rate.median)
+        rows.append((size(float(at["bytes"])), median(whole), *map(number, figures), median(bare), str(whole.n)))
     return [Table(("array", "median, ms", "25 %", "75 %", "99 %", "GB/s", "in one process, ms", "runs"), rows)]
 
 

@@ -12,4 +12,5 @@ from Services.fractos.network_rules import ALL, Rule
 
 def set_network(root: Path, link: Link) -> None:
     """Have every link be so from now on; returns once every node has confirmed. Raises UnavailableError if one does not."""
-    change(load(root), (Rule(ALL, ALL, latency_ms=link.latency_ms, bandwidth_mbit=link.bandwidth_mbit),), anew=True)
+    rule = Rule(ALL, ALL, latency_ms=link.latency_ms, bandwidth_mbit=link.bandwidth_mbit)
+    change(load(root), lambda before: (rule,))

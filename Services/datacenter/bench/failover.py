@@ -75,7 +75,7 @@ def tables(outcome: Outcome) -> Sequence[Table]:
     for row in outcome.of("added"):
         summary = row.summary
         figures = (summary.median, summary.q3, summary.p99, summary.highest)
-        rows.append((row.variant, *(number(value) for value in figures), str(row.parameters["times"]), str(summary.n)))
+        rows.append((row.variant, *map(number, figures), str(row.parameters["times"]), str(summary.n)))
     return [Table(("", "added, median, s", "75 %", "99 %", "highest", "times", "runs"), rows)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from Services.datacenter.bench.charts import Chart, HeatMap, Line, Panel, Table, number, point, size
+from Services.datacenter.bench.charts import Chart, HeatMap, Line, Panel, Table, median, number, point, size
 from Services.datacenter.bench.results import Outcome, Parameter, Row, values_of
 from Services.fractos.topology import FAST_STAR, RING, STAR, TOPOLOGIES
 
@@ -16,7 +16,8 @@ between two nodes takes the latency, and every node's links have the bandwidth. 
 node after the other. The image prediction goes storage → CNN → storage; the face verification goes storage → crop →
 embedding → comparison with a stored embedding → storage, over four devices. Every run's bill was held against the rule:
 for a chain of n devices with x bytes between each two, ring n + 1 hops and (n - 1) x bytes of values, fast-star 2n and
-(n - 1) x, star 2n and 2 (n - 1) x."""
+(n - 1) x, star 2n and 2 (n - 1) x. `traffic` is all bytes that the run waited for: values, and Requests, each with the
+rest of the graph in a ring, which is why a ring of many small steps has more of it than a star."""
 PAPER_FASTER, PAPER_TRAFFIC = 1.47, 3.0  # Vilanova et al., EuroSys 2022: face verification, FractOS beside a centralised stack
 USUAL_BANDWIDTH = 1_000.0  # of the table and of the lines
 At = Mapping[str, Parameter]
@@ -41,6 +42,7 @@ def tables(outcome: Outcome) -> Sequence[Table]:
         "hops",
         "values",
         "traffic, star by ring",
+        "runs",
     )
     rows = [_chain(outcome, row) for row in chains]
     found.append(Table(chain_heads, rows, f"Chains at {speed(USUAL_BANDWIDTH)} (the other bandwidths are in topology.csv)"))
@@ -56,10 +58,10 @@ def _application(outcome: Outcome, at: At) -> Iterator[tuple[str, ...]]:
         yield (
             str(at["application"]),
             topology,
-            number(whole.median),
+            median(whole),
             f"{number(whole.low)} … {number(whole.high)}",
-            number(ratio.median),
-            number(_median(outcome, "hops", topology, at)),
+            median(ratio),
+            f"{_median(outcome, 'hops', topology, at):.0f}",
             size(_median(outcome, "values", topology, at)),
             size(traffic),
             number(traffic / ring_bytes),
@@ -73,11 +75,12 @@ def _chain(outcome: Outcome, row: Row) -> tuple[str, ...]:
     traffic = [_median(outcome, "traffic", one, at) for one in (STAR, RING)]
     return (
         f"{at['latency_ms']:g} ms, {size(float(at['bytes']))}, {at['devices']}",
-        number(row.summary.median),
-        *(number(_median(outcome, "by ring", one, at)) for one in (FAST_STAR, STAR)),
+        median(row.summary),
+        *(median(outcome.of("by ring", one, at)[0].summary) for one in (FAST_STAR, STAR)),
         " / ".join(f"{one:.0f}" for one in hops),
         " / ".join(map(size, values)),
         number(traffic[0] / traffic[1]),
+        str(row.summary.n),
     )
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from Services.datacenter.bench.charts import Chart, Table, number
+from Services.datacenter.bench.charts import Chart, Table, median, number
 from Services.datacenter.bench.context import Context
 from Services.datacenter.bench.graphs import durations_ms
 from Services.datacenter.bench.measuring import Batch, Measured, summarize
@@ -147,10 +147,10 @@ def tables(outcome: Outcome) -> Sequence[Table]:
     for row in outcome.of("duration"):
         ratios = outcome.of("ratio to bare", row.variant)
         summary = row.summary
-        figures = (summary.median, summary.q1, summary.q3, summary.p99, summary.highest)
+        figures = (summary.q1, summary.q3, summary.p99, summary.highest)
         ratio = ratios[0].summary if ratios else None
-        shown = f"{number(ratio.median)} ({number(ratio.low)} … {number(ratio.high)})" if ratio else ""
-        rows.append((row.variant, *(number(value) for value in figures), shown, str(summary.n)))
+        shown = f"{median(ratio)} ({number(ratio.low)} … {number(ratio.high)})" if ratio else ""
+        rows.append((row.variant, median(summary), *map(number, figures), shown, str(summary.n)))
     return [Table(("", "median, ms", "25 %", "75 %", "99 %", "highest", "by bare (95 %)", "times"), rows)]
 
 

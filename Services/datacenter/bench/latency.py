@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from Services.datacenter.bench.charts import Chart, Line, Table, number, point
+from Services.datacenter.bench.charts import Chart, Line, Table, median, number, point
 from Services.datacenter.bench.context import Context
 from Services.datacenter.bench.graphs import durations_ms, ring
 from Services.datacenter.bench.measuring import Batch, summarize
@@ -59,9 +59,10 @@ def tables(outcome: Outcome) -> Sequence[Table]:
         rows.append(
             (
                 row.variant,
-                *(number(value) for value in (whole.median, whole.q1, whole.q3, whole.p99, whole.highest)),
+                median(whole),
+                *(number(value) for value in (whole.q1, whole.q3, whole.p99, whole.highest)),
                 number(per_step[0].summary.median) if per_step else "",
-                number(ratio[0].summary.median) if ratio else "",
+                median(ratio[0].summary) if ratio else "",
                 str(whole.n),
             )
         )

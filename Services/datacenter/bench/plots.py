@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from Services.datacenter.bench.charts import Chart, HeatMap, Line, number
+from Services.datacenter.bench.charts import Chart, HeatMap, Line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,7 +65,7 @@ def _lines(figure: Figure, chart: Chart) -> None:
     else:
         axes.set_ylim(bottom=0)
     if chart.x_ticks:
-        names = chart.x_names or [number(tick) if tick % 1 else f"{tick:,.0f}" for tick in chart.x_ticks]
+        names = chart.x_names or [f"{tick:,g}" for tick in chart.x_ticks]
         axes.set_xticks(list(chart.x_ticks), names, minor=False)
         axes.set_xticks([], minor=True)
     if len(chart.lines) > 1:

@@ -57,7 +57,7 @@ def _section(outcome: Outcome, module: ModuleType, folder: str) -> str:
     lines += [f"**{failure}**\n" for failure in outcome.failures]
     loose = sum(not row.summary.converged for row in outcome.rows)
     if loose:
-        lines.append(f"{loose} of {len(outcome.rows)} figures had not become as precise as asked for when the time was over.\n")
+        lines.append(f"{loose} figures, marked with ~, had not become as precise as asked for when the time was over.\n")
     return "\n".join(lines)
 
 

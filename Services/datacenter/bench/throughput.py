@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from functools import partial
 
-from Services.datacenter.bench.charts import Chart, Line, Table, number, point
+from Services.datacenter.bench.charts import Chart, Line, Table, median, number, point
 from Services.datacenter.bench.context import Context
 from Services.datacenter.bench.graphs import rate, ring
 from Services.datacenter.bench.measuring import Batch
@@ -84,7 +84,7 @@ def tables(outcome: Outcome) -> Sequence[Table]:
     rates = [
         (
             str(row.parameters["in flight"]),
-            number(row.summary.median),
+            median(row.summary),
             f"{number(row.summary.low)} … {number(row.summary.high)}",
             str(row.summary.n),
         )
@@ -93,7 +93,8 @@ def tables(outcome: Outcome) -> Sequence[Table]:
     loop = [
         (
             str(row.parameters["rate"]),
-            *(number(value) for value in (row.summary.median, row.summary.p99, row.summary.highest)),
+            median(row.summary),
+            *(number(value) for value in (row.summary.p99, row.summary.highest)),
             str(row.summary.n),
         )
         for row in outcome.of("duration")
