@@ -27,6 +27,7 @@ QUICK_SIZES = (1_000, 1_000_000)
 STEPS = 4
 NODES = 3
 COPIES = 2 * STEPS + 2  # of the array that there are at once, at the most: of ours, and what is freed but not yet given back
+APART = 4  # times as much
 OURS, BARE = "through the datacenter", "in one process"
 
 
@@ -97,7 +98,12 @@ def charts(outcome: Outcome) -> Sequence[Chart]:
         rows = outcome.of("duration", variant)
         points = tuple(point(row.parameters["bytes"], row.summary) for row in rows)
         lines.append(Line(variant, points, dashed=variant == BARE))
-    ticks = tuple(float(row.parameters["bytes"]) for row in outcome.of("duration", OURS))
+    ticks = _apart([float(row.parameters["bytes"]) for row in outcome.of("duration", OURS)])
     title = f"An array through {STEPS} multiplications"
     names = tuple(map(size, ticks))
     return [Chart("data", title, "size of the array", "ms", lines, log_x=True, log_y=True, x_ticks=ticks, x_names=names)]
+
+
+def _apart(ticks: Sequence[float]) -> Sequence[float]:
+    """The ticks of a logarithmic axis whose names do not touch; the last one stays."""
+    return [tick for tick, after in zip(ticks, ticks[1:], strict=False) if after >= APART * tick] + list(ticks[-1:])
