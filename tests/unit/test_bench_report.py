@@ -65,10 +65,13 @@ def test_the_report_answers_the_question_first(tmp_path: Path) -> None:
     assert report.write(tmp_path, results, MODULES) is None
     (results / "topology.json").write_text(topology_outcome().as_json())
     (results / "latency.json").write_text("damaged")
+    failed = Outcome("data", (), failures=("no room",), machine=MACHINE)
+    (results / "data.json").write_text(failed.as_json())
     (results / "peers.json").write_text(json.dumps({"Ray": {"median": 1.5}}))
     assert report.write(tmp_path, results, MODULES) == tmp_path / "REPORT.md"
     text = (tmp_path / "REPORT.md").read_text()
-    assert text.index("## What the centre costs") < text.index("## Beside others") < text.index("## Where and when")
+    headings = [line for line in text.splitlines() if line.startswith("## ")]
+    assert headings == ["## What the centre costs", "## How fast data goes", "## Beside others", "## Where and when"]
     assert "| 1 ms, 1 KB, 4 | 10.0 | 1.20 | 2.00 |" in text
     assert "| face verification | star | 20.0 | 19.0 … 21.0 | 2.00 |" in text
     assert "| Ray | 1.5 |" in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 
 import numpy
 import psutil
@@ -106,4 +107,4 @@ def charts(outcome: Outcome) -> Sequence[Chart]:
 
 def _apart(ticks: Sequence[float]) -> Sequence[float]:
     """The ticks of a logarithmic axis whose names do not touch; the last one stays."""
-    return [tick for tick, after in zip(ticks, ticks[1:], strict=False) if after >= APART * tick] + list(ticks[-1:])
+    return [tick for tick, after in pairwise(ticks) if after >= APART * tick] + list(ticks[-1:])
