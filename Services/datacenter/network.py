@@ -128,7 +128,9 @@ def _show(state: NetworkState, screen: Screen, *, as_json: bool) -> None:
         )
         return
     if rules:
-        screen.grid(("link", "latency", "jitter", "bandwidth", "loss", ""), [_row(rule) for rule in rules])
+        columns = zip(("link", "latency", "jitter", "bandwidth", "loss", ""), *map(_row, rules), strict=True)
+        said = [column for column in columns if any(column[1:])]
+        screen.grid([column[0] for column in said], list(zip(*(column[1:] for column in said), strict=True)))
     else:
         screen.say("nothing is said about any link: what is sent arrives as fast as this machine can")
     if state.changes:

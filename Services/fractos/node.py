@@ -45,17 +45,16 @@ from Services.fractos.guard import Guard
 from Services.fractos.journal import Journal
 from Services.fractos.keys import DATACENTER, load_or_make_key
 from Services.fractos.limits import Limits
-from Services.fractos.network_changes import read_state
 from Services.fractos.node_memory import NodeMemoryServer
+from Services.fractos.node_network import attach_network
 from Services.fractos.operations import Catalogue
 from Services.fractos.output import FORMAT, LOG_BYTES, log_to_output
 from Services.fractos.ownership import Ownership
-from Services.fractos.placement import Identity, Placement
+from Services.fractos.placement import Identity
 from Services.fractos.transport.call_proof import CallProver, CallVerifier
 from Services.fractos.transport.capabilities import CapabilitiesServicer
 from Services.fractos.transport.emulation import NodeNetwork
 from Services.fractos.transport.grpc_channel import OPTIONS, ChannelServicer, GrpcTransport
-from Services.fractos.transport.network_service import NetworkServicer
 from Services.fractos.transport.traffic import TrafficServicer
 from Services.fractos.transport.unary import unary_service
 
@@ -237,7 +236,7 @@ class _Node:
         limits = Limits(answers_kept_s=self._configuration.journal_keep_s)
         guard = self._guard if self._configuration.authorization == "checked" else None
         engine = Engine(identity, self._catalogue, limits=limits, with_runs=journal is not None, durable=durable, guard=guard)
-        network = self._network(server, identity, engine.placement)
+        network = attach_network(server, self._configuration, self._key, identity, engine.placement.name_at)
         transport = GrpcTransport(datacenter, self._key, identity.name, deliver, time.time, network)
         memory = NodeMemoryServer(
             self._configuration, identity, self._guard, self._memory_key, engine.placement.is_known, network
@@ -274,14 +273,6 @@ class _Node:
             services.append(application_pb2.DESCRIPTOR.services_by_name["Application"].full_name)
         reflection.enable_server_reflection(services, server)
         return _Parts(controller, transport, memory, capabilities, network)
-
-    def _network(self, server: grpc.aio.Server, identity: Identity, placement: Placement) -> NodeNetwork:
-        """The emulated links. What was changed about them is read now that the node is listed: later changes are told to it."""
-        state = read_state(self._configuration)
-        network = NodeNetwork(identity.name, state.rules, placement.name_at)
-        verifier = CallVerifier(self._configuration.name, self._key, identity.address, time.time)
-        fractos_pb2_grpc.add_NetworkServicer_to_server(NetworkServicer(identity, verifier, network, state.serial), server)
-        return network
 
     def _capabilities(self, directory: Directory, identity: Identity) -> CapabilitiesServicer:
         datacenter = self._configuration.name

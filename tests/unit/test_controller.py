@@ -306,3 +306,33 @@ def test_what_an_adaptor_does_wrong_fails_one_run(operation: str, arguments: dic
         await controller.close()
 
     fails()
+
+
+@on_event_loop
+async def test_a_device_moves_requests_and_responses_at_its_bandwidth() -> None:
+    device, notes = Device(), Notes()
+    engine = Engine(Identity("math", "math-0", "here"), default_catalogue())
+    model = DeviceModel.of(DeviceSettings(bandwidth_mb_s=0.001))
+    controller = Controller(engine, device, notes, model=model)
+    graph = TaskGraph("slow")
+    graph.math.shift_left(value=1 << 400, bits=1)
+    controller.feed(arriving(graph, b"run"))
+    await eventually(lambda: notes.sent)
+    (hop,) = notes.sent[0].completion.trail
+    assert hop.finished_at - hop.started_at >= (hop.request_bytes + hop.response_bytes) / 1000
+    assert hop.request_bytes > 50
+    await controller.close()
+
+
+@on_event_loop
+async def test_a_device_carries_out_as_many_calls_at_once_as_it_is_to() -> None:
+    device, notes = Device(), Notes()
+    engine = Engine(Identity("math", "math-0", "here"), default_catalogue())
+    controller = Controller(engine, device, notes, model=DeviceModel.of(DeviceSettings(parallelism=3)))
+    calls = [unary(controller, "math.power", base=base) for base in range(5)]
+    await eventually(lambda: len(device.begun) == 3)
+    device.may_go_on.set()
+    for call in calls:
+        await call
+    assert len(device.begun) == 5
+    await controller.close()
