@@ -1,6 +1,6 @@
 """A small datacenter whose nodes are children of this process, so that it can kill, stop and weigh each.
 
-Used by overload.py, failover.py, memory_load.py and revoke.py.
+Used by overload.py, failover.py, memory_load.py, revoke.py and cnn.py.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from Services.fractos.transport.unary import CAPABILITY
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = {
     "application": "Applications/Application_Controller/application_controller.py",
+    "cnn": "Services/ComputationalNodes/CNN/CNN_Controller/cnn_controller.py",
     "math": "Services/ComputationalNodes/MathCompute/Math_Controller/math_controller.py",
     "storage": "Services/StorageNode/Storage_Controller/storage_controller.py",
 }
@@ -101,6 +102,10 @@ class Nodes:
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send a node a signal."""
         self._processes[name].send_signal(number)
+
+    def pid(self, name: str) -> int:
+        """The process of a node."""
+        return self._processes[name].pid
 
     def is_alive(self, name: str) -> bool:
         """Whether the node's process has not ended."""

@@ -1,8 +1,8 @@
 """Calls that go together: those that come while a batch is computed are the next one. Used by the Device, for each model.
 
 There is no thread of its own. The call that finds nobody at work computes at once, alone, in its own thread; when it is done,
-the first of those that wait meanwhile does the same for all of them, up to `most`. So nobody waits while there is nothing to
-wait for, and the busier the device, the larger the batches. To wait for more calls on purpose was tried: it made none faster.
+the first of those that wait by then does the same for as many of them as make a good batch. So nobody waits while there is
+nothing to wait for, and the busier the device, the larger the batches. Waiting for more, up to 2 ms, gained nothing.
 """
 
 from __future__ import annotations
@@ -15,16 +15,20 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 Check = Callable[[], None]  # raises what a call ends with whose answer is not wanted any more
+FULL = 0.75  # of a batch: if fewer wait, a smaller one is computed, since what fills it up costs as much as calls do
 LOOK_S = 0.1  # how often a call that waits asks whether its answer is still wanted
 
 
 class Batcher(Generic[Item, Answer]):
     """Has `compute` answer items together. Safe in several threads; `compute` is called by one at a time."""
 
-    def __init__(self, compute: Callable[[Sequence[Item]], Sequence[Answer]], most: int) -> None:
-        """`compute` gives an answer for each of 1 to `most` items, in their order."""
+    def __init__(self, compute: Callable[[Sequence[Item]], Sequence[Answer]], sizes: Sequence[int]) -> None:
+        """`compute` gives an answer for each of its items, in their order.
+
+        It computes batches of `sizes`, which ascend from 1; it fills up one in between, and never gets more than the last.
+        """
         self._compute = compute
-        self._most = most
+        self._sizes = sizes
         self._lock = threading.Lock()  # guards all that follows
         self._waiting: list[_Call[Item, Answer]] = []  # the one that came first is first
         self._at_work = False  # a call computes, or was told to
@@ -59,8 +63,9 @@ class Batcher(Generic[Item, Answer]):
     def _lead(self) -> None:
         """Compute for those that wait, this thread's own call among them, then hand over to the next."""
         with self._lock:
-            batch = self._waiting[: self._most]
-            del self._waiting[: self._most]
+            count = self._good_size(len(self._waiting))
+            batch = self._waiting[:count]
+            del self._waiting[:count]
         try:
             self._answer([call for call in batch if call.is_wanted()])
         finally:
@@ -72,6 +77,13 @@ class Batcher(Generic[Item, Answer]):
         for call in batch:
             if not call.leads:
                 call.woken.release()
+
+    def _good_size(self, waiting: int) -> int:
+        """How many of those that wait to compute now."""
+        holding = next((size for size in self._sizes if size >= waiting), self._sizes[-1])
+        if waiting >= FULL * holding:
+            return min(waiting, holding)
+        return max(size for size in self._sizes if size < waiting)
 
     def _answer(self, batch: Sequence[_Call[Item, Answer]]) -> None:
         try:

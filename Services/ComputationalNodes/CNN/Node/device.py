@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LOOK_S = 1.0  # how often it looks whether another process has trained a model anew
 THRESHOLD = 0.5  # from this probability of the second class on, it is the answer
 
 
@@ -54,6 +55,7 @@ class Device:
         self._loaded = loaded_models.LoadedModels(self._models)
         self._training_lock = threading.Lock()
         self._training: Training | None = None
+        self._stopped = threading.Event()
 
     def start(self) -> None:
         """Import TensorFlow, then load the default model if there is one. Takes some seconds.
@@ -63,9 +65,11 @@ class Device:
         self._sweep()
         loaded_models.tensorflow()  # not at the first prediction: it holds the interpreter for seconds, and peers want answers
         self._load_early(DEFAULT)
+        threading.Thread(target=self._look, name="models", daemon=True).start()
 
     def stop(self) -> None:
         """End a training that is running."""
+        self._stopped.set()
         if self._training is not None:
             self.cancel_training(self._training.model)
 
@@ -152,6 +156,10 @@ class Device:
                 field="image",
             )
         return model, network.call(image, check)
+
+    def _look(self) -> None:
+        while not self._stopped.wait(LOOK_S):
+            self._loaded.look()
 
     def _load_early(self, name: str) -> None:
         """Spare the first prediction the time to load. What is wrong with the model, a prediction says."""

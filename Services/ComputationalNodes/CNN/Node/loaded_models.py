@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from contextlib import suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -59,6 +60,14 @@ class LoadedModels:
             self._replace(name)
         return loaded
 
+    def look(self) -> None:
+        """Begin to load what another process has trained anew, without being asked for it."""
+        with self._lock:
+            names = list(self._loaded)
+        for name in names:  # in the order of their last use, which stays
+            with suppress(FractosError):  # the next call tells
+                self.use(name)
+
     def load(self, name: str) -> Loaded:
         """Have the model in memory that is on disk by now, and return it. Raises as `use` does."""
         with self._loading:
@@ -90,7 +99,7 @@ class LoadedModels:
             if newer == model:
                 raise
             return self._read(name, newer)  # it was replaced while it was being read
-        return Loaded(model, Batcher(network.answer, library.SIZES[-1]))
+        return Loaded(model, Batcher(network.answer, library.SIZES))
 
     def _replace(self, name: str) -> None:
         """Begin to load a newer model, unless that goes on already."""
