@@ -31,6 +31,8 @@ from Services.datacenter import (
     terminals,
     training,
 )
+from Services.datacenter.bench import command as bench
+from Services.datacenter.bench import options as bench_options
 from Services.datacenter.chaos.command import run_chaos
 from Services.datacenter.chaos.options import Options
 from Services.datacenter.command_line import make_parser, parse
@@ -101,7 +103,7 @@ class Task:
 
 def _run(task: Task) -> int:
     try:
-        if task.options.command not in {"down", "completion"}:
+        if task.options.command not in {"down", "completion", "bench"}:
             _ = task.configuration  # now, so that a mistake in it or in --path is said before the lock file is made
         return COMMANDS[task.options.command](task)
     except KeyboardInterrupt:
@@ -241,6 +243,10 @@ def _chaos(task: Task) -> int:
     return run_chaos(launcher.as_running(task.configuration), Options.of(task.options), task.screen)
 
 
+def _bench(task: Task) -> int:
+    return bench.run_bench(bench_options.Options.of(task.options), task.screen)
+
+
 def _clients(task: Task) -> int:
     run = clients.COMMANDS[task.options.action]
     with task.alone() if task.options.action == "add" else nullcontext():  # others would sweep its unfinished file away
@@ -266,6 +272,7 @@ COMMANDS: dict[str, Callable[[Task], int]] = {
     "demo": _demo,
     "train": _train,
     "chaos": _chaos,
+    "bench": _bench,
     "clients": _clients,
     "network": _network,
     "completion": _completion,
