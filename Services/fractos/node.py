@@ -51,7 +51,8 @@ from Services.fractos.ownership import Ownership
 from Services.fractos.placement import Identity
 from Services.fractos.transport.call_proof import CallProver, CallVerifier
 from Services.fractos.transport.capabilities import CapabilitiesServicer
-from Services.fractos.transport.grpc_channel import OPTIONS, ChannelServicer, GrpcTransport
+from Services.fractos.transport.grpc_channel import MAX_FRAMES_BYTES, OPTIONS, ChannelServicer, GrpcTransport
+from Services.fractos.transport.local_stream import LocalListener
 from Services.fractos.transport.traffic import TrafficServicer
 from Services.fractos.transport.unary import unary_service
 
@@ -114,6 +115,7 @@ class _Parts:
     transport: GrpcTransport
     memory: NodeMemoryServer
     capabilities: CapabilitiesServicer
+    channels: ChannelServicer
 
 
 class _Node:
@@ -155,15 +157,16 @@ class _Node:
         if self._options.log is not None:
             _log_to(self._options, self._options.log)
         server = grpc.aio.server(options=[*OPTIONS, ("grpc.so_reuseport", 0)])
-        port = self._listen(server)
+        address = f"{self._configuration.grpc_ip}:{self._listen(server)}"
+        local = LocalListener(address, MAX_FRAMES_BYTES)
         directory = open_directory(self._record)
         try:
-            starting = asyncio.create_task(self._start(server, directory, f"{self._configuration.grpc_ip}:{port}"))
+            starting = asyncio.create_task(self._start(server, local, directory, address))
             await _first_of(starting, stop)
             if not starting.cancelled():
                 parts = starting.result()
                 await stop.wait()
-                await self._stop(server, directory, parts)
+                await self._stop(server, local, directory, parts)
         finally:
             await directory.close()
             if self._adaptor is not None:
@@ -186,8 +189,8 @@ class _Node:
         storage_path = settings.storage_path if settings else root / "Services" / "storage"
         return create(self._catalogue, root, storage_path)
 
-    async def _start(self, server: grpc.aio.Server, directory: Directory, address: str) -> _Parts:
-        """Make the device ready, list the node, serve. Who connects in between waits in the socket's queue."""
+    async def _start(self, server: grpc.aio.Server, local: LocalListener, directory: Directory, address: str) -> _Parts:
+        """Make the device ready, list the node, serve. Who connects in between waits in the sockets' queues."""
         tasks = [asyncio.create_task(directory.start(self._configuration.start_timeout_s))]
         if self._adaptor is not None:
             tasks.append(asyncio.create_task(asyncio.to_thread(self._adaptor.start)))
@@ -199,6 +202,7 @@ class _Node:
         # Before it serves, and after it is listed: so none is missed, and who revokes knows of this node.
         await directory.watch_revocations(self._node_type, self._guard.revoke)
         await server.start()
+        await local.serve(parts.channels.Connect)
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
         # What is alive now stays so: leaving it to the collector would cost a pause of milliseconds now and then.
         gc.collect()
@@ -265,7 +269,7 @@ class _Node:
             self._clients.attach(controller, server)
             services.append(application_pb2.DESCRIPTOR.services_by_name["Application"].full_name)
         reflection.enable_server_reflection(services, server)
-        return _Parts(controller, transport, memory, capabilities)
+        return _Parts(controller, transport, memory, capabilities, channels)
 
     def _capabilities(self, directory: Directory, identity: Identity) -> CapabilitiesServicer:
         datacenter = self._configuration.name
@@ -299,7 +303,7 @@ class _Node:
 
         return Custody(Ownership(folder, self._configuration.name, identity.address, identity.name), recover)
 
-    async def _stop(self, server: grpc.aio.Server, directory: Directory, parts: _Parts) -> None:
+    async def _stop(self, server: grpc.aio.Server, local: LocalListener, directory: Directory, parts: _Parts) -> None:
         """Leave the directory first, so that nothing new comes, then end what has begun."""
         log.info("stopping")
         await self._health.enter_graceful_shutdown()
@@ -310,6 +314,7 @@ class _Node:
         await parts.transport.close()
         await parts.capabilities.close()
         await server.stop(0.2)
+        await local.close()
         await parts.controller.close()
         await parts.memory.close()
 
