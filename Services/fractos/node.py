@@ -18,6 +18,7 @@ import signal
 import sys
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -51,8 +52,8 @@ from Services.fractos.ownership import Ownership
 from Services.fractos.placement import Identity
 from Services.fractos.transport.call_proof import CallProver, CallVerifier
 from Services.fractos.transport.capabilities import CapabilitiesServicer
-from Services.fractos.transport.grpc_channel import MAX_FRAMES_BYTES, OPTIONS, ChannelServicer, GrpcTransport
-from Services.fractos.transport.local_stream import LocalListener
+from Services.fractos.transport.grpc_channel import CONNECT, MAX_FRAMES_BYTES, OPTIONS, ChannelServicer, GrpcTransport
+from Services.fractos.transport.local_stream import LocalListener, Method
 from Services.fractos.transport.traffic import TrafficServicer
 from Services.fractos.transport.unary import unary_service
 
@@ -71,8 +72,11 @@ class CreateAdaptor(Protocol):
 class ClientService(Clients, Protocol):
     """What an application node offers to clients."""
 
-    def attach(self, controller: Controller, server: grpc.aio.Server) -> None:
-        """Add the service to a server that has not started, and use this Controller."""
+    def attach(self, controller: Controller, server: grpc.aio.Server) -> Mapping[str, Method]:
+        """Add the service to a server that has not started, and use this Controller.
+
+        Returns what of it is offered over local streams, too.
+        """
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ class _Parts:
     transport: GrpcTransport
     memory: NodeMemoryServer
     capabilities: CapabilitiesServicer
-    channels: ChannelServicer
+    streams: Mapping[str, Method]
 
 
 class _Node:
@@ -202,7 +206,7 @@ class _Node:
         # Before it serves, and after it is listed: so none is missed, and who revokes knows of this node.
         await directory.watch_revocations(self._node_type, self._guard.revoke)
         await server.start()
-        await local.serve(parts.channels.Connect)
+        await local.serve(parts.streams)
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
         # What is alive now stays so: leaving it to the collector would cost a pause of milliseconds now and then.
         gc.collect()
@@ -253,6 +257,7 @@ class _Node:
             datacenter, self._key, identity.address, controller.feed, time.time, lambda: engine.tenure.epoch
         )
         fractos_pb2_grpc.add_ChannelServicer_to_server(channels, server)
+        streams = {CONNECT: Method(channels.Connect, fractos_pb2.Frames)}
         capabilities = self._capabilities(directory, identity)
         fractos_pb2_grpc.add_CapabilitiesServicer_to_server(capabilities, server)
         memory.attach(server)
@@ -266,10 +271,10 @@ class _Node:
             server.add_generic_rpc_handlers((unary_service(operations, controller, time.time),))
             services.append(operations[0].rpc.split("/")[1])
         if self._clients is not None:
-            self._clients.attach(controller, server)
+            streams |= self._clients.attach(controller, server)
             services.append(application_pb2.DESCRIPTOR.services_by_name["Application"].full_name)
         reflection.enable_server_reflection(services, server)
-        return _Parts(controller, transport, memory, capabilities, channels)
+        return _Parts(controller, transport, memory, capabilities, streams)
 
     def _capabilities(self, directory: Directory, identity: Identity) -> CapabilitiesServicer:
         datacenter = self._configuration.name

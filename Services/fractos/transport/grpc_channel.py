@@ -55,6 +55,7 @@ ACKNOWLEDGE_BYTES = 1 << 20  # large values are acknowledged at once, since thei
 
 PEERS = 1000  # addresses that frames are counted for
 
+CONNECT = "/mockdc.fractos.v1.Channel/Connect"
 HEARTBEAT = b""  # a frame without a body: counted and acknowledged, and that is all
 
 Clock = Callable[[], float]
@@ -235,7 +236,9 @@ class _Link:
 @asynccontextmanager
 async def _stream(opening: handshake.Opening) -> AsyncIterator[Call]:
     """Open a stream to a node, over the quickest way there is."""
-    local = await open_stream(opening.address, opening.metadata, MAX_FRAMES_BYTES)
+    local = await open_stream(
+        opening.address, CONNECT, opening.metadata, fractos_pb2.Acknowledgement, max_bytes=MAX_FRAMES_BYTES
+    )
     if local is not None:
         try:
             yield local
