@@ -110,7 +110,7 @@ class Session:
             )
             if local is not None:
                 try:
-                    await self._exchange(local, lambda: True, opened)
+                    await self._exchange(local, lambda: local.is_welcome, opened)
                 finally:
                     local.cancel()
                 return

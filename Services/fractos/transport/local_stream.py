@@ -8,7 +8,8 @@ The socket's name is abstract and follows from the node's address: it goes with 
 none on another host. Both ends have to be of the same user. Where there is no such socket, gRPC is used.
 
 On the wire: a header (length, kind), then as many bytes. The opener's first message says in JSON which method is meant, and
-the metadata; then come the method's messages both ways. DONE says that the sender writes no more, REFUSED ends the stream.
+the metadata; then come the method's messages both ways. WELCOME says that the process lives which the socket belongs to: a
+connection alone does not. DONE says that the sender writes no more, REFUSED ends the stream.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
 
 HEADER = struct.Struct("<IB")
-MESSAGE, DONE, REFUSED = range(3)
+MESSAGE, WELCOME, DONE, REFUSED = range(4)
 BINARY = "-bin"  # metadata keys that end so have bytes for values, as in gRPC
 OPENING_TIMEOUT_S = 5.0  # how long who connects may say nothing
 UNREAD_BYTES = 4 << 20  # so much may wait to be read; then the sender has to
@@ -76,6 +77,7 @@ class LocalStream(asyncio.Protocol):
         self._buffer = bytearray()
         self._unread: deque[bytes] = deque()
         self._unread_bytes = 0
+        self.is_welcome = False  # the other end has said that it is there
         self._has_ended = False
         self._is_done = False  # nothing more comes
         self._refusal: grpc.aio.AioRpcError | None = None
@@ -143,6 +145,10 @@ class LocalStream(asyncio.Protocol):
         texts = [(key, value.hex() if isinstance(value, bytes) else value) for key, value in metadata]
         self._send(MESSAGE, json.dumps([method, texts]).encode())
 
+    def welcome(self) -> None:
+        """Say that this end is there."""
+        self._send(WELCOME, b"")
+
     async def introduced(self, methods: Mapping[str, Method]) -> Method:
         """Wait for what the opener says, and return what it wants. Raises ValueError if it makes no sense."""
         said = await asyncio.wait_for(self._next(), OPENING_TIMEOUT_S)
@@ -209,19 +215,20 @@ class LocalStream(asyncio.Protocol):
         self._transport.write(HEADER.pack(len(content), kind) + content)
 
     def _take(self, kind: int, content: bytes) -> None:
-        if kind == DONE:
+        if kind == MESSAGE:
+            self._unread.append(content)
+            self._unread_bytes += len(content)
+            self._wake()
+        elif kind == WELCOME:
+            self.is_welcome = True
+        elif kind == DONE:
             self._is_done = True
             self._wake()
-            return
-        if kind == REFUSED:
+        else:
             code, details = json.loads(content)
             nothing = grpc.aio.Metadata()
             self._refusal = grpc.aio.AioRpcError(grpc.StatusCode[code], nothing, nothing, details)
             self._end()
-            return
-        self._unread.append(content)
-        self._unread_bytes += len(content)
-        self._wake()
 
     async def _next(self) -> bytes | None:
         """The next message; None: there are no more."""
@@ -296,6 +303,7 @@ class LocalListener:
             log.warning("refused a stream: it is of another user, or there are %d", len(self._serving))
             stream.cancel()
             return
+        stream.welcome()
         self._serving[stream] = asyncio.create_task(_served(stream, self._methods))
 
     def _end(self, stream: LocalStream) -> None:
