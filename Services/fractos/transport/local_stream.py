@@ -79,6 +79,7 @@ class LocalStream(asyncio.Protocol):
         self._unread_bytes = 0
         self.is_welcome = False  # the other end has said that it is there
         self._has_ended = False
+        self._is_cancelled = False
         self._is_done = False  # nothing more comes
         self._refusal: grpc.aio.AioRpcError | None = None
         self._arrival: asyncio.Future[None] | None = None  # what `read` waits for
@@ -98,7 +99,7 @@ class LocalStream(asyncio.Protocol):
             return self._reads.FromString(serialized)
         except DecodeError as error:
             log.warning("closed a stream: what came is no %s: %s", self._reads.__name__, error)
-            self.cancel()
+            self._break_off()
             return grpc.aio.EOF
 
     async def write(self, message: Message) -> None:
@@ -116,9 +117,9 @@ class LocalStream(asyncio.Protocol):
         self._send(DONE, b"")
 
     def cancel(self) -> None:
-        """End the stream at once."""
-        self._end()
-        self._transport.abort()
+        """End the stream at once; whoever reads gets a CancelledError, as from gRPC."""
+        self._is_cancelled = True
+        self._break_off()
 
     def invocation_metadata(self) -> Metadata:
         """What the opener said of itself."""
@@ -183,7 +184,7 @@ class LocalStream(asyncio.Protocol):
             length, kind = HEADER.unpack_from(buffer, begin)
             if length > self._max_bytes:
                 log.warning("closed a stream: a message of %d bytes; the limit is %d", length, self._max_bytes)
-                self.cancel()
+                self._break_off()
                 return
             end = begin + HEADER.size + length
             if len(buffer) < end:
@@ -233,6 +234,8 @@ class LocalStream(asyncio.Protocol):
     async def _next(self) -> bytes | None:
         """The next message; None: there are no more."""
         while not self._unread:
+            if self._is_cancelled:
+                raise asyncio.CancelledError
             if self._has_ended or self._is_done:
                 return None
             self._arrival = self._loop.create_future()
@@ -246,6 +249,10 @@ class LocalStream(asyncio.Protocol):
     def _wake(self) -> None:
         if self._arrival is not None and not self._arrival.done():
             self._arrival.set_result(None)
+
+    def _break_off(self) -> None:
+        self._end()
+        self._transport.abort()
 
     def _end(self) -> None:
         self._has_ended = True
