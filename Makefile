@@ -27,7 +27,7 @@ help:
 	@echo "make test-lowest   run those without a whole datacenter with the lowest versions that are admitted"
 	@echo "make check   lint, format, types, generated code and pages"
 	@echo "make protos  generate the code of protos/ anew"
-	@echo "make bench-peers   measure a large array through many steps beside Ray"
+	@echo "make bench-peers   measure it beside Ray, Dask and raw gRPC"
 	@echo "make docs    generate the pages of docs/reference/ anew"
 
 demo: venv zookeeper java
@@ -82,7 +82,7 @@ $(LOWEST)/.ready: requirements.txt | venv
 	@touch $@
 
 bench-peers: venv peers
-	$(BIN)/python benchmarks/memory_chain.py
+	$(BIN)/python benchmarks/beside_peers.py
 
 # What the project is measured beside, in an environment of its own.
 peers: $(PEERS)/.ready

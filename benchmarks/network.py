@@ -25,8 +25,8 @@ from functools import partial
 import grpc
 import numpy
 import uvloop
+from memory import new_store
 
-from benchmarks.memory import new_store
 from benchmarks.real_nodes import CLIENT, Nodes, real_nodes
 from protos import fractos_pb2, math_pb2, math_pb2_grpc
 from Services.fractos import Datacenter, TaskGraph, connect

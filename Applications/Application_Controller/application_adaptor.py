@@ -17,6 +17,8 @@ from Services.fractos.errors import Context, FractosError, NotFoundError, Permis
 from Services.fractos.events import Accepted, CancelAsked, Refused, RunEnded, Submitted
 from Services.fractos.run import Run, is_for, state_of
 from Services.fractos.runs import Runs
+from Services.fractos.session import SESSION
+from Services.fractos.transport.local_stream import Method
 from Services.fractos.transport.status import translated_errors
 from Services.fractos.transport.streams import Outbox
 from Services.fractos.transport.unary import capability_of
@@ -38,12 +40,16 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         self._waiting: dict[bytes, list[Reply]] = {}
         self._to_flush: set[_Session] = set()
 
-    def attach(self, controller: Controller, server: grpc.aio.Server) -> None:
-        """Offer the service on `server` through this Controller, whose engine has runs."""
+    def attach(self, controller: Controller, server: grpc.aio.Server) -> dict[str, Method]:
+        """Offer the service on `server` through this Controller, whose engine has runs.
+
+        Returns what of it is offered over local streams, too.
+        """
         assert controller.engine.runs is not None
         application_pb2_grpc.add_ApplicationServicer_to_server(self, server)
         self._controller = controller
         self._runs = controller.engine.runs
+        return {SESSION: Method(self.Session, application_pb2.SessionRequests)}
 
     def answer(self, effect: Accepted | Refused | RunEnded) -> None:
         """Take an answer of the engine; it leaves at the next `flush`."""

@@ -16,6 +16,7 @@ import grpc
 from protos import fractos_pb2
 from Services.fractos.directory.interface import Directory
 from Services.fractos.errors import UnavailableError
+from Services.fractos.transport.local_stream import Method
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,15 @@ class Following(grpc.aio.ServerInterceptor):
             await self._directory.follow()
         except UnavailableError as error:
             log.warning("this node is used, but does not know the others yet: %s", error)
+
+    def first(self, method: Method) -> Method:
+        """What has a local stream, which no interceptor sees, wait likewise."""
+
+        async def serve(request_iterator: object, context: object) -> None:
+            await self.begin()
+            await method.serve(request_iterator, context)
+
+        return method._replace(serve=serve)
 
     async def intercept_service(
         self,

@@ -143,11 +143,6 @@ class Placement:
         """The node of that name."""
         return self._by_name.get(name) or next((one for one in self._lingering.values() if one.name == name), None)
 
-    def name_of(self, address: str) -> str:
-        """The name of the node that is or was at an address; of one that is not known the address."""
-        known = (self._by_address, self._lingering, self._departed)
-        return next((nodes[address].name for nodes in known if address in nodes), address)
-
     def is_suspected(self, member: Member, now: float) -> bool:
         """Whether the channel to a node broke lately and has not opened again."""
         return self._suspected.get(member.address, 0.0) > now

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Protocol, TypeAlias
 
@@ -14,7 +14,8 @@ import grpc
 
 from protos import application_pb2, application_pb2_grpc
 from Services.fractos.errors import PermissionDeniedError, UnavailableError
-from Services.fractos.transport.grpc_channel import OPTIONS, SLOWEST_BYTES_PER_S
+from Services.fractos.transport.grpc_channel import MAX_FRAMES_BYTES, OPTIONS, SLOWEST_BYTES_PER_S
+from Services.fractos.transport.local_stream import LocalStream, open_stream
 from Services.fractos.transport.streams import Outbox
 
 log = logging.getLogger(__name__)
@@ -24,10 +25,11 @@ ANSWER_TIMEOUT_S = 8.0  # how long one that is reached may take to say that it s
 CLOSE_TIMEOUT_S = 1.0
 CLOSE_POLL_S = 0.005
 WATCH_S = 0.5  # how often a session is looked after
+SESSION = "/mockdc.application.v1.Application/Session"
 SILENCE_S = 2.5  # how long the node may send nothing although something is unanswered
 
 Metadata: TypeAlias = "Sequence[tuple[str, str | bytes]]"
-Call: TypeAlias = "grpc.aio.StreamStreamCall[application_pb2.SessionRequests, application_pb2.SessionResponses]"
+Call: TypeAlias = "grpc.aio.StreamStreamCall[application_pb2.SessionRequests, application_pb2.SessionResponses] | LocalStream"
 
 
 class Client(Protocol):
@@ -103,8 +105,18 @@ class Session:
     async def _live(self, opened: asyncio.Future[None]) -> None:
         reason = "the application node closed the session"
         try:
+            local = await open_stream(
+                self.address, SESSION, self._metadata, application_pb2.SessionResponses, max_bytes=MAX_FRAMES_BYTES
+            )
+            if local is not None:
+                try:
+                    await self._exchange(local, lambda: local.is_welcome, opened)
+                finally:
+                    local.cancel()
+                return
             async with grpc.aio.insecure_channel(self.address, OPTIONS) as channel:
-                await self._exchange(channel, opened)
+                call = application_pb2_grpc.ApplicationStub(channel).Session(metadata=self._metadata)
+                await self._exchange(call, lambda: channel.get_state() is grpc.ChannelConnectivity.READY, opened)
         except asyncio.TimeoutError as error:
             reason = str(error)
         except grpc.aio.AioRpcError as error:
@@ -127,10 +139,10 @@ class Session:
             refusal = PermissionDeniedError(self._refusal) if self._refusal else None
             opened.set_exception(refusal or UnavailableError(f"{self.address} does not serve: {reason}"))
 
-    async def _exchange(self, channel: grpc.aio.Channel, opened: asyncio.Future[None]) -> None:
+    async def _exchange(self, call: Call, is_connected: Callable[[], bool], opened: asyncio.Future[None]) -> None:
         """Write and read until the stream breaks. The first message says that the node serves; nothing is sent before."""
-        call = self._call = application_pb2_grpc.ApplicationStub(channel).Session(metadata=self._metadata)
-        if await _first_message(channel, call) is grpc.aio.EOF or opened.cancelled():
+        self._call = call
+        if await _first_message(call, is_connected) is grpc.aio.EOF or opened.cancelled():
             return
         self.is_open = True
         opened.set_result(None)
@@ -180,12 +192,12 @@ class Session:
             await self._call.done_writing()
 
 
-async def _first_message(channel: grpc.aio.Channel, call: Call) -> object:
+async def _first_message(call: Call, is_connected: Callable[[], bool]) -> object:
     """Read a call's first message. Raises TimeoutError if the node is out of reach, or silent."""
     reading = asyncio.ensure_future(call.read())
     try:
         await asyncio.wait([reading], timeout=CONNECT_TIMEOUT_S)
-        if not reading.done() and channel.get_state() is not grpc.ChannelConnectivity.READY:
+        if not reading.done() and not is_connected():
             raise asyncio.TimeoutError(f"no connection within {CONNECT_TIMEOUT_S:g} s")
         await asyncio.wait([reading], timeout=ANSWER_TIMEOUT_S - CONNECT_TIMEOUT_S)
         if not reading.done():

@@ -10,12 +10,13 @@ from typing import TypeAlias
 import grpc
 
 from protos import fractos_pb2
+from Services.fractos.transport.local_stream import LocalStream
 from Services.fractos.transport.streams import BROKEN, Work
 
 ACKNOWLEDGE_DELAY_S = 0.2  # an acknowledgement a frame would double the work of the event loops
 ACKNOWLEDGE_BYTES = 1 << 20  # large values are acknowledged at once, since their sender keeps them until then
 
-ServerContext: TypeAlias = "grpc.aio.ServicerContext[fractos_pb2.Frames, fractos_pb2.Acknowledgement]"
+ServerContext: TypeAlias = "grpc.aio.ServicerContext[fractos_pb2.Frames, fractos_pb2.Acknowledgement] | LocalStream"
 
 
 class Acknowledger:

@@ -1,4 +1,7 @@
-"""Channels over gRPC: one long-lived stream for each pair of sender and receiver, with cumulative acknowledgement."""
+"""Channels: one long-lived stream for each pair of sender and receiver, with cumulative acknowledgement.
+
+The stream is a gRPC call; between nodes of one host it is a `local_stream`, with the same messages and the same proofs.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,8 @@ import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TypeAlias
 
@@ -23,6 +26,7 @@ from Services.fractos.transport.acknowledger import ACKNOWLEDGE_DELAY_S, Acknowl
 from Services.fractos.transport.arrivals import Arrivals
 from Services.fractos.transport.emulation import NodeNetwork
 from Services.fractos.transport.interface import Deliver, Transport
+from Services.fractos.transport.local_stream import LocalStream, open_stream
 from Services.fractos.transport.streams import BROKEN, Outbox
 
 log = logging.getLogger(__name__)
@@ -53,10 +57,11 @@ SLOWEST_BYTES_PER_S = 1 << 20  # so much longer for what is on its way
 IDLE_S = 60.0  # how long a channel that nobody keeps stays open with nothing to carry
 PEERS = 1000  # addresses that frames are counted for
 
+CONNECT = "/mockdc.fractos.v1.Channel/Connect"
 HEARTBEAT = b""  # a frame without a body: counted and acknowledged, and that is all
 
 Clock = Callable[[], float]
-Call: TypeAlias = "grpc.aio.StreamStreamCall[fractos_pb2.Frames, fractos_pb2.Acknowledgement]"
+Call: TypeAlias = "grpc.aio.StreamStreamCall[fractos_pb2.Frames, fractos_pb2.Acknowledgement] | LocalStream"
 
 
 class GrpcTransport(Transport):
@@ -186,8 +191,8 @@ class _Link:
     async def _live(self) -> None:
         reason = "the other side closed it"
         try:
-            async with grpc.aio.insecure_channel(self.address, OPTIONS) as channel:
-                await self._exchange(fractos_pb2_grpc.ChannelStub(channel).Connect(metadata=self._opening.metadata))
+            async with _stream(self._opening) as call:
+                await self._exchange(call)
         except asyncio.TimeoutError:
             reason = f"it could not be opened within {self._opening_timeout_s():g} s"
         except grpc.aio.AioRpcError as error:
@@ -274,6 +279,22 @@ class _Link:
         self._unacknowledged.extend(batch)
         proof, self._proof = self._proof, b""
         await call.write(fractos_pb2.Frames(frames=batch, proof=proof))
+
+
+@asynccontextmanager
+async def _stream(opening: handshake.Opening) -> AsyncIterator[Call]:
+    """Open a stream to a node, over the quickest way there is."""
+    local = await open_stream(
+        opening.address, CONNECT, opening.metadata, fractos_pb2.Acknowledgement, max_bytes=MAX_FRAMES_BYTES
+    )
+    if local is not None:
+        try:
+            yield local
+        finally:
+            local.cancel()
+        return
+    async with grpc.aio.insecure_channel(opening.address, OPTIONS) as channel:
+        yield fractos_pb2_grpc.ChannelStub(channel).Connect(metadata=opening.metadata)
 
 
 class ChannelServicer(fractos_pb2_grpc.ChannelServicer):
