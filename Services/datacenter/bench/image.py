@@ -26,10 +26,9 @@ from Services.fractos.errors import FailedPreconditionError
 TITLE = "What a prediction takes"
 ABOUT = """\
 The image prediction: a JPEG file of one megapixel in storage → its class, stored as a text that is on the disk. `cold`
-is the first one after the start, `warm` one after the other, `8 at a time` with so many in flight (the time of each
-counts until the next one has ended: how much one costs). `bare` is the same work in one process without a datacenter:
-the file read and decoded, the network called, the label written with fsync. The aim is a warm prediction within 1.25
-times that."""
+is the first one after the start; `warm` is one after the other; `8 at a time` is the time of eight that are in flight
+together, by eight: what one costs then. `bare` is the same work in one process without a datacenter: the file read and
+decoded, the network called, the label written with fsync. The aim is a warm prediction within 1.25 times that."""
 MODULE = "Services.ComputationalNodes.CNN.Node.alone"
 WIDTH, HEIGHT = 1184, 888  # one megapixel
 SIDE = 128  # what the network takes
@@ -86,8 +85,8 @@ def prepare(root: Path, models: Path) -> None:
     shutil.copy(picture, root / STORAGE / PICTURE)
 
 
-def at_a_time(datacenter: Datacenter, batches: int) -> list[float]:
-    """Do `batches` times MANY predictions with MANY in flight; return what each batch took by MANY, in milliseconds."""
+def at_a_time(datacenter: Datacenter, predictions: int) -> list[float]:
+    """Do about so many predictions, MANY together; return how long each MANY took, by MANY, in milliseconds."""
     graph = prediction()
 
     def batch() -> None:
@@ -95,7 +94,7 @@ def at_a_time(datacenter: Datacenter, batches: int) -> list[float]:
         while flying:
             flying.popleft().result()
 
-    return [duration / MANY for duration in durations_ms(batch, max(batches // MANY, 1))]
+    return [duration / MANY for duration in durations_ms(batch, max(predictions // MANY, 1))]
 
 
 @contextmanager
