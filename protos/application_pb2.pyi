@@ -52,14 +52,20 @@ class WatchResponse(_message.Message):
     def __init__(self, state: _Optional[_Union[RunState, str]] = ..., result: _Optional[_Union[RunResult, _Mapping]] = ...) -> None: ...
 
 class RunResult(_message.Message):
-    __slots__ = ("run_id", "trail", "failure")
+    __slots__ = ("run_id", "trail", "failure", "arrivals", "home", "attempt")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     TRAIL_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
+    ARRIVALS_FIELD_NUMBER: _ClassVar[int]
+    HOME_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     run_id: bytes
     trail: _containers.RepeatedCompositeFieldContainer[_fractos_pb2.Hop]
     failure: _fractos_pb2.Failure
-    def __init__(self, run_id: _Optional[bytes] = ..., trail: _Optional[_Iterable[_Union[_fractos_pb2.Hop, _Mapping]]] = ..., failure: _Optional[_Union[_fractos_pb2.Failure, _Mapping]] = ...) -> None: ...
+    arrivals: _containers.RepeatedCompositeFieldContainer[_fractos_pb2.Arrival]
+    home: str
+    attempt: int
+    def __init__(self, run_id: _Optional[bytes] = ..., trail: _Optional[_Iterable[_Union[_fractos_pb2.Hop, _Mapping]]] = ..., failure: _Optional[_Union[_fractos_pb2.Failure, _Mapping]] = ..., arrivals: _Optional[_Iterable[_Union[_fractos_pb2.Arrival, _Mapping]]] = ..., home: _Optional[str] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class CancelRequest(_message.Message):
     __slots__ = ("run_id",)

@@ -84,7 +84,7 @@ class Link(_message.Message):
     def __init__(self, nonce: _Optional[bytes] = ..., expires_at: _Optional[float] = ..., service: _Optional[str] = ..., operation: _Optional[str] = ..., node: _Optional[str] = ..., client_id: _Optional[str] = ..., arguments: _Optional[bytes] = ..., set: _Optional[_Iterable[str]] = ..., object: _Optional[bytes] = ..., offset: _Optional[int] = ..., size: _Optional[int] = ..., rights: _Optional[int] = ...) -> None: ...
 
 class Step(_message.Message):
-    __slots__ = ("id", "operation", "arguments", "node", "needs", "edges", "output", "process", "memories", "capability", "epoch")
+    __slots__ = ("id", "operation", "arguments", "node", "needs", "edges", "output", "process", "memories", "capability", "epoch", "reply", "leave")
     ID_FIELD_NUMBER: _ClassVar[int]
     OPERATION_FIELD_NUMBER: _ClassVar[int]
     ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
@@ -96,6 +96,8 @@ class Step(_message.Message):
     MEMORIES_FIELD_NUMBER: _ClassVar[int]
     CAPABILITY_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
+    REPLY_FIELD_NUMBER: _ClassVar[int]
+    LEAVE_FIELD_NUMBER: _ClassVar[int]
     id: int
     operation: str
     arguments: bytes
@@ -107,7 +109,9 @@ class Step(_message.Message):
     memories: _containers.RepeatedCompositeFieldContainer[Argument]
     capability: Capability
     epoch: int
-    def __init__(self, id: _Optional[int] = ..., operation: _Optional[str] = ..., arguments: _Optional[bytes] = ..., node: _Optional[str] = ..., needs: _Optional[int] = ..., edges: _Optional[_Iterable[_Union[Edge, _Mapping]]] = ..., output: _Optional[bool] = ..., process: _Optional[str] = ..., memories: _Optional[_Iterable[_Union[Argument, _Mapping]]] = ..., capability: _Optional[_Union[Capability, _Mapping]] = ..., epoch: _Optional[int] = ...) -> None: ...
+    reply: bool
+    leave: bool
+    def __init__(self, id: _Optional[int] = ..., operation: _Optional[str] = ..., arguments: _Optional[bytes] = ..., node: _Optional[str] = ..., needs: _Optional[int] = ..., edges: _Optional[_Iterable[_Union[Edge, _Mapping]]] = ..., output: _Optional[bool] = ..., process: _Optional[str] = ..., memories: _Optional[_Iterable[_Union[Argument, _Mapping]]] = ..., capability: _Optional[_Union[Capability, _Mapping]] = ..., epoch: _Optional[int] = ..., reply: _Optional[bool] = ..., leave: _Optional[bool] = ...) -> None: ...
 
 class Edge(_message.Message):
     __slots__ = ("to", "bindings")
@@ -142,7 +146,7 @@ class Graph(_message.Message):
     def __init__(self, name: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ...) -> None: ...
 
 class Request(_message.Message):
-    __slots__ = ("run_id", "attempt", "deadline", "home", "steps", "sender", "bound", "trail", "sent_at", "memories", "began_at")
+    __slots__ = ("run_id", "attempt", "deadline", "home", "steps", "sender", "bound", "trail", "sent_at", "memories", "began_at", "arrival")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_FIELD_NUMBER: _ClassVar[int]
@@ -154,6 +158,7 @@ class Request(_message.Message):
     SENT_AT_FIELD_NUMBER: _ClassVar[int]
     MEMORIES_FIELD_NUMBER: _ClassVar[int]
     BEGAN_AT_FIELD_NUMBER: _ClassVar[int]
+    ARRIVAL_FIELD_NUMBER: _ClassVar[int]
     run_id: bytes
     attempt: int
     deadline: float
@@ -165,10 +170,25 @@ class Request(_message.Message):
     sent_at: float
     memories: _containers.RepeatedCompositeFieldContainer[Argument]
     began_at: float
-    def __init__(self, run_id: _Optional[bytes] = ..., attempt: _Optional[int] = ..., deadline: _Optional[float] = ..., home: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., sender: _Optional[int] = ..., bound: _Optional[bytes] = ..., trail: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., sent_at: _Optional[float] = ..., memories: _Optional[_Iterable[_Union[Argument, _Mapping]]] = ..., began_at: _Optional[float] = ...) -> None: ...
+    arrival: Arrival
+    def __init__(self, run_id: _Optional[bytes] = ..., attempt: _Optional[int] = ..., deadline: _Optional[float] = ..., home: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., sender: _Optional[int] = ..., bound: _Optional[bytes] = ..., trail: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., sent_at: _Optional[float] = ..., memories: _Optional[_Iterable[_Union[Argument, _Mapping]]] = ..., began_at: _Optional[float] = ..., arrival: _Optional[_Union[Arrival, _Mapping]] = ...) -> None: ...
+
+class Arrival(_message.Message):
+    __slots__ = ("source", "frame_bytes", "value_bytes", "output_bytes", "reply")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    FRAME_BYTES_FIELD_NUMBER: _ClassVar[int]
+    VALUE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    REPLY_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    frame_bytes: int
+    value_bytes: int
+    output_bytes: int
+    reply: bool
+    def __init__(self, source: _Optional[str] = ..., frame_bytes: _Optional[int] = ..., value_bytes: _Optional[int] = ..., output_bytes: _Optional[int] = ..., reply: _Optional[bool] = ...) -> None: ...
 
 class Hop(_message.Message):
-    __slots__ = ("step", "node", "attempt", "sent_at", "received_at", "started_at", "finished_at", "request_bytes", "response_bytes", "output", "fetched_bytes")
+    __slots__ = ("step", "node", "attempt", "sent_at", "received_at", "started_at", "finished_at", "request_bytes", "response_bytes", "output", "fetched_bytes", "arrivals")
     STEP_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -180,6 +200,7 @@ class Hop(_message.Message):
     RESPONSE_BYTES_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     FETCHED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ARRIVALS_FIELD_NUMBER: _ClassVar[int]
     step: int
     node: str
     attempt: int
@@ -191,7 +212,8 @@ class Hop(_message.Message):
     response_bytes: int
     output: bytes
     fetched_bytes: int
-    def __init__(self, step: _Optional[int] = ..., node: _Optional[str] = ..., attempt: _Optional[int] = ..., sent_at: _Optional[float] = ..., received_at: _Optional[float] = ..., started_at: _Optional[float] = ..., finished_at: _Optional[float] = ..., request_bytes: _Optional[int] = ..., response_bytes: _Optional[int] = ..., output: _Optional[bytes] = ..., fetched_bytes: _Optional[int] = ...) -> None: ...
+    arrivals: _containers.RepeatedCompositeFieldContainer[Arrival]
+    def __init__(self, step: _Optional[int] = ..., node: _Optional[str] = ..., attempt: _Optional[int] = ..., sent_at: _Optional[float] = ..., received_at: _Optional[float] = ..., started_at: _Optional[float] = ..., finished_at: _Optional[float] = ..., request_bytes: _Optional[int] = ..., response_bytes: _Optional[int] = ..., output: _Optional[bytes] = ..., fetched_bytes: _Optional[int] = ..., arrivals: _Optional[_Iterable[_Union[Arrival, _Mapping]]] = ...) -> None: ...
 
 class Failure(_message.Message):
     __slots__ = ("status", "message", "step", "operation", "node", "attempt", "causes", "log_file", "definite", "retry_after_s", "field")
@@ -220,7 +242,7 @@ class Failure(_message.Message):
     def __init__(self, status: _Optional[str] = ..., message: _Optional[str] = ..., step: _Optional[int] = ..., operation: _Optional[str] = ..., node: _Optional[str] = ..., attempt: _Optional[int] = ..., causes: _Optional[_Iterable[str]] = ..., log_file: _Optional[str] = ..., definite: _Optional[bool] = ..., retry_after_s: _Optional[float] = ..., field: _Optional[str] = ...) -> None: ...
 
 class Completion(_message.Message):
-    __slots__ = ("run_id", "attempt", "step", "trail", "failure", "lost", "deadline", "owner")
+    __slots__ = ("run_id", "attempt", "step", "trail", "failure", "lost", "deadline", "owner", "reply", "output_bytes")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     STEP_FIELD_NUMBER: _ClassVar[int]
@@ -229,6 +251,8 @@ class Completion(_message.Message):
     LOST_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
+    REPLY_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_BYTES_FIELD_NUMBER: _ClassVar[int]
     run_id: bytes
     attempt: int
     step: int
@@ -237,7 +261,19 @@ class Completion(_message.Message):
     lost: bool
     deadline: float
     owner: Owner
-    def __init__(self, run_id: _Optional[bytes] = ..., attempt: _Optional[int] = ..., step: _Optional[int] = ..., trail: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., lost: _Optional[bool] = ..., deadline: _Optional[float] = ..., owner: _Optional[_Union[Owner, _Mapping]] = ...) -> None: ...
+    reply: Reply
+    output_bytes: int
+    def __init__(self, run_id: _Optional[bytes] = ..., attempt: _Optional[int] = ..., step: _Optional[int] = ..., trail: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., lost: _Optional[bool] = ..., deadline: _Optional[float] = ..., owner: _Optional[_Union[Owner, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., output_bytes: _Optional[int] = ...) -> None: ...
+
+class Reply(_message.Message):
+    __slots__ = ("response", "memories", "value_bytes")
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    MEMORIES_FIELD_NUMBER: _ClassVar[int]
+    VALUE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    response: bytes
+    memories: _containers.RepeatedCompositeFieldContainer[Argument]
+    value_bytes: int
+    def __init__(self, response: _Optional[bytes] = ..., memories: _Optional[_Iterable[_Union[Argument, _Mapping]]] = ..., value_bytes: _Optional[int] = ...) -> None: ...
 
 class Owner(_message.Message):
     __slots__ = ("address", "epoch")

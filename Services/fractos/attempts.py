@@ -6,15 +6,16 @@ A later attempt is the same graph again: nodes that did a step answer it from th
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from protos import fractos_pb2
-from Services.fractos.errors import FailedPreconditionError, FractosError, UnavailableError
+from Services.fractos.delivery import Bound
+from Services.fractos.errors import FailedPreconditionError, FractosError, ResourceExhaustedError, UnavailableError
 from Services.fractos.events import Effect, Log, Record, SendFrame
 from Services.fractos.placement import Identity, Owner, Placement
-from Services.fractos.plan import node_type
+from Services.fractos.plan import MAX_MESSAGE_BYTES, MAX_VALUE_BYTES, node_type
 from Services.fractos.records import AttemptRecord, Place
-from Services.fractos.run import Run
+from Services.fractos.run import Gathered, Run
 from Services.fractos.schedule import Schedule
 
 MAX_ATTEMPTS = 16
@@ -60,6 +61,7 @@ class Attempts:
         run.repeat_until = 0.0
         run.pending = set(run.plan.ends)
         run.trail = ()
+        run.arrivals, run.gathered = [], Gathered()
         try:
             frames = self._frames(run, now)
         except UnavailableError as error:  # a node has died since it was chosen
@@ -67,6 +69,26 @@ class Attempts:
             return
         for frame in frames:
             self._emit(frame)
+
+    def send_step(self, run: Run, step: fractos_pb2.Step, bound: Mapping[int, Bound], now: float) -> None:
+        """Send one step alone, with the arguments that others have made: `bound` by the step that has."""
+        frame = fractos_pb2.Frame()
+        request = frame.request
+        request.steps.append(step)
+        request.sender = step.id
+        delivered = [bound[sender] for sender in sorted(bound)]
+        request.bound = b"".join(one.arguments for one in delivered)
+        request.arrival.value_bytes = sum(one.value_bytes for one in delivered)
+        for one in delivered:
+            request.memories.extend(one.memories)
+        if len(request.bound) > MAX_MESSAGE_BYTES:
+            text = f"the arguments of step {step.id} have {len(request.bound)} bytes; the limit is {MAX_VALUE_BYTES} (64 MiB)"
+            self._give_up(run, ResourceExhaustedError(text, definite=False), now)
+            return
+        try:
+            self._emit(self._addressed(frame, run, self._owners(run, now), now))
+        except UnavailableError as error:
+            self.repeat_soon(run, error.message, now)
 
     def repeat_soon(self, run: Run, trouble: str, now: float, *, at_once: bool = False) -> None:
         """Have a run repeated of which a part may have got lost: at once, unless that has been done before."""
@@ -108,22 +130,29 @@ class Attempts:
         self._emit(Record(AttemptRecord(run.run_id, run.attempt, dict(run.placed))))
 
     def _frames(self, run: Run, now: float) -> list[SendFrame]:
-        owners = self._placement.owners(run.plan.steps_by_type, now)
+        owners = self._owners(run, now)
         frames = []
         for opening in run.plan.openings:
             frame = fractos_pb2.Frame()
-            request = frame.request
-            request.ParseFromString(opening)
-            request.run_id = run.run_id
-            request.attempt = run.attempt
-            request.deadline = run.deadline
-            request.home = self._identity.address
-            request.sent_at = now
-            request.began_at = run.submitted_at
-            for step in request.steps if run.placed or owners else ():
-                _direct(step, run.placed.get(step.id), owners.get(node_type(step)))
-            frames.append(SendFrame(self._placement.choose(request.steps[0], now).address, frame))
+            frame.request.ParseFromString(opening)
+            frames.append(self._addressed(frame, run, owners, now))
         return frames
+
+    def _addressed(self, frame: fractos_pb2.Frame, run: Run, owners: Mapping[str, Owner], now: float) -> SendFrame:
+        """A Request with its steps, made one of this run's present attempt. Raises UnavailableError."""
+        request = frame.request
+        request.run_id = run.run_id
+        request.attempt = run.attempt
+        request.deadline = run.deadline
+        request.home = self._identity.address
+        request.sent_at = now
+        request.began_at = run.submitted_at
+        for step in request.steps if run.placed or owners else ():
+            _direct(step, run.placed.get(step.id), owners.get(node_type(step)))
+        return SendFrame(self._placement.choose(request.steps[0], now).address, frame)
+
+    def _owners(self, run: Run, now: float) -> Mapping[str, Owner]:
+        return self._placement.owners(run.plan.steps_by_type, now)
 
     def _place(self, run: Run, step: fractos_pb2.Step, now: float) -> Place:
         """The process for a step that gets one at submission: in a later attempt the same, as long as it answers."""

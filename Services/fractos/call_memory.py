@@ -14,6 +14,7 @@ from typing import Protocol
 from google.protobuf.message import Message
 
 from protos import fractos_pb2
+from Services.fractos.delivery import SMALL_OUTPUT_BYTES
 from Services.fractos.errors import InternalError, InvalidArgumentError, NotFoundError
 from Services.fractos.events import CallDevice
 from Services.fractos.large_values import bring_back, bytes_of, fill_in, move_out, references
@@ -66,7 +67,7 @@ class Answer:
 
     response: Message
     beside: Sequence[fractos_pb2.Argument] = ()  # outputs that are not in the response, since they are Memory
-    whole: bytes | None = None  # the response with all of its values, if that was asked for
+    whole: bytes | None = None  # the response with all of its values, if that was asked for, or is small
     memory_bytes: int = 0
 
 
@@ -77,7 +78,7 @@ class CallMemory:
         self._node = node
         self._call = call
         self._views: dict[Part, View] = {}
-        self._made: dict[Part, Bytes] = {}  # while the response is wanted as a whole
+        self._made: dict[Part, Bytes] = {}  # what the response as a whole needs
         self._known: dict[Part, fractos_pb2.Memory] = {}  # what the response may refer to, with its capability
         self.fetched_bytes = 0
 
@@ -129,7 +130,7 @@ class CallMemory:
         beside = move_out(operation, response, self.inline_limit, self._leave)
         memory_bytes = bytes_of(operation, response, beside)
         whole = None
-        if memory_bytes and self._call.whole:
+        if memory_bytes and self._is_wanted(memory_bytes):
             whole = bring_back(operation, response, beside, self._read_again).SerializeToString()
         return Answer(response, beside, whole, memory_bytes)
 
@@ -142,7 +143,7 @@ class CallMemory:
     @property
     def inline_limit(self) -> int:
         """Values of up to so many bytes stay in the message."""
-        return self._node.inline_limit
+        return 0 if self._call.leave else self._node.inline_limit
 
     def read(self, memory: fractos_pb2.Memory) -> memoryview:
         """The bytes that an argument of this call refers to."""
@@ -162,7 +163,7 @@ class CallMemory:
         call = self._call
         expires_at = call.deadline + CLOCK_BOUND_S
         draft = self._node.store.allocate(size, run_id=call.key.run_id, began_at=call.began_at, expires_at=expires_at)
-        return _CallDraft(draft, self._keep, call.whole)
+        return _CallDraft(draft, self._keep, self._is_wanted(size))
 
     # ---------------------------------------------------------------------------------------------------------------------
 
@@ -175,8 +176,12 @@ class CallMemory:
 
     def _keep(self, memory: fractos_pb2.Memory, data: Bytes | None) -> None:
         self._known[_part(memory)] = memory
-        if data is not None and self._call.whole:
+        if data is not None and self._is_wanted(memory.size):
             self._made[_part(memory)] = data
+
+    def _is_wanted(self, size: int) -> bool:
+        """Whether Memory of so many bytes goes home with the trail as well: what is small does so unasked."""
+        return self._call.whole or size <= SMALL_OUTPUT_BYTES
 
     def _owned(self, name: str, memory: fractos_pb2.Memory) -> fractos_pb2.Memory:
         known = self._known.get(_part(memory))

@@ -39,6 +39,7 @@ from Services.fractos.plan import check_size, check_timeout
 from Services.fractos.remote_memory import Memory
 from Services.fractos.result import Hop, Result, make_trail
 from Services.fractos.run_id import new_run_id
+from Services.fractos.topology import RING, check_topology
 from Services.fractos.transport.unary import CAPABILITY
 from Services.fractos.values import as_bytes
 
@@ -124,7 +125,7 @@ class Datacenter:
         self._memory: ClientMemory = self._do(_client_memory())
 
     def run(
-        self, graph: TaskGraph, *, topology: str = "ring", timeout_s: float = DEFAULT_TIMEOUT_S, wait: bool = False
+        self, graph: TaskGraph, *, topology: str = RING, timeout_s: float = DEFAULT_TIMEOUT_S, wait: bool = False
     ) -> Result:
         """Run a graph and wait for its end. Interrupted with Ctrl-C, it cancels the run.
 
@@ -138,17 +139,20 @@ class Datacenter:
             raise
 
     def submit(
-        self, graph: TaskGraph, *, topology: str = "ring", timeout_s: float = DEFAULT_TIMEOUT_S, wait: bool = False
+        self, graph: TaskGraph, *, topology: str = RING, timeout_s: float = DEFAULT_TIMEOUT_S, wait: bool = False
     ) -> Run:
         """Start a graph, to end within `timeout_s` seconds, and return at once.
 
         If the datacenter has no room for the run, it fails with a ResourceExhaustedError; with `wait` it is submitted again, in
         its turn, until it is let in or half of `timeout_s` is over. Without an application node it waits for one in any case.
 
-        Raises InvalidArgumentError for an impossible timeout, ResourceExhaustedError for a graph that is too large to travel,
-        UnavailableError after `close()`.
+        `topology` is "ring", "fast-star" or "star": how the run travels, see topology.py. Its outputs are the same.
+
+        Raises InvalidArgumentError for an impossible timeout or topology, ResourceExhaustedError for a graph that is too large
+        to travel, UnavailableError after `close()`.
         """
         check_timeout(timeout_s)
+        topology = check_topology(topology)
         serialized = self._authority.graph(graph) if self._authority is not None else graph.serialized()
         check_size(serialized)
         run_id = new_run_id()

@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 
 from protos import fractos_pb2
 from Services.fractos.adaptor import Adaptor
+from Services.fractos.bringing import Bringing
 from Services.fractos.call_memory import NodeMemory
 from Services.fractos.custody import Custody
 from Services.fractos.device_calls import DeviceCalls
@@ -25,6 +26,7 @@ from Services.fractos.engine import Engine
 from Services.fractos.errors import InternalError, UnavailableError, UnimplementedError
 from Services.fractos.events import (
     Accepted,
+    BringMemory,
     CallDevice,
     DropCalls,
     Event,
@@ -109,6 +111,9 @@ class Controller:
         }
         if self._recorder is not None:
             self._perform[Record] = self._recorder.take
+        self._bringing = Bringing(memory, self.feed) if memory is not None else None
+        if self._bringing is not None:
+            self._perform[BringMemory] = self._bringing.begin
         if clients is not None:
             self._perform |= dict.fromkeys((Accepted, Refused, RunEnded), clients.answer)
 
@@ -183,6 +188,8 @@ class Controller:
         for pending in (self._timer, self._clearing, self._taking):
             if pending is not None:
                 pending.cancel()
+        if self._bringing is not None:
+            self._bringing.close()
         quiet = self._taking is None  # else a thread may be at work on what was just taken over
         if self._device is not None:
             quiet &= await self._device.close()

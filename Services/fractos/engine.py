@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from google.protobuf.message import DecodeError
 
 from protos import fractos_pb2
-from Services.fractos.delivery import other_hops
+from Services.fractos.arrivals import completion_arrival, memory_arrivals, note_arrival, request_arrivals
+from Services.fractos.delivery import SMALL_OUTPUT_BYTES, Outputs, other_hops
 from Services.fractos.errors import (
     DeadlineExceededError,
     FractosError,
@@ -40,6 +41,7 @@ from Services.fractos.events import (
     LinkOpened,
     Log,
     MembersChanged,
+    MemoryBrought,
     NotOwned,
     Owned,
     OwnedElsewhere,
@@ -55,7 +57,7 @@ from Services.fractos.guard import Guard
 from Services.fractos.large_values import references, without_places
 from Services.fractos.ledger import CLOCK_BOUND_S, BegunStep, Ledger
 from Services.fractos.limits import Limits
-from Services.fractos.onward import SMALL_OUTPUT_BYTES, Onward, Outputs
+from Services.fractos.onward import Onward
 from Services.fractos.operations import Catalogue, Operation
 from Services.fractos.placement import Identity, Placement
 from Services.fractos.plan import MAX_MESSAGE_BYTES, MAX_VALUE_BYTES
@@ -75,6 +77,8 @@ class _Work(NamedTuple):
     operation: Operation
     received_at: float
     request_bytes: int
+    frames: list[dict[str, Any]]  # the arrivals that its hop tells of: the Requests,
+    fetched: list[dict[str, Any]]  # and the Memory that they refer to
 
 
 class Engine:
@@ -125,6 +129,7 @@ class Engine:
             self._handlers[Submitted] = self._on_submitted
             self._handlers[Recorded] = self.runs.on_recorded
             self._handlers[CancelAsked] = self.runs.on_cancel_asked
+            self._handlers[MemoryBrought] = self.runs.on_memory_brought
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Take note of one event at Unix time `now`, in seconds, and return what is to be done, in this order."""
@@ -151,7 +156,7 @@ class Engine:
 
     def _take_completion(self, completion: fractos_pb2.Completion) -> None:
         assert self.runs is not None
-        self.runs.on_completion(completion, self._now)
+        self.runs.on_completion(completion, None, self._now)
 
     def _emit(self, effect: Effect) -> None:
         self._effects.append(effect)
@@ -160,9 +165,11 @@ class Engine:
         frame = event.frame
         body = frame.WhichOneof("body")
         if body == "request" and frame.request.steps:
+            note_arrival(frame.request, event.source, event.size)
             self._on_request(frame, now)
         elif body == "completion" and self.runs is not None:
-            self.runs.on_completion(frame.completion, now)
+            arrival = completion_arrival(frame.completion, event.source, event.size)
+            self.runs.on_completion(frame.completion, arrival, now)
         elif body == "finished":
             self._on_finished(frame.finished)
         else:
@@ -221,17 +228,21 @@ class Engine:
             links = self.guard.check_call(step.capability, operation, message, self.identity.name, now, unseen)
         memories = references(operation, message, beside)
         size = len(arguments)
+        frames = request_arrivals(arrived)
+        fetched: list[dict[str, Any]] = []
         if memories:
             self._check_owners(memories)
+            fetched = memory_arrivals(memories, self.identity.address, self.placement)
             size += sum(memory.size for memory in memories)
             arguments = without_places(operation, message, beside)
         key = WorkKey(request.run_id, request.attempt, step.id)
         known = self.ledger.begin(*key, arguments)
         if known is not None:
-            self._begin_again(known, frame, step, operation, now)
+            self._begin_again(known, frame, step, operation, frames)
             return
-        self._work[key] = _Work(frame, request, step, operation, now, size)
-        self._emit(CallDevice(key, operation, message, deadline, beside, step.output, request.began_at, links))
+        self._work[key] = _Work(frame, request, step, operation, now, size, frames, fetched)
+        began_at = request.began_at
+        self._emit(CallDevice(key, operation, message, deadline, beside, step.output, began_at, links, step.leave))
 
     def _check_owners(self, memories: Sequence[fractos_pb2.Memory]) -> None:
         """See that Memory is at nodes of this datacenter: a Request must not make this one call anybody else.
@@ -243,7 +254,12 @@ class Engine:
                 raise MemoryLostError(f"{memory.owner or 'nobody'}, where an argument is Memory, is no node of this datacenter")
 
     def _begin_again(
-        self, known: BegunStep, frame: fractos_pb2.Frame, step: fractos_pb2.Step, operation: Operation, now: float
+        self,
+        known: BegunStep,
+        frame: fractos_pb2.Frame,
+        step: fractos_pb2.Step,
+        operation: Operation,
+        frames: list[dict[str, Any]],
     ) -> None:
         """Have this attempt go on with what an earlier one made of a step."""
         request = frame.request
@@ -251,12 +267,12 @@ class Engine:
             self._reports.fail(request, known.error)
         elif known.hop is None:
             key = WorkKey(request.run_id, known.began_in, step.id)
-            self._work[key] = self._work[key]._replace(frame=frame, request=request, step=step)
+            self._work[key] = self._work[key]._replace(frame=frame, request=request, step=step, frames=frames)
         else:
             assert known.response is not None
-            request.trail.add(**known.hop)
+            request.trail.add(**known.hop | {"arrivals": frames})
             message = operation.response_class.FromString(known.response)
-            self._onward.pass_on(frame, Outputs(message, known.beside, known.whole), now)
+            self._onward.pass_on(frame, Outputs(message, known.beside, known.whole), self._now)
 
     def _on_device_done(self, event: DeviceDone, now: float) -> None:
         key, message, error, started_at, finished_at, beside, whole, memory_bytes, fetched_bytes = event
@@ -266,7 +282,7 @@ class Engine:
             if memory_bytes:
                 self._emit(FreeMemory((key.run_id,)))
             return
-        frame, request, step, operation, received_at, request_bytes = work
+        frame, request, step, operation, received_at, request_bytes, frames, fetched = work
         response = message.SerializeToString() if message is not None else b""
         size = len(response)
         if max(size, len(whole or b"")) > MAX_MESSAGE_BYTES:
@@ -282,6 +298,7 @@ class Engine:
             self.ledger.fail(key.run_id, key.step, error)
             self._reports.fail(request, error)
             return
+        small = whole if memory_bytes else response
         hop = {
             "step": key.step,
             "node": self.identity.name,
@@ -292,8 +309,9 @@ class Engine:
             "finished_at": finished_at,
             "request_bytes": request_bytes,
             "response_bytes": size + memory_bytes,
-            "output": response if size <= SMALL_OUTPUT_BYTES and not memory_bytes else None,
+            "output": small if small is not None and len(small) <= SMALL_OUTPUT_BYTES else None,
             "fetched_bytes": fetched_bytes,
+            "arrivals": [*frames, *fetched],
         }
         if whole is None and step.output and size > SMALL_OUTPUT_BYTES:
             whole = response
@@ -359,7 +377,11 @@ class Engine:
     # -- the directory and time -------------------------------------------------------------------------------------------
 
     def _on_members_changed(self, event: MembersChanged, now: float) -> None:
-        for member in self.placement.update(event.members):
+        new, departed = self.placement.update(event.members)
+        if self.runs is not None:
+            for member in departed:
+                self.runs.on_departed(member, now)
+        for member in new:
             if self.runs is not None and member.node_type in self._catalogue.node_types:
                 self._emit(KeepLink(member.address))
         if self._durable or self.runs is not None:

@@ -30,6 +30,8 @@ class FrameReceived(NamedTuple):
     """A frame arrived over a channel. The engine owns it from now on and may change it."""
 
     frame: fractos_pb2.Frame
+    source: str = ""  # the node that sent it
+    size: int = 0  # in bytes
 
 
 class DeviceDone(NamedTuple):
@@ -47,6 +49,14 @@ class DeviceDone(NamedTuple):
     whole: bytes | None = None  # the response with all that is Memory in it, serialized, if that was asked for
     memory_bytes: int = 0  # how much of the response is Memory
     fetched_bytes: int = 0  # how much of the arguments came from other nodes
+
+
+class MemoryBrought(NamedTuple):
+    """Copies of the Memory that BringMemory asked for, in the same order; or why there are none."""
+
+    key: WorkKey
+    copies: list[fractos_pb2.Memory]
+    error: FractosError | None
 
 
 class LinkOpened(NamedTuple):
@@ -153,6 +163,16 @@ class CallDevice(NamedTuple):
     whole: bool = False  # the response is wanted as a whole
     began_at: float = 0.0  # Unix time in seconds, when the run was submitted
     links: tuple[bytes, ...] = ()  # ids of what allows it: once one is revoked the call need not begin
+    leave: bool = False  # whatever can be Memory is to be Memory
+
+
+class BringMemory(NamedTuple):
+    """Fetch the values of a step from where they are and keep copies here; answer with MemoryBrought of the same key."""
+
+    key: WorkKey
+    memories: list[fractos_pb2.Memory]
+    deadline: float
+    began_at: float  # Unix time in seconds, when the run was submitted
 
 
 class DropCalls(NamedTuple):
@@ -220,6 +240,7 @@ class Log(NamedTuple):
 Event: TypeAlias = (
     FrameReceived
     | DeviceDone
+    | MemoryBrought
     | LinkOpened
     | LinkLost
     | MembersChanged
@@ -235,6 +256,7 @@ Event: TypeAlias = (
 Effect: TypeAlias = (
     SendFrame
     | CallDevice
+    | BringMemory
     | DropCalls
     | FreeMemory
     | KeepLink

@@ -40,12 +40,14 @@ CREATE TABLE IF NOT EXISTS runs (
     result BLOB,               -- a serialized RunResult; NULL: the run has not ended
     failed INTEGER,
     forget_at REAL,            -- NULL: the run has not ended
-    client TEXT NOT NULL DEFAULT ''
+    client TEXT NOT NULL DEFAULT '',
+    topology TEXT NOT NULL DEFAULT 'ring'
 );
 CREATE INDEX IF NOT EXISTS runs_to_forget ON runs (forget_at) WHERE forget_at IS NOT NULL;
 """
-_COLUMNS = "run_id, digest, graph, submitted_at, deadline, placed, attempt, result, client"
-_INSERT = f"INSERT OR IGNORE INTO runs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?)"
+_COLUMNS = "run_id, digest, graph, submitted_at, deadline, placed, attempt, result, client, topology"
+_ADDED = {"client": "''", "topology": "'ring'"}  # columns that older journals lack, and what they hold there
+_INSERT = f"INSERT OR IGNORE INTO runs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?, ?)"
 _AGAIN = "UPDATE runs SET attempt = ?, placed = ? WHERE run_id = ?"
 # A run ends once.
 _END = "UPDATE runs SET result = ?, failed = ?, forget_at = ?, graph = x'' WHERE run_id = ? AND result IS NULL"
@@ -142,8 +144,9 @@ class Journal:
             (page_bytes,) = database.execute("PRAGMA page_size").fetchone()
             database.execute(f"PRAGMA max_page_count = {self._max_bytes // page_bytes}")
             database.executescript(_TABLES)
-            if "client" not in {column[1] for column in database.execute("PRAGMA table_info(runs)")}:
-                database.execute("ALTER TABLE runs ADD COLUMN client TEXT NOT NULL DEFAULT ''")
+            columns = {column[1] for column in database.execute("PRAGMA table_info(runs)")}
+            for name in _ADDED.keys() - columns:
+                database.execute(f"ALTER TABLE runs ADD COLUMN {name} TEXT NOT NULL DEFAULT {_ADDED[name]}")
             if self.path.stat().st_size <= CHECKED_BYTES and database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
                 raise sqlite3.DatabaseError("its check failed")
             self._opened = database
@@ -166,8 +169,8 @@ class Journal:
     def _write(self, database: sqlite3.Connection, entry: Entry) -> bool:
         """Write an entry. Returns False for a run that is there already, and for a question."""
         match entry:
-            case RunRecord(run_id, digest, graph, submitted_at, deadline, placed, attempt, _, client):
-                row = (run_id, digest, graph, submitted_at, deadline, _packed(placed), attempt, client)
+            case RunRecord(run_id, digest, graph, submitted_at, deadline, placed, attempt, _, client, topology):
+                row = (run_id, digest, graph, submitted_at, deadline, _packed(placed), attempt, client, topology)
                 return database.execute(_INSERT, row).rowcount == 1
             case EndRecord(run_id, result, failed, forget_at):
                 database.execute(_END, (result, failed, forget_at, run_id))
@@ -180,8 +183,8 @@ class Journal:
     def _read(self, condition: str, *values: object) -> tuple[RunRecord, ...]:
         rows = self._database.execute(f"SELECT {_COLUMNS} FROM runs {condition}", values)
         return tuple(
-            RunRecord(run_id, digest, graph, submitted_at, deadline, _unpacked(placed), attempt, result, client)
-            for run_id, digest, graph, submitted_at, deadline, placed, attempt, result, client in rows
+            RunRecord(run_id, digest, graph, submitted_at, deadline, _unpacked(placed), attempt, result, client, topology)
+            for run_id, digest, graph, submitted_at, deadline, placed, attempt, result, client, topology in rows
         )
 
 

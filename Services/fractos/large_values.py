@@ -29,6 +29,12 @@ def references(operation: Operation, request: Message, beside: Arguments) -> lis
     return found
 
 
+def references_made(operation: Operation, response: Message, beside: Arguments) -> list[fractos_pb2.Memory]:
+    """All Memory that a response refers to; `beside` is that of its bytes and texts."""
+    values = [getattr(response, name) for name in operation.value_outputs]
+    return [value.memory for value in values if value.HasField("memory")] + [argument.memory for argument in beside]
+
+
 def refers(operation: Operation, response: Message) -> bool:
     """Whether a response refers to Memory."""
     return any(getattr(response, name).HasField("memory") for name in operation.value_outputs)
@@ -81,8 +87,7 @@ def fill_in(message: Message, beside: Arguments, read: Read) -> None:
 
 def bytes_of(operation: Operation, response: Message, beside: Arguments) -> int:
     """How many bytes of a response are Memory."""
-    sizes: list[int] = [getattr(response, name).memory.size for name in operation.value_outputs]
-    return sum(sizes) + sum(argument.memory.size for argument in beside)
+    return sum(memory.size for memory in references_made(operation, response, beside))
 
 
 def without_places(operation: Operation, request: Message, beside: Arguments) -> bytes:

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
-
-from google.protobuf.message import Message
+from collections.abc import Callable
 
 from protos import fractos_pb2
-from Services.fractos.delivery import bind
+from Services.fractos.delivery import Outputs, bind, reply_of
 from Services.fractos.errors import ResourceExhaustedError, UnavailableError
 from Services.fractos.events import Effect, SendFrame
 from Services.fractos.operations import Catalogue
 from Services.fractos.placement import Identity, Placement
 from Services.fractos.plan import MAX_MESSAGE_BYTES, MAX_VALUE_BYTES, continuation
 from Services.fractos.reports import Reports
-
-SMALL_OUTPUT_BYTES = 4096  # responses up to this size come home with the trail, unasked
-
-
-class Outputs(NamedTuple):
-    """What a step has made."""
-
-    response: Message
-    beside: Sequence[fractos_pb2.Argument]  # bytes and texts that are Memory, and so not in the response
-    whole: bytes | None  # the response with all of its values, serialized: for the client that asked for it
 
 
 class Onward:
@@ -52,6 +39,9 @@ class Onward:
         request = frame.request
         step = request.steps[0]
         edges = step.edges
+        if step.reply:
+            self._reports.complete(request, output=outputs.whole, reply=reply_of(step, outputs))
+            return
         if step.output or not edges:
             self._reports.complete(request, output=outputs.whole)
         if len(edges) == 1:
@@ -79,6 +69,7 @@ class Onward:
             self._reports.lose(frame.request, error)
             return
         if member.address == self._identity.address:
+            frame.request.ClearField("arrival")  # it does not travel
             self._take_here(frame, now)
         else:
             self._emit(SendFrame(member.address, frame))
@@ -87,12 +78,13 @@ class Onward:
         """Send a step on its way: the first of the Request."""
         request = frame.request
         step = request.steps[0]
-        bound, beside = bind(self._catalogue, step, edge, outputs.response, outputs.beside)
+        bound, beside, value_bytes = bind(self._catalogue, step, edge, outputs)
         request.sender = sender
         request.bound = bound
         if beside or request.memories:
             del request.memories[:]
             request.memories.extend(beside)
+        request.arrival.value_bytes = value_bytes
         request.sent_at = now
         if len(bound) > MAX_MESSAGE_BYTES:
             text = f"the arguments from step {sender} have {len(bound)} bytes; the limit is {MAX_VALUE_BYTES} (64 MiB)"

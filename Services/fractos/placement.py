@@ -53,8 +53,11 @@ class Placement:
         self._epochs: dict[str, int] = {}  # address → since which epoch the node there is an owner
         self._owners: dict[str, list[Owner]] = {}  # those that are listed by type, the latest first
 
-    def update(self, members: tuple[Member, ...]) -> list[Member]:
-        """Take over the directory's list and return the members that are new."""
+    def update(self, members: tuple[Member, ...]) -> tuple[list[Member], list[Member]]:
+        """Take over the directory's list.
+
+        Returns the members that are new, and those that have departed: listed no longer, and their channel was broken before.
+        """
         before = self._by_address
         self._by_type, self._by_name, self._by_address = {}, {}, {}
         for member in sorted(members, key=lambda member: member.sequence):
@@ -63,7 +66,8 @@ class Placement:
             self._by_name[member.name] = member
             self._by_address[member.address] = member
         self._lingering |= {address: member for address, member in before.items() if address not in self._suspected}
-        self._departed |= {address: member for address, member in before.items() if address in self._suspected}
+        departed = {a: member for a, member in before.items() if a in self._suspected and a not in self._by_address}
+        self._departed |= departed
         for address in self._by_address:
             self._lingering.pop(address, None)
             self._departed.pop(address, None)
@@ -74,7 +78,9 @@ class Placement:
         self._suspected = {address: until for address, until in self._suspected.items() if address in known}
         self._epochs = {address: epoch for address, epoch in self._epochs.items() if address in known}
         self._find_owners()
-        return [member for address, member in self._by_address.items() if before.get(address) != member]
+        return [member for address, member in self._by_address.items() if before.get(address) != member], list(
+            departed.values()
+        )
 
     def suspect(self, address: str, now: float) -> Member | None:
         """Avoid a node whose channel broke. Returns the node, if the directory lists it or did so lately."""
@@ -136,6 +142,11 @@ class Placement:
     def named(self, name: str) -> Member | None:
         """The node of that name."""
         return self._by_name.get(name) or next((one for one in self._lingering.values() if one.name == name), None)
+
+    def name_of(self, address: str) -> str:
+        """The name of the node that is or was at an address; of one that is not known the address."""
+        known = (self._by_address, self._lingering, self._departed)
+        return next((nodes[address].name for nodes in known if address in nodes), address)
 
     def is_suspected(self, member: Member, now: float) -> bool:
         """Whether the channel to a node broke lately and has not opened again."""

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from google.protobuf.message import DecodeError
 
 from protos import fractos_pb2
+from Services.fractos.directory.interface import Member
 from Services.fractos.errors import GraphError, InvalidArgumentError, ResourceExhaustedError
 from Services.fractos.graph import MAX_STEPS, check_binding, check_names
 from Services.fractos.operations import Catalogue, Operation
+from Services.fractos.topology import RING, rewrite
 
 MAX_TIMEOUT_S = 3600.0
 MAX_VALUE_BYTES = 64 << 20  # the largest value that travels
@@ -28,8 +30,10 @@ class Plan:
     """A graph that can be run. Shared by all runs of the same graph, so nobody may change its messages."""
 
     name: str
-    digest: bytes  # of the serialized graph
-    steps: tuple[fractos_pb2.Step, ...]
+    digest: bytes  # of the serialized graph and its topology
+    topology: str
+    steps: Mapping[int, fractos_pb2.Step]
+    needs: Mapping[int, int]  # by step: how many others deliver to it
     openings: tuple[bytes, ...]  # a serialized Request for each step that waits for nothing; the run's own fields are missing
     placed: tuple[fractos_pb2.Step, ...]  # steps that get their node at submission: all branches have to meet there, or it may
     # not be done again elsewhere
@@ -43,9 +47,13 @@ class Plan:
     size_bytes: int
     is_chain: bool  # no step has more than one edge, so a run is in one place at a time
 
+    def may_visit(self, member: Member) -> bool:
+        """Whether some step may go to a node."""
+        return member.node_type in self.unpinned_types or member.name in self.pinned
+
     def without_steps(self) -> Plan:
         """What remains to be known of a graph whose run has ended."""
-        return replace(self, steps=(), openings=(), placed=(), one_per_place=())
+        return replace(self, steps={}, needs={}, openings=(), placed=(), one_per_place=())
 
 
 def check_size(serialized: bytes) -> None:
@@ -54,9 +62,9 @@ def check_size(serialized: bytes) -> None:
         raise ResourceExhaustedError(f"the graph has {len(serialized)} bytes; the limit is {MAX_VALUE_BYTES} (64 MiB)")
 
 
-def digest_of(serialized: bytes) -> bytes:
-    """What tells one graph from another."""
-    return hashlib.blake2b(serialized, digest_size=16).digest()
+def digest_of(serialized: bytes, topology: str) -> bytes:
+    """What tells one graph from another, or from the same one that travels otherwise."""
+    return hashlib.blake2b(serialized, digest_size=16, person=topology.encode()[:16]).digest()
 
 
 def check_timeout(timeout_s: float) -> None:
@@ -86,8 +94,11 @@ def continuation(steps: Iterable[fractos_pb2.Step], first: int) -> list[fractos_
     return kept
 
 
-def make_plan(serialized: bytes, catalogue: Catalogue) -> Plan:
-    """Check a serialized graph. Raises GraphError saying what is wrong, ResourceExhaustedError if it is too large."""
+def make_plan(serialized: bytes, catalogue: Catalogue, topology: str = RING) -> Plan:
+    """Check a serialized graph, and have it travel in one of the TOPOLOGIES.
+
+    Raises GraphError saying what is wrong, ResourceExhaustedError if it is too large.
+    """
     check_size(serialized)
     try:
         graph = fractos_pb2.Graph.FromString(serialized)
@@ -101,13 +112,17 @@ def make_plan(serialized: bytes, catalogue: Catalogue) -> Plan:
         step.needs = needs[step.id]
         step.ClearField("process")  # these two are not the client's to choose
         step.ClearField("epoch")
-    _check_copies(graph.steps)
+    rewrite(graph.steps, topology)
+    if topology == RING:
+        _check_copies(graph.steps)
     unrepeatable = frozenset(step.id for step in graph.steps if not operations[step.id].repeatable)
-    openings = tuple(_opening(graph.steps, step.id) for step in graph.steps if step.needs == 0)
+    openings = tuple(_opening(graph.steps, step, topology) for step in graph.steps if not needs[step.id])
     return Plan(
         name=graph.name,
-        digest=digest_of(serialized),
-        steps=tuple(graph.steps),
+        digest=digest_of(serialized, topology),
+        topology=topology,
+        steps={step.id: step for step in graph.steps},
+        needs=needs,
         openings=openings,
         placed=tuple(step for step in graph.steps if step.needs > 1 or step.id in unrepeatable),
         unrepeatable=unrepeatable,
@@ -142,8 +157,9 @@ def _check_copies(steps: Sequence[fractos_pb2.Step]) -> None:
             )
 
 
-def _opening(steps: Iterable[fractos_pb2.Step], source: int) -> bytes:
-    return fractos_pb2.Request(steps=continuation(steps, source), sender=source).SerializeToString()
+def _opening(steps: Iterable[fractos_pb2.Step], first: fractos_pb2.Step, topology: str) -> bytes:
+    travelling = continuation(steps, first.id) if topology == RING else [first]
+    return fractos_pb2.Request(steps=travelling, sender=first.id).SerializeToString()
 
 
 def _check(steps: Sequence[fractos_pb2.Step], catalogue: Catalogue) -> dict[int, Operation]:

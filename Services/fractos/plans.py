@@ -12,21 +12,22 @@ BYTES_KEPT = 64 << 10  # of one; a larger one is checked each time
 
 
 class Plans:
-    """Plans by their serialized graph."""
+    """Plans by their serialized graph and topology."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        self._plans: OrderedDict[bytes, Plan] = OrderedDict()
+        self._plans: OrderedDict[tuple[bytes, str], Plan] = OrderedDict()
 
-    def of(self, serialized: bytes) -> Plan:
+    def of(self, serialized: bytes, topology: str) -> Plan:
         """The checked graph. Raises what `make_plan` raises."""
-        plan = self._plans.get(serialized)
+        key = serialized, topology
+        plan = self._plans.get(key)
         if plan is not None:
-            self._plans.move_to_end(serialized)
+            self._plans.move_to_end(key)
             return plan
-        plan = make_plan(serialized, self._catalogue)
+        plan = make_plan(serialized, self._catalogue, topology)
         if is_shared(plan):
-            self._plans[serialized] = plan
+            self._plans[key] = plan
             if len(self._plans) > KEPT:
                 self._plans.popitem(last=False)
         return plan

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 
 from Services.fractos.errors import FractosError
+from Services.fractos.topology import RING
 
 
 class Place(NamedTuple):
@@ -23,7 +24,7 @@ class RunRecord(NamedTuple):
     """A run that was accepted; as it is read from a journal also with how far it got."""
 
     run_id: bytes
-    digest: bytes  # of the graph
+    digest: bytes  # of the graph and its topology
     graph: bytes  # serialized; empty for a run that has ended
     submitted_at: float  # Unix times in seconds
     deadline: float
@@ -31,6 +32,7 @@ class RunRecord(NamedTuple):
     attempt: int = 1  # the latest that may have been sent
     result: bytes | None = None  # a serialized RunResult; None: it has not ended
     client: str = ""  # whose run it is; empty: anybody's
+    topology: str = RING
 
 
 class AttemptRecord(NamedTuple):
@@ -54,7 +56,7 @@ class Inquiry(NamedTuple):
     """Nothing to write: does the journal know the run? Asked before one is refused that may have been accepted long ago."""
 
     run_id: bytes
-    digest: bytes = b""  # of the graph that was submitted
+    digest: bytes = b""  # of the graph that was submitted, and its topology
     ticket: int = 0  # of its submission
     refusal: FractosError | None = None  # the answer if the journal does not know it
     client: str = ""  # who asks

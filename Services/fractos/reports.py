@@ -37,11 +37,15 @@ class Reports:
         request: fractos_pb2.Request,
         *,
         output: bytes | None = None,
+        reply: fractos_pb2.Reply | None = None,
         failure: fractos_pb2.Failure | None = None,
         lost: bool = False,
         owner: fractos_pb2.Owner | None = None,
     ) -> None:
-        """Send a Completion to the run's home. `lost`: the step did not reach its node, or may not have."""
+        """Send a Completion to the run's home. `lost`: the step did not reach its node, or may not have.
+
+        `output` is the response as a whole, `reply` what other steps wait for, if the home has to pass it on.
+        """
         frame = fractos_pb2.Frame()
         completion = frame.completion  # filled in place: to put a message into another copies it
         completion.run_id = request.run_id
@@ -54,8 +58,12 @@ class Reports:
         completion.lost = lost
         if owner is not None:
             completion.owner.CopyFrom(owner)
+        if reply is not None:
+            completion.reply.CopyFrom(reply)
         if output is not None:
             completion.trail[-1].output = output
+        if request.steps[0].output and failure is None:
+            completion.output_bytes = len(completion.trail[-1].output)
         if self._take_here is not None and request.home == self._identity.address:
             self._take_here(completion)
         else:

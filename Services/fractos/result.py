@@ -9,6 +9,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from protos import application_pb2, fractos_pb2
+from Services.fractos.bill import Bill
 from Services.fractos.errors import GraphError, NotFoundError
 from Services.fractos.graph import Step, TaskGraph
 from Services.fractos.values import from_big_integer, from_tensor
@@ -74,6 +75,7 @@ class Result:
 
     def __init__(self, graph: TaskGraph, message: application_pb2.RunResult) -> None:
         self._graph = graph
+        self._message = message
         self._hops = {hop.step: hop for hop in message.trail}
         self.run_id = message.run_id.hex()
 
@@ -91,6 +93,11 @@ class Result:
                 " to bring it here, call graph.output(step) before the run"
             )
         return View(step._operation.response_class.FromString(hop.output))
+
+    @cached_property
+    def bill(self) -> Bill:
+        """What the run has cost the network, link by link."""
+        return Bill(self._message)
 
     @cached_property
     def trail(self) -> tuple[Hop, ...]:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from protos import application_pb2, fractos_pb2
-from Services.fractos.errors import AlreadyExistsError, RunCancelledError
-from Services.fractos.plan import Plan
+from Services.fractos.delivery import Bound, Outputs
+from Services.fractos.errors import AlreadyExistsError, Context, ResourceExhaustedError, RunCancelledError, failure_of
+from Services.fractos.plan import MAX_MESSAGE_BYTES, Plan
 from Services.fractos.records import Place
+
+MAX_RESULT_BYTES = 2 * MAX_MESSAGE_BYTES
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What has come back to the centre of a star in one attempt."""
+
+    replied: set[int] = field(default_factory=set)  # steps
+    bringing: dict[int, tuple[Outputs, list[fractos_pb2.Memory]]] = field(default_factory=dict)  # by step: what is fetched now
+    bound: dict[int, dict[int, Bound]] = field(default_factory=dict)  # step that waits → step that has delivered
 
 
 @dataclass(slots=True)
@@ -24,6 +37,8 @@ class Run:
     placed: dict[int, Place] = field(default_factory=dict)  # the processes of those steps that have got one
     tickets: list[int] = field(default_factory=list)  # submissions that are not answered yet, since nothing is recorded
     trail: Sequence[fractos_pb2.Hop] = ()  # of each step once; that of a chain in the order of its steps
+    arrivals: list[dict[str, Any]] = field(default_factory=list)  # what has come here over the network in this attempt
+    gathered: Gathered = field(default_factory=Gathered)
     attempt: int = 1
     first_attempt: int = 1  # of this owner of the journal
     repeat_until: float = 0.0  # a next attempt is due, and nodes that are missing are waited for until then; 0: none is due
@@ -31,6 +46,31 @@ class Run:
     ended_at: float = 0.0
     result: application_pb2.RunResult | None = None
     result_bytes: int = 0
+
+    def end(self, here: Context, failure: fractos_pb2.Failure | None) -> None:
+        """Make the result: that of a success without a `failure`. `here` is where that is."""
+        trail = self.trail if self.plan.is_chain else sorted(self.trail, key=lambda hop: hop.finished_at)
+        result = application_pb2.RunResult(
+            run_id=self.run_id,
+            trail=trail,
+            failure=failure,
+            arrivals=self.arrivals,
+            home=here.node,
+            attempt=self.attempt,
+        )
+        if (size_bytes := result.ByteSize()) > MAX_RESULT_BYTES:
+            text = f"the outputs that were asked for have {size_bytes} bytes together; the limit is {MAX_RESULT_BYTES}"
+            result.failure.CopyFrom(failure_of(ResourceExhaustedError(text, definite=False), here))
+            for hop in result.trail:
+                hop.ClearField("output")
+        if result.HasField("failure"):  # with several branches, or steps done, something has happened
+            result.failure.definite &= not trail and len(self.plan.openings) == 1
+        self.result = result
+        self.trail, self.arrivals, self.gathered = (), [], Gathered()
+
+    def add_trail(self, trail: Sequence[fractos_pb2.Hop]) -> None:
+        """Take note of more steps that were done."""
+        self.trail = _merged(self.trail, trail) if self.trail else trail
 
     @property
     def state(self) -> application_pb2.RunState:
@@ -57,3 +97,12 @@ def state_of(result: application_pb2.RunResult) -> application_pb2.RunState:
     if not result.HasField("failure"):
         return application_pb2.SUCCEEDED
     return application_pb2.CANCELLED if result.failure.status == RunCancelledError.status else application_pb2.FAILED
+
+
+def _merged(known: Sequence[fractos_pb2.Hop], more: Iterable[fractos_pb2.Hop]) -> Sequence[fractos_pb2.Hop]:
+    """Both trails' hops, of each step the one that carries its output."""
+    hops = {hop.step: hop for hop in known}
+    for hop in more:
+        if hop.step not in hops or hop.HasField("output"):
+            hops[hop.step] = hop
+    return list(hops.values())

@@ -9,12 +9,14 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from itertools import chain, islice
+from typing import Any
 
 from protos import application_pb2, fractos_pb2
 from Services.fractos.admission import Admission
 from Services.fractos.attempts import Attempts
+from Services.fractos.centre import Centre
 from Services.fractos.directory.interface import Member
 from Services.fractos.ended_runs import KEPT, EndedRuns
 from Services.fractos.errors import (
@@ -24,7 +26,6 @@ from Services.fractos.errors import (
     InternalError,
     InvalidArgumentError,
     NotFoundError,
-    ResourceExhaustedError,
     RunCancelledError,
     failure_of,
 )
@@ -32,8 +33,10 @@ from Services.fractos.events import (
     Accepted,
     CancelAsked,
     Effect,
+    FreeMemory,
     KeepLink,
     Log,
+    MemoryBrought,
     Owned,
     Record,
     Recorded,
@@ -46,17 +49,16 @@ from Services.fractos.ledger import Ledger
 from Services.fractos.limits import Limits
 from Services.fractos.operations import Catalogue
 from Services.fractos.placement import Identity, Placement
-from Services.fractos.plan import MAX_MESSAGE_BYTES, check_timeout, digest_of
+from Services.fractos.plan import check_timeout, digest_of
 from Services.fractos.plans import Plans, is_shared
 from Services.fractos.records import AttemptRecord, EndRecord, Entry, Inquiry, Place, RunRecord
 from Services.fractos.run import Run, check_same, is_for
 from Services.fractos.schedule import Schedule
+from Services.fractos.topology import RING, STAR, check_topology
 
 DEFAULT_TIMEOUT_S = 30.0
-TOPOLOGIES = ("ring",)
 REOPEN_S = 1.0  # how often a channel is tried again to a node that is listed but does not answer
 RECORD_AGAIN_S = 0.5  # how often what the journal did not take is tried again
-MAX_RESULT_BYTES = 2 * MAX_MESSAGE_BYTES
 STOPPED = {DeadlineExceededError.status, RunCancelledError.status}
 
 
@@ -80,6 +82,7 @@ class Runs:
         self._emit = emit
         self._admission = Admission(limits.steps_per_type, limits.graph_bytes)
         self._attempts = Attempts(identity, placement, emit, self._end_with)
+        self._centre = Centre(identity, catalogue, placement, self._attempts, emit, self._end_with)
         self._farewell = Farewell(placement, emit)
         self._plans = Plans(catalogue)
         self._running: dict[bytes, Run] = {}  # with those whose acceptance or end is being recorded
@@ -143,11 +146,11 @@ class Runs:
             if run is None:
                 self._admit(event, now)
                 return
-            check_same(run_id, (run.client, run.plan.digest), (client, digest_of(request.graph)))
+            check_same(run_id, (run.client, run.plan.digest), (client, _digest(request)))
         except FractosError as error:
             # It may have been accepted, and answered, long ago; another graph that still waits for the journal proves nothing.
             if (run is None or run.tickets) and len(run_id) == 16:
-                self._emit(Record(Inquiry(run_id, digest_of(request.graph), ticket, error, client)))
+                self._emit(Record(Inquiry(run_id, _digest(request), ticket, error, client)))
             else:
                 self._emit(Refused(run_id, ticket, error))
             return
@@ -184,23 +187,38 @@ class Runs:
                 elif run.result is None and run.attempt == entry.attempt:
                     self._attempts.send(run, now)
 
-    def on_completion(self, completion: fractos_pb2.Completion, now: float) -> None:
-        """Count a step that was the last of its branch; end the run when it was the last of all, or failed."""
+    def on_completion(self, completion: fractos_pb2.Completion, arrival: dict[str, Any] | None, now: float) -> None:
+        """Count a step that was the last of its branch; end the run when it was the last of all, or failed.
+
+        `arrival` is what the Completion is in the run's bill; None: it did not travel.
+        """
         owner = completion.owner if completion.lost else None
         news = owner is not None and self._placement.learn(owner.address, owner.epoch)
         run = self._running.get(completion.run_id)
         if run is None or completion.attempt != run.attempt or run.result is not None or run.tickets:
             return  # with tickets: nothing of it has been sent from here yet
-        run.trail = _merged(run.trail, completion.trail) if run.trail else completion.trail
+        if arrival is not None:
+            run.arrivals.append(arrival)
+        run.add_trail(completion.trail)
         if completion.lost:
             self._attempts.repeat_soon(run, completion.failure.message, now, at_once=news)
             return
         if completion.HasField("failure"):
             self._end(run, now, completion.failure)
             return
+        if completion.HasField("reply"):
+            self._centre.take(run, completion, now)
         run.pending.discard(completion.step)
         if not run.pending:
             self._end(run, now, None)
+
+    def on_memory_brought(self, event: MemoryBrought, now: float) -> None:
+        """Have a star go on whose values have come here; free them if it has ended meanwhile."""
+        run = self._running.get(event.key.run_id)
+        if run is None or run.result is not None:
+            self._emit(FreeMemory((event.key.run_id,)))
+        elif event.key.attempt == run.attempt:
+            self._centre.on_memory_brought(run, event, now)
 
     def on_cancel_asked(self, event: CancelAsked, now: float) -> None:
         """End a run because its client wants it."""
@@ -213,18 +231,23 @@ class Runs:
         self._farewell.tell_again(address, now)
 
     def on_link_lost(self, member: Member, now: float, *, opened: bool) -> None:
-        """Try the channel again; repeat the runs that may have been at the node."""
+        """Try the channel again; repeat the runs that may have been at the node, unless that was done before."""
         if self._placement.is_listed(member):
             if opened:
                 self._emit(KeepLink(member.address))
             else:
                 self._reopenings.add(member, now + REOPEN_S)
+        if opened or not self._placement.is_listed(member):
+            self.on_departed(member, now)
+
+    def on_departed(self, member: Member, now: float) -> None:
+        """Repeat the runs that may have been at a node that is out of reach, or dead."""
         place = Place(member.name, member.id)
         trouble = f"{member.name} died or lost its channel while it may have held a part of this run"
-        for run in list(self._running.values()) if opened else ():
-            plan = run.plan
-            if member.node_type in plan.unpinned_types or member.name in plan.pinned or place in run.placed.values():
-                self._trouble(run, trouble, now)
+        for run in list(self._running.values()):
+            has_begun = run.result is None and not run.tickets
+            if has_begun and (run.plan.may_visit(member) or place in run.placed.values()):
+                self._attempts.repeat_soon(run, trouble, now)
 
     def on_timer_due(self, now: float) -> None:
         """End the runs whose deadline has passed; do whatever had to wait."""
@@ -253,23 +276,21 @@ class Runs:
         if len(request.run_id) != 16:
             raise InvalidArgumentError(f"run_id has {len(request.run_id)} bytes, not 16", field="run_id")
         self._ledger.check_room()
-        if request.topology not in ("", *TOPOLOGIES):
-            known = ", ".join(TOPOLOGIES)
-            raise InvalidArgumentError(f"there is no topology {request.topology[:40]!r}; there is {known}", field="topology")
+        topology = check_topology(request.topology)
         timeout_s = request.timeout_s or DEFAULT_TIMEOUT_S
         check_timeout(timeout_s)
-        run = Run(request.run_id, self._plans.of(request.graph), now, now + timeout_s, client, tickets=[ticket])
+        run = Run(request.run_id, self._plans.of(request.graph, topology), now, now + timeout_s, client, tickets=[ticket])
         self._attempts.place(run, now)
         self._admission.reserve(run.plan.steps_by_type, run.plan.size_bytes, timeout_s, now)
         self._running[run.run_id] = run
         self._deadlines.add(run.run_id, run.deadline)
-        placed = dict(run.placed)
-        self._emit(Record(RunRecord(run.run_id, run.plan.digest, request.graph, now, run.deadline, placed, client=client)))
+        record = RunRecord(run.run_id, run.plan.digest, request.graph, now, run.deadline, dict(run.placed))
+        self._emit(Record(record._replace(client=client, topology=topology)))
 
     def _resume(self, record: RunRecord, now: float) -> None:
         """Have a run go on that the journal holds unfinished; end it if it is a graph that today's protos do not admit."""
         try:
-            plan = self._plans.of(record.graph)
+            plan = self._plans.of(record.graph, record.topology)
         except FractosError as error:
             self._emit(Log(logging.ERROR, f"run {record.run_id.hex()} of the journal cannot go on: {error}"))
             failure = failure_of(error, self._here(record.attempt))
@@ -325,11 +346,6 @@ class Runs:
             self._unrecorded.append(entry)
             self._record_again_at = min(self._record_again_at, now + RECORD_AGAIN_S)
 
-    def _trouble(self, run: Run, trouble: str, now: float) -> None:
-        """Repeat a run, if it has begun and goes on."""
-        if run.result is None and not run.tickets:
-            self._attempts.repeat_soon(run, trouble, now)
-
     def _end_with(self, run: Run, error: FractosError, now: float) -> None:
         self._end(run, now, failure_of(error, self._here(run.attempt)))
 
@@ -337,14 +353,10 @@ class Runs:
         """Settle how a run ends, once, and have it recorded."""
         if run.result is not None:
             return
-        trail = run.trail if run.plan.is_chain else sorted(run.trail, key=lambda hop: hop.finished_at)
-        result = application_pb2.RunResult(run_id=run.run_id, trail=trail, failure=failure)
-        if (size_bytes := result.ByteSize()) > MAX_RESULT_BYTES:
-            result = self._without_outputs(result, size_bytes)
-        if result.HasField("failure"):  # with several branches, or steps done, something has happened
-            result.failure.definite &= not trail and len(run.plan.openings) == 1
-            self._emit(Log(logging.INFO, f"run {run.run_id.hex()} ({run.plan.name}) failed: {result.failure.message}"))
-        run.result, run.trail = result, ()
+        run.end(self._here(run.attempt), failure)
+        assert run.result is not None
+        if run.result.HasField("failure"):
+            self._emit(Log(logging.INFO, f"run {run.run_id.hex()} ({run.plan.name}) failed: {run.result.failure.message}"))
         self._ledger.finish(run.run_id, run.deadline)
         if not run.tickets:  # else the journal may know the run already, with another end
             self._record_end(run)
@@ -363,6 +375,8 @@ class Runs:
         run.ended_at = now
         self._emit(RunEnded(run.result))
         self._farewell.add(run, now)
+        if run.plan.topology == STAR:
+            self._emit(FreeMemory((run.run_id,)))  # what has come here to be passed on
         if not is_shared(run.plan):
             run.plan = run.plan.without_steps()
         self._ended.add(run)
@@ -373,14 +387,6 @@ class Runs:
         done = run.result is not None and run.result.failure.status not in STOPPED
         self._admission.release(run.plan.steps_by_type, run.plan.size_bytes, done=done)
 
-    def _without_outputs(self, result: application_pb2.RunResult, size_bytes: int) -> application_pb2.RunResult:
-        """The failure of a run whose outputs are too large together."""
-        text = f"the outputs that were asked for have {size_bytes} bytes together; the limit is {MAX_RESULT_BYTES}"
-        failure = failure_of(ResourceExhaustedError(text, definite=False), self._here(attempt=1))
-        for hop in result.trail:
-            hop.ClearField("output")
-        return application_pb2.RunResult(run_id=result.run_id, trail=result.trail, failure=failure)
-
     def _forget_at(self, deadline: float) -> float:
         return deadline + self._limits.answers_kept_s
 
@@ -388,10 +394,5 @@ class Runs:
         return Context(node=self._identity.name, attempt=attempt, log_file=self._identity.log)
 
 
-def _merged(known: Sequence[fractos_pb2.Hop], more: Iterable[fractos_pb2.Hop]) -> Sequence[fractos_pb2.Hop]:
-    """Both trails' hops, of each step the one that carries its output."""
-    hops = {hop.step: hop for hop in known}
-    for hop in more:
-        if hop.step not in hops or hop.HasField("output"):
-            hops[hop.step] = hop
-    return list(hops.values())
+def _digest(request: application_pb2.SubmitRequest) -> bytes:
+    return digest_of(request.graph, request.topology or RING)

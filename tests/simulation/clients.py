@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from protos import application_pb2
 from Services.fractos.errors import AlreadyExistsError, FractosError, UnavailableError
 from Services.fractos.events import CancelAsked
+from Services.fractos.topology import RING
 from tests.simulation.agenda import Action
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Wanted:
     run_id: bytes
     graph: bytes
     deadline: float
+    topology: str = RING
     is_acknowledged: bool = False
     is_cancelled: bool = False
 
@@ -62,11 +64,12 @@ class Client:
 
     # -- what it wants ----------------------------------------------------------------------------------------------------
 
-    def submit(self, run_id: bytes, graph: bytes, timeout_s: float) -> None:
+    def submit(self, run_id: bytes, graph: bytes, timeout_s: float, topology: str = RING) -> None:
         """Want a run; also one that was answered before, to hear the same again."""
         known = run_id in self._world.history.acknowledged
-        wanted = self.wanted[run_id] = Wanted(run_id, graph, self._world.now + timeout_s, is_acknowledged=known)
-        self._world.history.line(f"{self.name} wants {self._world.history.name(run_id)} within {timeout_s:g} s")
+        wanted = self.wanted[run_id] = Wanted(run_id, graph, self._world.now + timeout_s, topology, is_acknowledged=known)
+        what = f"{self._world.history.name(run_id)} as a {topology}"
+        self._world.history.line(f"{self.name} wants {what} within {timeout_s:g} s")
         if self._session is not None:
             self._send(self._session, wanted)
         else:
@@ -192,7 +195,9 @@ class Client:
         if session.is_over or wanted.run_id not in self.wanted:
             return
         timeout_s = max(0.05, wanted.deadline - self._world.now)
-        request = application_pb2.SubmitRequest(run_id=wanted.run_id, timeout_s=timeout_s, graph=wanted.graph)
+        request = application_pb2.SubmitRequest(
+            run_id=wanted.run_id, timeout_s=timeout_s, graph=wanted.graph, topology=wanted.topology
+        )
         node = session.node
         self._travel(session, lambda: node.submit(request, _Attached(self, session), self.capability))
         if wanted.is_cancelled:

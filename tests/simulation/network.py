@@ -244,7 +244,7 @@ class Network:
         if frame.HasField("finished"):
             for run in frame.finished.runs:
                 self._world.history.told.setdefault((receiver.address, run.run_id), self._agenda.now)
-        receiver.feed(FrameReceived(frame))
+        receiver.feed(FrameReceived(frame, sender, len(data)))
 
     def _break(self, stream: Stream, survivors: float) -> None:
         """End a stream; its sender learns of it soon, or by silence if a wall stands between."""

@@ -14,6 +14,7 @@ from Services.fractos.engine import Engine
 from Services.fractos.errors import FractosError, PermissionDeniedError
 from Services.fractos.events import (
     Accepted,
+    BringMemory,
     CallDevice,
     DropCalls,
     Effect,
@@ -33,6 +34,7 @@ from Services.fractos.events import (
 )
 from Services.fractos.records import Entry
 from tests.simulation.agenda import Action
+from tests.simulation.bringing import Bringing
 from tests.simulation.devices import call_device
 from tests.simulation.memory import NoFetcher, Store
 from tests.simulation.takeover import Takeover
@@ -194,6 +196,8 @@ class SimulatedNode:
                 self._outbox.append((address, frame.SerializeToString()))
             case CallDevice():
                 call_device(self._world, self, effect)
+            case BringMemory():
+                Bringing(self._world, self, effect).begin()
             case Record(entry):
                 self._entries.append(entry)
             case Wake(at):

@@ -14,6 +14,12 @@ from Services.fractos.events import CancelAsked, LinkLost, RunEnded, Submitted
 from Services.fractos.ledger import Ledger
 from Services.fractos.run import Run
 from Services.fractos.runs import Runs
+from tests.simulation.centre_plants import (
+    gather_across_attempts,
+    ignore_departures,
+    keep_what_was_brought,
+    wait_for_one_of_all,
+)
 from tests.simulation.disks import Change, Folder, Journal
 from tests.simulation.memory_plants import (
     check_before_the_merge,
@@ -132,11 +138,11 @@ def _anybody_may_cancel(engine: Engine) -> None:
 
 
 def _accept_completions_of_any_attempt(runs: Runs) -> None:
-    def on_completion(original: Callable[..., None], completion: fractos_pb2.Completion, now: float) -> None:
+    def on_completion(original: Callable[..., None], completion: fractos_pb2.Completion, *rest: Any) -> None:
         run = runs._running.get(completion.run_id)
         if run is not None:
             completion.attempt = run.attempt
-        original(completion, now)
+        original(completion, *rest)
 
     replaced(runs, "on_completion", on_completion)
 
@@ -269,12 +275,12 @@ PLANTS = {
         Plant("leave-the-unfinished", 0, _in_runs(_leave_the_unfinished)),
         Plant("no-resubmission-dedup", 0, _no_resubmission_dedup, _insert_or_replace),
         Plant("accept-completions-of-any-attempt", 1811, _in_runs(_accept_completions_of_any_attempt)),
-        Plant("retry-unrepeatable", 1005, _in_runs(_retry_unrepeatable)),
+        Plant("retry-unrepeatable", 62, _in_runs(_retry_unrepeatable)),
         Plant("drop-unknown-frames", 2556, _drop_unknown_frames),
-        Plant("no-tombstone", 8, _no_tombstone),
+        Plant("no-tombstone", 6, _no_tombstone),
         Plant("no-input-digest", 25, _no_input_digest),
-        Plant("joins-across-attempts", 873, _joins_across_attempts),
-        Plant("do-every-attempt", 44, _do_every_attempt),
+        Plant("joins-across-attempts", 2198, _joins_across_attempts),
+        Plant("do-every-attempt", 28, _do_every_attempt),
         Plant("skip-the-capability-check", 2, skip_the_capability_check),
         Plant("check-before-the-merge", 10, check_before_the_merge),
         Plant("ignore-revocations", 2, ignore_revocations),
@@ -282,13 +288,17 @@ PLANTS = {
         Plant("free-no-memory", 0, free_no_memory),
         Plant("forget-the-digest", 583, forget_the_digest),
         Plant("fail-where-memory-is-lost", 528, fail_where_memory_is_lost),
-        Plant("remember-what-did-not-begin", 78, remember_what_did_not_begin),
-        Plant("keep-answers-of-ended-runs", 341, keep_answers_of_ended_runs),
+        Plant("remember-what-did-not-begin", 86, remember_what_did_not_begin),
+        Plant("keep-answers-of-ended-runs", 194, keep_answers_of_ended_runs),
         Plant("anybody-may-cancel", 6, _anybody_may_cancel),
         Plant("leak-a-reservation", 1, _in_runs(_leak_a_reservation)),
         Plant("finished-to-last-trail-only", 5, _in_runs(_finished_to_last_trail_only)),
+        Plant("gather-across-attempts", 28, _in_runs(gather_across_attempts)),
+        Plant("wait-for-one-of-all", 1, _in_runs(wait_for_one_of_all)),
+        Plant("keep-what-was-brought", 6, _in_runs(keep_what_was_brought)),
+        Plant("ignore-departures", 1948, _in_runs(ignore_departures)),
         Plant("serve-before-the-lock", 0, _serve_before_the_lock),
-        Plant("keep-what-is-held", 46, _keep_what_is_held),
+        Plant("keep-what-is-held", 297, _keep_what_is_held),
         Plant("skip-redo-recovery", 58, spoil_disks=_skip_recovery),
         Plant("forget-changes", 35, spoil_disks=_forget_changes),
     )

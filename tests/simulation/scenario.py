@@ -6,6 +6,7 @@ import random
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
+from Services.fractos.topology import FAST_STAR, RING, STAR
 from tests.simulation.tricks import TRICKS
 from tests.simulation.world import Conditions
 
@@ -36,9 +37,15 @@ class Submission(Planned):
     meddle_s: float | None  # when another client tries to cancel it
     trick: str  # how its client tries to do what it may not
 
+    @property
+    def topology(self) -> str:
+        """How the run travels: every other one as a ring."""
+        return (RING, RING, FAST_STAR, STAR)[self.graph_seed >> 30]
+
     def __str__(self) -> str:
         """As a reader sees it."""
-        more = f", with a trick ({self.trick})" if self.trick else ""
+        more = f" as a {self.topology}"
+        more += f", with a trick ({self.trick})" if self.trick else ""
         more += f", cancelled after {self.cancel_s:.3f} s" if self.cancel_s is not None else ""
         return f"{self.number:4d}  {self.at:8.3f} s  {self.client} submits run {self.number} with {self.timeout_s:g} s{more}"
 

@@ -72,7 +72,7 @@ def _plan_submission(simulation: Simulation, submission: Submission) -> None:
     world.history.names[run_id] = f"run {submission.number}"
     wanted = _Wanted(simulation, submission, run_id, rng)
     client = simulation.clients[submission.client]
-    _at(world, submission.at, lambda: client.submit(run_id, wanted.graph(), submission.timeout_s))
+    _at(world, submission.at, lambda: client.submit(run_id, wanted.graph(), submission.timeout_s, submission.topology))
     if submission.cancel_s is not None:
         _at(world, submission.at + submission.cancel_s, lambda: client.cancel(run_id))
     meddler = next((one for one in sorted(simulation.scenario.restricted) if one != submission.client), None)
@@ -81,7 +81,7 @@ def _plan_submission(simulation: Simulation, submission: Submission) -> None:
     if submission.other_s is not None:
         _at(world, submission.at + submission.other_s, lambda: client.submit_another(run_id, _other().serialized()))
     if submission.again_s is not None:
-        _at(world, submission.at + submission.again_s, lambda: _submit_again(world, client, run_id, wanted.graph()))
+        _at(world, submission.at + submission.again_s, lambda: _submit_again(world, client, run_id, wanted))
 
 
 class _Wanted:
@@ -100,6 +100,7 @@ class _Wanted:
         self._drawn.is_denied = is_another and "storage" in self._drawn.types
         self._world.files.documents |= {(client_id, name): text for name, text in self._drawn.documents.items()}
         self._serialized = b""
+        self.topology = submission.topology
         simulation.runs[run_id] = submission, self._drawn
 
     def graph(self) -> bytes:
@@ -114,9 +115,9 @@ class _Wanted:
         return self._serialized
 
 
-def _submit_again(world: World, client: Client, run_id: bytes, graph: bytes) -> None:
+def _submit_again(world: World, client: Client, run_id: bytes, wanted: _Wanted) -> None:
     if world.history.answers[run_id]:
-        client.submit(run_id, graph, timeout_s=1.0)
+        client.submit(run_id, wanted.graph(), 1.0, wanted.topology)
 
 
 def _other() -> TaskGraph:

@@ -23,6 +23,7 @@ from Services.fractos.graph import TaskGraph, default_catalogue
 from Services.fractos.guard import Guard
 from Services.fractos.limits import Limits
 from Services.fractos.placement import Identity
+from Services.fractos.topology import RING
 from tests.simulation.agenda import Agenda
 from tests.simulation.directory import Directory
 from tests.simulation.disks import Disks, Folder
@@ -106,7 +107,13 @@ class World:
     # -- what a test does -------------------------------------------------------------------------------------------------
 
     def submit(
-        self, graph: TaskGraph, *, timeout_s: float = 30.0, to: str = "application-0", run_id: bytes | None = None
+        self,
+        graph: TaskGraph,
+        *,
+        timeout_s: float = 30.0,
+        to: str = "application-0",
+        run_id: bytes | None = None,
+        topology: str = RING,
     ) -> bytes:
         """Submit a graph, under the id of an earlier run if one is given, and return its run's id."""
         run_id = run_id or self.random.randbytes(16)
@@ -114,7 +121,7 @@ class World:
         plain = graph.serialized()
         serialized = self._graphs[plain] = self._graphs.get(plain) or authority.graph(graph)
         self.history.submitted(run_id, serialized)
-        request = application_pb2.SubmitRequest(run_id=run_id, timeout_s=timeout_s, graph=serialized)
+        request = application_pb2.SubmitRequest(run_id=run_id, timeout_s=timeout_s, graph=serialized, topology=topology)
         self.nodes[to].submit(request, self.tester(), authority.capability("application"))
         return run_id
 

@@ -15,10 +15,10 @@ SOURCES = sorted(
     if "storage" not in path.relative_to(ROOT).parts
 )
 PURE = (
-    "admission", "attempts", "capability", "delivery", "ended_runs", "engine", "events", "farewell", "graph", "guard",
-    "large_values", "ledger", "limits", "memory_reference", "memory_room", "memory_scope", "network_rules", "onward",
-    "operations", "placement", "plan", "plans", "records", "reports", "run", "runs", "schedule", "tenure", "transport/link",
-    "values",
+    "admission", "arrivals", "attempts", "bill", "capability", "centre", "delivery", "ended_runs", "engine", "events",
+    "farewell", "graph", "guard", "large_values", "ledger", "limits", "memory_reference", "memory_room", "memory_scope",
+    "network_rules", "onward", "operations", "placement", "plan", "plans", "records", "reports", "run", "runs", "schedule",
+    "tenure", "topology", "transport/link", "values",
 )  # fmt: skip
 IMPURE = {
     "asyncio", "concurrent", "grpc", "kazoo", "multiprocessing", "os", "pathlib", "psutil", "random", "selectors", "signal",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from protos import fractos_pb2, math_pb2
+from Services.fractos.delivery import SMALL_OUTPUT_BYTES
 from Services.fractos.directory.interface import Member
 from Services.fractos.engine import Engine
 from Services.fractos.errors import OutOfRangeError
@@ -21,7 +22,6 @@ from Services.fractos.events import (
 from Services.fractos.graph import TaskGraph, default_catalogue
 from Services.fractos.ledger import CLOCK_BOUND_S
 from Services.fractos.limits import Limits
-from Services.fractos.onward import SMALL_OUTPUT_BYTES
 from Services.fractos.placement import Identity
 from Services.fractos.plan import MAX_VALUE_BYTES, make_plan
 from Services.fractos.reports import AGAIN_S

@@ -153,11 +153,11 @@ class TestPlacement:
 
     def test_a_restarted_node_is_new_and_no_longer_suspected(self) -> None:
         placement = Placement()
-        assert placement.update((member("math-0", 1),)) == [member("math-0", 1)]
+        assert placement.update((member("math-0", 1),))[0] == [member("math-0", 1)]
         placement.suspect("at math-0", 0.0)
-        assert placement.update((member("math-0", 2, "elsewhere"),)) == [member("math-0", 2, "elsewhere")]
+        assert placement.update((member("math-0", 2, "elsewhere"),))[0] == [member("math-0", 2, "elsewhere")]
         assert placement.choose(step(), 0.0, trusted_only=True).address == "elsewhere"
-        assert placement.update((member("math-0", 2, "elsewhere"),)) == []
+        assert placement.update((member("math-0", 2, "elsewhere"),))[0] == []
 
     def test_a_node_lingers_while_the_directory_lists_no_other_and_its_channel_holds(self) -> None:
         placement = Placement()

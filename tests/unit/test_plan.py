@@ -36,11 +36,11 @@ def test_a_plan_knows_openings_joins_and_ends() -> None:
     assert made.steps_by_type == {"math": 4, "storage": 1}
     assert made.pinned == {"math-1"}
     assert made.unpinned_types == {"math", "storage"}
-    assert [step.needs for step in made.steps] == [0, 1, 1, 2, 1]
+    assert [step.needs for step in made.steps.values()] == [0, 1, 1, 2, 1]
 
 
 def test_a_continuation_is_what_depends_on_a_step() -> None:
-    steps = plan(diamond()).steps
+    steps = plan(diamond()).steps.values()
     assert [step.id for step in continuation(steps, 0)] == [0, 1, 2, 3, 4]
     assert [step.id for step in continuation(steps, 1)] == [1, 3, 4]
     assert [step.id for step in continuation(steps, 2)] == [2, 3]

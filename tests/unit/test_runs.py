@@ -101,9 +101,8 @@ def test_a_client_is_told_the_end_when_it_is_recorded_and_not_before() -> None:
     recorded(node, node.handle(submitted(power()), NOW))
     effects = node.handle(completed(), NOW + 1)
     assert kinds(effects, RunEnded, Record) == [Record]
-    assert only(Record, effects).entry == EndRecord(
-        RUN, application_pb2.RunResult(run_id=RUN).SerializeToString(), False, NOW + 90
-    )
+    result = application_pb2.RunResult(run_id=RUN, home="application-0", attempt=1, arrivals=[fractos_pb2.Arrival()])
+    assert only(Record, effects).entry == EndRecord(RUN, result.SerializeToString(), False, NOW + 90)
     assert only(RunEnded, recorded(node, effects, NOW + 1)).result.run_id == RUN
     assert kinds(node.handle(completed(), NOW + 2), RunEnded, Record) == []
 
@@ -301,7 +300,7 @@ def test_what_has_ended_keeps_no_large_graph() -> None:
     recorded(node, node.handle(completed(), NOW))
     assert node.runs is not None
     run = node.runs.find(RUN)
-    assert (run.plan.steps, run.plan.openings, run.plan.step_count, run.plan.name) == ((), (), 1, "large")
+    assert (run.plan.steps, run.plan.openings, run.plan.step_count, run.plan.name) == ({}, (), 1, "large")
 
 
 def test_a_standby_refuses_and_takes_the_journal_over_if_it_can() -> None:
