@@ -1,6 +1,6 @@
 """Whether emulated links are as they are configured: latencies and bandwidths, for each way in which something travels.
 
-python -m benchmarks.network [--rounds N] [--json]
+python benchmarks/network.py [--rounds N] [--json]
 
 Starts an application node and two math nodes, and an owner of Memory. Each round measures with the link and without, one after
 the other. For Requests and direct calls the link's time comes on top of the machine's, so the difference counts. For Memory it
@@ -26,8 +26,8 @@ import grpc
 import numpy
 import uvloop
 from memory import new_store
+from real_nodes import CLIENT, ROOT, Nodes, real_nodes
 
-from benchmarks.real_nodes import CLIENT, Nodes, real_nodes
 from protos import fractos_pb2, math_pb2, math_pb2_grpc
 from Services.fractos import Datacenter, TaskGraph, connect
 from Services.fractos.config import Configuration, load
@@ -160,7 +160,8 @@ def direct_calls(nodes: Nodes) -> Iterator[Callable[[int], float]]:
 
 def of_memory(rounds: int) -> list[Figure]:
     """Measure fetches, mapped and streamed."""
-    with subprocess.Popen([sys.executable, "-m", "benchmarks.memory", "serve"], stdout=subprocess.PIPE, text=True) as owner:
+    command = [sys.executable, "-m", "benchmarks.memory", "serve"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as owner:
         try:
             assert owner.stdout is not None
             _, large = (fractos_pb2.Memory.FromString(base64.b64decode(owner.stdout.readline())) for _ in range(2))

@@ -1,6 +1,6 @@
 """Emulated links beside real ones: an array through a chain of nodes that are each in a network namespace of their own.
 
-sudo .venv/bin/python -m benchmarks.network_namespaces [--rounds N] [--json]
+sudo .venv/bin/python benchmarks/network_namespaces.py [--rounds N] [--json]
 
 Two math nodes, each in a namespace, are joined by a bridge, so that Memory goes between them as a stream over TCP. A round
 moves an array to and fro: with the rates of both network cards limited by the kernel (`tc` with a token bucket, tbf), then with
@@ -28,8 +28,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy
+from real_nodes import CLIENT, CLIENT_S, END_TIMEOUT_S, READY_TIMEOUT_S, ROOT, SCRIPTS
 
-from benchmarks.real_nodes import CLIENT, CLIENT_S, END_TIMEOUT_S, READY_TIMEOUT_S, ROOT, SCRIPTS
 from Services.fractos import Datacenter, TaskGraph, connect
 from Services.fractos.config import Configuration, load, write_directory_record
 from Services.fractos.credentials import issue_client

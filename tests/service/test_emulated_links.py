@@ -156,7 +156,7 @@ async def test_frames_wait_for_a_cut_to_be_healed() -> None:
         await link.arrive(b"before")
         network.update(rules(CUT))
         link.send(b"meanwhile")
-        await eventually(lambda: any(arrivals.holds for arrivals in network.arrivals))
+        await eventually(lambda: any(held.holds for held in network.held))
         assert link.delivered.runs == [b"before"]
         network.update(rules(HEALED))
         await link.arrive(b"before", b"meanwhile")
@@ -192,10 +192,10 @@ async def test_what_is_under_way_when_its_stream_ends_does_not_arrive() -> None:
         link.send(b"before")
         await link.arrive(b"before")
         link.send(b"under way")
-        await eventually(lambda: any(arrivals.holds for arrivals in network.arrivals))
+        await eventually(lambda: any(held.holds for held in network.held))
         for opened in link.sender._links.values():
             opened._task.cancel()
-        await eventually(lambda: link.lost and not network.arrivals)
+        await eventually(lambda: link.lost and not network.held)
         await passed(0.4)
         assert link.delivered.runs == [b"before"]
 

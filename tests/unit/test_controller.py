@@ -80,6 +80,12 @@ class Device(Adaptor):
                 raise
         return math_pb2.PowerResponse(value=request.base)
 
+    def crop(self, request: math_pb2.CropRequest) -> math_pb2.CropResponse:
+        raise AssertionError
+
+    def similarity(self, request: math_pb2.SimilarityRequest) -> math_pb2.SimilarityResponse:
+        raise AssertionError
+
     def scale(self, request: math_pb2.ScaleRequest) -> math_pb2.ScaleResponse:
         raise AssertionError
 

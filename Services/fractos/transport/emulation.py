@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 
 from Services.fractos.errors import FractosError, UnavailableError
 from Services.fractos.network_rules import CLIENT, NetworkRules
-from Services.fractos.transport.arrivals import Arrivals
+from Services.fractos.transport.held_frames import HeldFrames
 from Services.fractos.transport.link import Link, Network
 from Services.fractos.transport.precise_timer import PreciseTimer
 
@@ -37,7 +37,7 @@ class NodeNetwork:
         self._name_at = name_at
         self._network = Network(rules, random.random)
         self._timer = PreciseTimer()
-        self.arrivals: set[Arrivals] = set()  # of the streams that are open
+        self.held: set[HeldFrames] = set()  # of the streams that are open
         self._changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def update(self, rules: NetworkRules) -> None:
@@ -45,8 +45,8 @@ class NodeNetwork:
         self._network.update(rules)
         self._changed.set_result(None)
         self._changed = asyncio.get_running_loop().create_future()
-        for arrivals in self.arrivals:
-            arrivals.changed(*self._links(arrivals.source))
+        for held in list(self.held):
+            held.changed(*self._links(held.source))
 
     def close(self) -> None:
         """Let nothing arrive any more."""
@@ -65,24 +65,24 @@ class NodeNetwork:
         """The same until a stream to it stands."""
         return OPENING_ROUND_TRIPS * self.patience_s(address, 0)
 
-    async def opened(self, source: str, arrived: Callable[[list[bytes]], None], told: Callable[[int, int], None]) -> Arrivals:
+    async def opened(self, source: str, arrived: Callable[[list[bytes]], None], told: Callable[[int, int], None]) -> HeldFrames:
         """Take part in a stream of frames from a node, once its opening and the answer to it have gone to and fro.
 
         `arrived` gets the frames; `told` gets how many they were, and of how many bytes, when the sender may know that. Raises
         UnavailableError if the link has been cut for longer than a sender waits.
         """
-        arrivals = Arrivals(source, self._timer, arrived, told, self.arrivals.discard)
-        self.arrivals.add(arrivals)
+        held = HeldFrames(source, self._timer, arrived, told, self.held.discard)
+        self.held.add(held)
         try:
             patience_s = OPENING_ROUND_TRIPS * self._network.patience_s(self._name, source, 0) + OPENING_PATIENCE_S
             await asyncio.wait_for(self._open(source), patience_s)
         except BaseException as error:
-            arrivals.close()
+            held.close()
             if isinstance(error, asyncio.TimeoutError):
                 raise UnavailableError(f"the emulated network between {source} and {self._name} is cut") from None
             raise
-        arrivals.changed(*self._links(source))
-        return arrivals
+        held.changed(*self._links(source))
+        return held
 
     async def ask(self, owner: str) -> float:
         """Wait as long as a request to the owner at an address takes. Returns when it arrives."""

@@ -23,8 +23,8 @@ from Services.fractos.events import FrameReceived, LinkLost, LinkOpened, PeerEpo
 from Services.fractos.plan import MAX_MESSAGE_BYTES
 from Services.fractos.transport import handshake
 from Services.fractos.transport.acknowledger import ACKNOWLEDGE_DELAY_S, Acknowledger, ServerContext
-from Services.fractos.transport.arrivals import Arrivals
 from Services.fractos.transport.emulation import NodeNetwork
+from Services.fractos.transport.held_frames import HeldFrames
 from Services.fractos.transport.interface import Deliver, Transport
 from Services.fractos.transport.local_stream import LocalStream, open_stream
 from Services.fractos.transport.streams import BROKEN, Outbox
@@ -328,43 +328,40 @@ class ChannelServicer(fractos_pb2_grpc.ChannelServicer):
             metadata = context.invocation_metadata() or ()
             opening = handshake.check(metadata, self._datacenter, self._address, self._clock())
             acknowledger = Acknowledger(context, self._epoch)
-            arrivals = await self._open(opening.node, acknowledger)
+            held = None
+            if self._network is not None:
+                arrived = partial(self._arrived, opening.node)
+                held = await self._network.opened(opening.node, arrived, acknowledger.accepted)
             try:
-                await self._serve(opening, context, acknowledger, arrivals)
+                await self._serve(opening, context, acknowledger, held)
             finally:
                 acknowledger.cancel()
-                if arrivals is not None:
-                    arrivals.close()
+                if held is not None:
+                    held.close()
         except (FailedPreconditionError, UnauthenticatedError, UnavailableError) as error:
             log.warning("refused a channel from %s: %s", context.peer(), error)
             await context.abort(grpc.StatusCode[error.status], error.message)
 
     async def _serve(
-        self, opening: handshake.Opening, context: ServerContext, acknowledger: Acknowledger, arrivals: Arrivals | None
+        self, opening: handshake.Opening, context: ServerContext, acknowledger: Acknowledger, held: HeldFrames | None
     ) -> None:
         """Have frames arrive until the sender closes the channel."""
         frames = await self._admit(opening, context)
         log.info("channel from %s opened", opening.node)
         while isinstance(frames, fractos_pb2.Frames):
-            if arrivals is None or arrivals.link is None:
+            if held is None or held.link is None:
                 self._arrived(opening.node, frames.frames)
                 acknowledger.accepted(len(frames.frames), sum(map(len, frames.frames)))
             else:
-                arrivals.hold(frames.frames)
-                await arrivals.room()
+                held.hold(frames.frames)
+                await held.room()
             frames = await context.read()
-        if arrivals is not None:
-            await arrivals.all()
+        if held is not None:
+            await held.all()
         await acknowledger.finish()
 
-    async def _open(self, source: str, acknowledger: Acknowledger) -> Arrivals | None:
-        """What comes over the emulated link from a node, where links are emulated."""
-        if self._network is None:
-            return None
-        return await self._network.opened(source, partial(self._arrived, source), acknowledger.accepted)
-
     def _arrived(self, source: str, frames: Sequence[bytes]) -> None:
-        if received := _received(source, frames):
+        if received := _received(frames, source):
             self._deliver(*received)
 
     async def _admit(self, opening: handshake.Opening, context: ServerContext) -> object:
@@ -382,7 +379,7 @@ class ChannelServicer(fractos_pb2_grpc.ChannelServicer):
         return first
 
 
-def _received(source: str, frames: Sequence[bytes]) -> list[FrameReceived]:
+def _received(frames: Sequence[bytes], source: str) -> list[FrameReceived]:
     received = []
     for serialized in frames:
         if serialized == HEARTBEAT:

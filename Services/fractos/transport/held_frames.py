@@ -15,7 +15,7 @@ HELD_BYTES = 64 << 20  # with more than that the stream is not read on, as if th
 FRAME_BYTES = 100  # what a frame counts for besides its own bytes
 
 
-class Arrivals:
+class HeldFrames:
     """Lives on the event loop. Made by `NodeNetwork.opened`."""
 
     def __init__(
@@ -24,7 +24,7 @@ class Arrivals:
         timer: PreciseTimer,
         arrived: Callable[[list[bytes]], None],
         told: Callable[[int, int], None],
-        closed: Callable[[Arrivals], None],
+        closed: Callable[[HeldFrames], None],
     ) -> None:
         """`arrived` and `told` as in `NodeNetwork.opened`. `closed` is told when no frame arrives any more."""
         self.source = source
