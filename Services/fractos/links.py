@@ -7,6 +7,7 @@ not pinned go to one of them; and the nodes that runs name. So the channels grow
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 
 from Services.fractos.directory.interface import Member
 from Services.fractos.events import Effect, KeepLink, ReleaseLink
@@ -44,7 +45,8 @@ class Links:
 
     def refresh(self) -> None:
         """Take note that nodes have come or gone, or are suspected, or own what their type works on."""
-        standing = {address: None for node_type in self._node_types for address in self._first_of(node_type)}
+        members = [member for node_type in self._node_types for member in self._first_of(node_type)]
+        standing = {member.address: None for member in sorted(members, key=attrgetter("sequence"))}
         for address in self._standing:
             if address not in standing:  # a run that is under way may have gone there
                 self._keep_until(address, self._latest)
@@ -98,8 +100,8 @@ class Links:
             else:
                 self._releases.add(address, now + RELEASE_S)  # not listed: its channel alone tells whether it lives
 
-    def _first_of(self, node_type: str) -> list[str]:
-        """The addresses of the nodes of a type that steps may go to which are not pinned."""
+    def _first_of(self, node_type: str) -> list[Member]:
+        """The nodes of a type that steps may go to which are not pinned."""
         members = self._placement.of_type(node_type)
         trusted: list[Member] = []
         for member in members:
@@ -108,7 +110,7 @@ class Links:
             if not self._placement.was_suspected(member):
                 trusted.append(member)
         owners = self._placement.owners_of(node_type)
-        return [member.address for member in (*members[: self._first], *trusted, *owners)]
+        return [*members[: self._first], *trusted, *owners]
 
     def _keep_until(self, address: str, deadline: float) -> None:
         before = self._until.get(address)
