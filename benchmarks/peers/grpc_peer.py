@@ -10,7 +10,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -39,8 +39,8 @@ class Synchronous(Peer):
 
     def __init__(self, addresses: list[str], stack: ExitStack) -> None:
         channels = [stack.enter_context(grpc.insecure_channel(address, OPTIONS)) for address in addresses]
-        self._shifts = [channel.unary_unary(SHIFT) for channel in channels]
-        self._scales = [channel.unary_unary(SCALE) for channel in channels]
+        self._shifts: list[Any] = [channel.unary_unary(SHIFT) for channel in channels]
+        self._scales: list[Any] = [channel.unary_unary(SCALE) for channel in channels]
         self._threads = stack.enter_context(futures.ThreadPoolExecutor(THREADS))
 
     def chain(self, steps: int) -> int:
@@ -110,7 +110,7 @@ class Asynchronous(Peer):
 
 
 def _handlers(asynchronous: bool) -> grpc.GenericRpcHandler:
-    def handler(work: Any) -> grpc.RpcMethodHandler:
+    def handler(work: Callable[[bytes], bytes]) -> grpc.RpcMethodHandler[bytes, bytes]:
         async def later(request: bytes, context: object) -> bytes:
             return work(request)
 

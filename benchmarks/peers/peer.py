@@ -34,9 +34,6 @@ class Peer(ABC):
     def large(self, array: numpy.ndarray, steps: int) -> None:
         """Hand the array in and multiply it by 1.0, so many times; the result may stay where it was made."""
 
-    def prepare(self, work: str, steps: int) -> None:
-        """Make ready what is not measured. Nothing, by default."""
-
     def serve(self) -> None:
         """Measure what is asked for on stdin."""
         array = numpy.arange(LARGE, dtype=numpy.float64)
@@ -53,7 +50,7 @@ class Peer(ABC):
         if work == "rate":
             return self.rate(*numbers)
         if work == "large":
-            self.prepare(work, *numbers)
+            self.large(array, *numbers)  # once unmeasured, as with chains: something may have to be compiled
             start = time.perf_counter()
             self.large(array, *numbers)
             return (time.perf_counter() - start) * 1e3

@@ -93,10 +93,6 @@ class Compiled(Peer):
         """As Peer says."""
         ray.get(self.graph("scale", steps).execute(array))
 
-    def prepare(self, work: str, steps: int) -> None:
-        """Compile, and let the channels have their first messages."""
-        ray.get(self.graph("scale", steps).execute(numpy.zeros(1)))
-
     def graph(self, method: str, steps: int) -> Any:
         """The graph of a chain."""
         if self._compiled is None or self._compiled[0] != (method, steps):
@@ -119,7 +115,15 @@ class Compiled(Peer):
 def main() -> None:
     leave_interruption_to_the_asker()
     with tempfile.TemporaryDirectory(prefix="ray-") as folder:
-        ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, object_store_memory=STORE_BYTES, _temp_dir=folder)
+        ray.init(
+            num_cpus=4,
+            include_dashboard=False,
+            log_to_driver=False,
+            object_store_memory=STORE_BYTES,
+            _temp_dir=folder,
+            logging_level=logging.WARNING,
+        )
+        logging.getLogger("ray").setLevel(logging.WARNING)  # each graph that is compiled or torn down would be told of
         try:
             peer = Compiled() if sys.argv[1] == "compiled" else Actors()
             peer.serve()
