@@ -6,6 +6,7 @@ through the driver; or the same actors in a compiled graph, its own answer to th
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import sys
