@@ -42,7 +42,7 @@ from Services.fractos.transport.unary import CAPABILITY
 LATENCIES_MS = (0.2, 1.0, 5.0, 20.0)
 BANDWIDTHS_MBIT = (100.0, 1000.0, 10_000.0)
 MEMORY_BYTES = {100.0: 1 << 20, 1000.0: 8 << 20, 10_000.0: 64 << 20}
-CALL_BYTES = {100.0: 256 << 10, 1000.0: 1 << 20, 10_000.0: 2 << 20}
+CALL_BYTES = {100.0: 256 << 10, 1000.0: 1 << 20, 10_000.0: 1 << 20}
 REQUEST_BYTES = 60_000  # more would be Memory
 REQUESTS = 20  # each round
 RELATIVE, ABSOLUTE_MS = 0.10, 0.3

@@ -12,8 +12,9 @@ import grpc
 
 from protos import fractos_pb2, fractos_pb2_grpc
 from Services.fractos.events import Event, FrameReceived
+from Services.fractos.transport.acknowledger import ServerContext
 from Services.fractos.transport.emulation import NodeNetwork
-from Services.fractos.transport.grpc_channel import OPTIONS, ChannelServicer, Clock, ServerContext
+from Services.fractos.transport.grpc_channel import OPTIONS, ChannelServicer, Clock
 from Services.fractos.transport.handshake import CHALLENGE_BYTES, Opening, introduce
 
 CHALLENGE = bytes(range(CHALLENGE_BYTES))
