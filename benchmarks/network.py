@@ -113,10 +113,16 @@ def of_difference(nodes: Nodes, rounds: int, way: str, name: str, said: Rule, co
         for rules in ((), (said,)):
             _say(configuration, rules)
             sample()
-            found.append(statistics.median(sample() for _ in range(REQUESTS)))
+            found.append(statistics.median(_after_a_pause(sample, configured_ms) for _ in range(REQUESTS)))
         if number >= 0:
             differences.append(found[1] - found[0])
     return _figure(way, name, configured_ms, differences)
+
+
+def _after_a_pause(sample: Sample, pause_ms: float) -> float:
+    """A sample, taken when processors have been idle for as long as over the link: they are slower then, for a moment."""
+    time.sleep(pause_ms / 1e3)
+    return sample()
 
 
 def _say(configuration: Configuration, rules: tuple[Rule, ...]) -> None:
