@@ -38,6 +38,7 @@ from Services.fractos.errors import FractosError
 from Services.fractos.keys import DATACENTER, load_or_make_key
 from Services.fractos.network_changes import change
 from Services.fractos.network_rules import Rule
+from Services.fractos.remote_memory import Memory
 
 RATES_MBIT = (100, 1000)
 SIZES_MIB = (1, 4, 16, 32)
@@ -47,6 +48,7 @@ PREFIX = "mockdc-bench"  # of the namespaces
 SUBNET = "198.18.77"  # of the range for benchmarks, RFC 2544
 NODES = ("math-0", "math-1")
 BURST_S = 0.001  # for so long the token bucket lets through what it has; less, and a late timer makes the link slower
+QUEUE_BYTES = 16 << 20  # more than TCP sends at once, so that nothing is dropped
 LOWEST, HIGHEST = 0.9, 1.1
 
 
@@ -90,13 +92,10 @@ class Figure:
 
 def measure(configuration: Configuration, datacenter: Datacenter, rate: int, size: int, rounds: int) -> Figure:
     """How long the chain takes with the kernel's limits, with emulated ones and with none."""
-    array = datacenter.memory(numpy.ones(size << 17), node=NODES[0])
-    graph = TaskGraph("chain")
-    step = graph.node(NODES[0]).scale(tensor=array, factor=1.0)
-    for number in range(TRANSFERS):
-        step = graph.node(NODES[(number + 1) % 2]).scale(tensor=step.tensor, factor=1.0)
     found = []
     for number in range(-1, rounds):
+        array = datacenter.memory(numpy.ones(size << 17), node=NODES[0])
+        graph = chain(array)
         _limit(rate)
         real_s = _run_s(datacenter, graph)
         _limit(None)
@@ -105,10 +104,19 @@ def measure(configuration: Configuration, datacenter: Datacenter, rate: int, siz
         _say(configuration, ())
         if number >= 0:
             found.append((real_s, emulated_s, _run_s(datacenter, graph)))
-    array.release()
+        array.release()
     ratios = [real_s / emulated_s for real_s, emulated_s, _ in found]
     real_s, emulated_s, free_s = (statistics.median(times) for times in zip(*found, strict=True))
     return Figure(rate, size, real_s, emulated_s, free_s, statistics.median(ratios), min(ratios), max(ratios))
+
+
+def chain(array: Memory) -> TaskGraph:
+    """An array that lies at the first node is multiplied at the nodes in turn."""
+    graph = TaskGraph("chain")
+    step = graph.node(NODES[0]).scale(tensor=array, factor=1.0)
+    for number in range(TRANSFERS):
+        step = graph.node(NODES[(number + 1) % 2]).scale(tensor=step.tensor, factor=1.0)
+    return graph
 
 
 def _run_s(datacenter: Datacenter, graph: TaskGraph) -> float:
@@ -176,7 +184,7 @@ def _limit(rate_mbit: int | None) -> None:
             subprocess.run([*place, "del", *card], check=True)
         else:
             burst_bytes = round(rate_mbit * 1e6 / 8 * BURST_S)
-            bucket = ["tbf", "rate", f"{rate_mbit}mbit", "burst", str(burst_bytes), "latency", "400ms"]
+            bucket = ["tbf", "rate", f"{rate_mbit}mbit", "burst", str(burst_bytes), "limit", str(QUEUE_BYTES)]
             subprocess.run([*place, "replace", *card, *bucket], check=True)
 
 
