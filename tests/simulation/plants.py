@@ -303,7 +303,7 @@ PLANTS = {
         Plant("ignore-departures", 1948, _in_runs(ignore_departures)),
         Plant("keep-no-channels-for-runs", 32, _in_runs(_keep_no_channels_for_runs)),
         Plant("serve-before-the-lock", 0, _serve_before_the_lock),
-        Plant("keep-what-is-held", 297, _keep_what_is_held),
+        Plant("keep-what-is-held", 2252, _keep_what_is_held),
         Plant("skip-redo-recovery", 58, spoil_disks=_skip_recovery),
         Plant("forget-changes", 35, spoil_disks=_forget_changes),
     )

@@ -6,8 +6,8 @@ import random
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from Services.fractos.topology import FAST_STAR, RING, STAR
 from Services.fractos.following import FIRST
+from Services.fractos.topology import FAST_STAR, RING, STAR
 from tests.simulation.tricks import TRICKS
 from tests.simulation.world import Conditions
 
