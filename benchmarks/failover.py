@@ -15,6 +15,7 @@ not, or if more time is added than the targets of 1 allow.
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import signal
 import statistics
@@ -25,6 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from load import percentile
 from real_nodes import CLIENT, Nodes, real_nodes
@@ -165,9 +167,10 @@ def measure(options: argparse.Namespace) -> list[Series]:
             _progress(f"{kind} {fate}: {times} times")
             with _datacenter(BOTH) as nodes:
                 found.append(disturb(nodes, kind, fate, times, options.seed))
-    if kills:
+    restarts = kills if options.restarts is None else options.restarts
+    if restarts:
         with _datacenter(("application-0", "math-0", "storage-0"), quick=True) as nodes:
-            found.append(restart_under_load(nodes, kills, options.in_flight, standby=False))
+            found.append(restart_under_load(nodes, restarts, options.in_flight, standby=False))
     if options.takeovers:
         with _datacenter(("application-0", "math-0", "storage-0", "application-1"), quick=True) as nodes:
             found.append(restart_under_load(nodes, options.takeovers, options.in_flight, standby=True))
@@ -196,11 +199,16 @@ def as_text(found: list[Series]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20, help="of each type of node (default: %(default)s)")
+    parser.add_argument("--restarts", type=int, help="of the only application node, under load (default: as --kills)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was seen of each kind of trouble to a file")
     parser.add_argument("--takeovers", type=int, default=5, help="under load (default: %(default)s)")
     parser.add_argument("--stops", type=int, default=5, help="of each type that owns something (default: %(default)s)")
     parser.add_argument("--in-flight", type=int, default=300, help="runs, under load (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the moments of the kills (default: %(default)s)")
-    found = measure(parser.parse_args())
+    options = parser.parse_args()
+    found = measure(options)
+    if options.json:
+        options.json.write_text(json.dumps([vars(series) for series in found]), encoding="utf-8")
     print(as_text(found))
     print(
         f"\ntargets: killed: median <= {MEDIAN_S} s, 99 % <= {P99_S} s; stopped: <= {STOPPED_S} s; nothing lost, wrong or twice"

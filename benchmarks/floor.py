@@ -29,9 +29,9 @@ from typing import Any, NamedTuple
 
 import grpc
 import uvloop
-from raw_call import raw_call
 
 from protos import fractos_pb2
+from Services.datacenter.bench.raw_call import raw_call
 from Services.fractos.transport.grpc_channel import OPTIONS
 from Services.fractos.transport.local_stream import LocalListener, Method, open_stream
 from Services.fractos.transport.streams import Outbox, Work

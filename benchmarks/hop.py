@@ -60,6 +60,9 @@ class Wires(Transport):
     def keep(self, address: str) -> None:
         """Nothing: these wires never break."""
 
+    def release(self, address: str) -> None:
+        """Nothing to let go of."""
+
     async def close(self) -> None:
         """Nothing."""
 

@@ -1,6 +1,6 @@
 """A small datacenter whose nodes are children of this process, so that it can kill, stop and weigh each.
 
-Used by overload.py, failover.py, memory_load.py and revoke.py.
+Used by overload.py, failover.py, memory_load.py, revoke.py and cnn.py.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from Services.fractos.transport.unary import CAPABILITY
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = {
     "application": "Applications/Application_Controller/application_controller.py",
+    "cnn": "Services/ComputationalNodes/CNN/CNN_Controller/cnn_controller.py",
     "math": "Services/ComputationalNodes/MathCompute/Math_Controller/math_controller.py",
     "storage": "Services/StorageNode/Storage_Controller/storage_controller.py",
 }
@@ -62,7 +63,8 @@ class Nodes:
         """`delays_ms`: by type of node, how much longer its operations take. `record`: a directory other than files."""
         self.folder = folder
         sections = "".join(
-            f"[{kind}_controller]\npaths_to_controller = {script}\nzookeeper = False\ndelay_ms = {delays_ms.get(kind, 0):g}\n"
+            f"[{kind}_controller]\npaths_to_controller = {script}\nzookeeper = False\n"
+            f"device_latency_ms = {delays_ms.get(kind, 0):g}\n"
             for kind, script in SCRIPTS.items()
         )
         names = ", ".join(f"{kind}_controller" for kind in SCRIPTS)
@@ -100,6 +102,10 @@ class Nodes:
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send a node a signal."""
         self._processes[name].send_signal(number)
+
+    def pid(self, name: str) -> int:
+        """The process of a node."""
+        return self._processes[name].pid
 
     def is_alive(self, name: str) -> bool:
         """Whether the node's process has not ended."""

@@ -25,8 +25,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from raw_call import RawCall, raw_call
-
+from Services.datacenter.bench.raw_call import RawCall, raw_call
 from Services.fractos import Datacenter, TaskGraph, connect
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from docs.markdown import code, table
 from Services.fractos.config import CONFIGURATION_FILE, interpret
+from Services.fractos.network_settings import NETWORK
 from Services.fractos.settings_file import Key, Sections
 
 INTRODUCTION = f"""\
@@ -20,6 +21,11 @@ CONTROLLER = "<kind>_controller"
 CONTROLLER_NOTE = (
     "A section for each name in `controller_names`. The part before `_controller` is the type of its nodes: the node types"
     " are those of the files in `protos/`.\n\n"
+)
+NETWORK_NOTE = (
+    "About all links of the emulated [network](../network.md). A section `[Network A -> B]` has the same keys, for the links"
+    " from A to B, each a node, a rack, `client` or `*`; in `[Racks]` each key is the name of a rack, and its value the nodes"
+    " in it, with commas between them.\n\n"
 )
 KEY_LINE = re.compile(r"#?\s*([a-z][a-z0-9_]*)\s*=")
 DEFAULT = re.compile(r"\s*Default: (\S+)")
@@ -41,7 +47,7 @@ def page(root: Path) -> str:
     parts = []
     for section in dict.fromkeys(section for section, _ in asked):
         rows = [_row(name, key, explained) for name, key in asked.items() if name[0] == section]
-        note = CONTROLLER_NOTE if section == CONTROLLER else ""
+        note = {CONTROLLER: CONTROLLER_NOTE, NETWORK: NETWORK_NOTE}.get(section, "")
         parts.append(f"\n## `[{section}]`\n\n{note}" + table(("Key", "Values", "Default", "What it does"), *rows))
     return INTRODUCTION + "".join(parts)
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from protos import fractos_pb2 as protos_dot_fractos__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x10protos/cnn.proto\x12\rmockdc.cnn.v1\x1a\x14protos/fractos.proto\"X\n\x0ePredictRequest\x12(\n\x05image\x18\x01 \x01(\x0b\x32\x19.mockdc.fractos.v1.Tensor\x12\x12\n\x05model\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x08\n\x06_model\"D\n\x0fPredictResponse\x12\r\n\x05label\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\x12\r\n\x05model\x18\x03 \x01(\t\"\x8a\x01\n\x0cTrainRequest\x12\x14\n\x07\x64\x61taset\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05model\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x13\n\x06\x65pochs\x18\x03 \x01(\rH\x02\x88\x01\x01\x12\x11\n\x04seed\x18\x04 \x01(\rH\x03\x88\x01\x01\x42\n\n\x08_datasetB\x08\n\x06_modelB\t\n\x07_epochsB\x07\n\x05_seed\"\x1e\n\rTrainResponse\x12\r\n\x05model\x18\x01 \x01(\t\"5\n\x15\x43\x61ncelTrainingRequest\x12\x12\n\x05model\x18\x01 \x01(\tH\x00\x88\x01\x01\x42\x08\n\x06_model\"+\n\x16\x43\x61ncelTrainingResponse\x12\x11\n\tcancelled\x18\x01 \x01(\x08\"4\n\x14\x44\x65scribeModelRequest\x12\x12\n\x05model\x18\x01 \x01(\tH\x00\x88\x01\x01\x42\x08\n\x06_model\"\x84\x03\n\x15\x44\x65scribeModelResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07trained\x18\x02 \x01(\x08\x12\x0f\n\x07\x63lasses\x18\x03 \x03(\t\x12\r\n\x05width\x18\x04 \x01(\r\x12\x0e\n\x06height\x18\x05 \x01(\r\x12\x1b\n\x13validation_accuracy\x18\x06 \x01(\x01\x12\x17\n\x0fvalidation_loss\x18\x07 \x01(\x01\x12\x19\n\x11training_pictures\x18\x08 \x01(\r\x12\x1b\n\x13validation_pictures\x18\t \x01(\r\x12\x0f\n\x07skipped\x18\n \x03(\t\x12\x18\n\x10skipped_pictures\x18\x0b \x01(\r\x12)\n\x08training\x18\x0c \x01(\x0b\x32\x17.mockdc.cnn.v1.Training\x12\x0e\n\x06models\x18\r \x03(\t\x12\x36\n\x11skipped_by_reason\x18\x0e \x03(\x0b\x32\x1b.mockdc.cnn.v1.SkippedFiles\x12\x0f\n\x07\x66igures\x18\x0f \x03(\t\"<\n\x0cSkippedFiles\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05\x66iles\x18\x02 \x01(\r\x12\r\n\x05names\x18\x03 \x03(\t\"\xb2\x02\n\x08Training\x12,\n\x05state\x18\x01 \x01(\x0e\x32\x1d.mockdc.cnn.v1.Training.State\x12\r\n\x05\x65poch\x18\x02 \x01(\r\x12\x0e\n\x06\x65pochs\x18\x03 \x01(\r\x12\x10\n\x08\x61\x63\x63uracy\x18\x04 \x01(\x01\x12\x0c\n\x04loss\x18\x05 \x01(\x01\x12\x1b\n\x13validation_accuracy\x18\x06 \x01(\x01\x12\x17\n\x0fvalidation_loss\x18\x07 \x01(\x01\x12\r\n\x05\x65rror\x18\x08 \x01(\t\x12\x0c\n\x04read\x18\t \x01(\r\x12\x10\n\x08pictures\x18\n \x01(\r\"T\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07RUNNING\x10\x01\x12\x0c\n\x08\x43OMPLETE\x10\x02\x12\r\n\tCANCELLED\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x32\xdd\x02\n\x03\x43nn\x12M\n\x07Predict\x12\x1d.mockdc.cnn.v1.PredictRequest\x1a\x1e.mockdc.cnn.v1.PredictResponse\"\x03\x90\x02\x01\x12\x42\n\x05Train\x12\x1b.mockdc.cnn.v1.TrainRequest\x1a\x1c.mockdc.cnn.v1.TrainResponse\x12\x62\n\x0e\x43\x61ncelTraining\x12$.mockdc.cnn.v1.CancelTrainingRequest\x1a%.mockdc.cnn.v1.CancelTrainingResponse\"\x03\x90\x02\x02\x12_\n\rDescribeModel\x12#.mockdc.cnn.v1.DescribeModelRequest\x1a$.mockdc.cnn.v1.DescribeModelResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x10protos/cnn.proto\x12\rmockdc.cnn.v1\x1a\x14protos/fractos.proto\"X\n\x0ePredictRequest\x12(\n\x05image\x18\x01 \x01(\x0b\x32\x19.mockdc.fractos.v1.Tensor\x12\x12\n\x05model\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x08\n\x06_model\"D\n\x0fPredictResponse\x12\r\n\x05label\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\x12\r\n\x05model\x18\x03 \x01(\t\"V\n\x0c\x45mbedRequest\x12(\n\x05image\x18\x01 \x01(\x0b\x32\x19.mockdc.fractos.v1.Tensor\x12\x12\n\x05model\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x08\n\x06_model\"L\n\rEmbedResponse\x12,\n\tembedding\x18\x01 \x01(\x0b\x32\x19.mockdc.fractos.v1.Tensor\x12\r\n\x05model\x18\x02 \x01(\t\"\x8a\x01\n\x0cTrainRequest\x12\x14\n\x07\x64\x61taset\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05model\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x13\n\x06\x65pochs\x18\x03 \x01(\rH\x02\x88\x01\x01\x12\x11\n\x04seed\x18\x04 \x01(\rH\x03\x88\x01\x01\x42\n\n\x08_datasetB\x08\n\x06_modelB\t\n\x07_epochsB\x07\n\x05_seed\"\x1e\n\rTrainResponse\x12\r\n\x05model\x18\x01 \x01(\t\"5\n\x15\x43\x61ncelTrainingRequest\x12\x12\n\x05model\x18\x01 \x01(\tH\x00\x88\x01\x01\x42\x08\n\x06_model\"+\n\x16\x43\x61ncelTrainingResponse\x12\x11\n\tcancelled\x18\x01 \x01(\x08\"4\n\x14\x44\x65scribeModelRequest\x12\x12\n\x05model\x18\x01 \x01(\tH\x00\x88\x01\x01\x42\x08\n\x06_model\"\x84\x03\n\x15\x44\x65scribeModelResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07trained\x18\x02 \x01(\x08\x12\x0f\n\x07\x63lasses\x18\x03 \x03(\t\x12\r\n\x05width\x18\x04 \x01(\r\x12\x0e\n\x06height\x18\x05 \x01(\r\x12\x1b\n\x13validation_accuracy\x18\x06 \x01(\x01\x12\x17\n\x0fvalidation_loss\x18\x07 \x01(\x01\x12\x19\n\x11training_pictures\x18\x08 \x01(\r\x12\x1b\n\x13validation_pictures\x18\t \x01(\r\x12\x0f\n\x07skipped\x18\n \x03(\t\x12\x18\n\x10skipped_pictures\x18\x0b \x01(\r\x12)\n\x08training\x18\x0c \x01(\x0b\x32\x17.mockdc.cnn.v1.Training\x12\x0e\n\x06models\x18\r \x03(\t\x12\x36\n\x11skipped_by_reason\x18\x0e \x03(\x0b\x32\x1b.mockdc.cnn.v1.SkippedFiles\x12\x0f\n\x07\x66igures\x18\x0f \x03(\t\"<\n\x0cSkippedFiles\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05\x66iles\x18\x02 \x01(\r\x12\r\n\x05names\x18\x03 \x03(\t\"\xb2\x02\n\x08Training\x12,\n\x05state\x18\x01 \x01(\x0e\x32\x1d.mockdc.cnn.v1.Training.State\x12\r\n\x05\x65poch\x18\x02 \x01(\r\x12\x0e\n\x06\x65pochs\x18\x03 \x01(\r\x12\x10\n\x08\x61\x63\x63uracy\x18\x04 \x01(\x01\x12\x0c\n\x04loss\x18\x05 \x01(\x01\x12\x1b\n\x13validation_accuracy\x18\x06 \x01(\x01\x12\x17\n\x0fvalidation_loss\x18\x07 \x01(\x01\x12\r\n\x05\x65rror\x18\x08 \x01(\t\x12\x0c\n\x04read\x18\t \x01(\r\x12\x10\n\x08pictures\x18\n \x01(\r\"T\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07RUNNING\x10\x01\x12\x0c\n\x08\x43OMPLETE\x10\x02\x12\r\n\tCANCELLED\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x32\xa6\x03\n\x03\x43nn\x12M\n\x07Predict\x12\x1d.mockdc.cnn.v1.PredictRequest\x1a\x1e.mockdc.cnn.v1.PredictResponse\"\x03\x90\x02\x01\x12G\n\x05\x45mbed\x12\x1b.mockdc.cnn.v1.EmbedRequest\x1a\x1c.mockdc.cnn.v1.EmbedResponse\"\x03\x90\x02\x01\x12\x42\n\x05Train\x12\x1b.mockdc.cnn.v1.TrainRequest\x1a\x1c.mockdc.cnn.v1.TrainResponse\x12\x62\n\x0e\x43\x61ncelTraining\x12$.mockdc.cnn.v1.CancelTrainingRequest\x1a%.mockdc.cnn.v1.CancelTrainingResponse\"\x03\x90\x02\x02\x12_\n\rDescribeModel\x12#.mockdc.cnn.v1.DescribeModelRequest\x1a$.mockdc.cnn.v1.DescribeModelResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,6 +34,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CNN'].methods_by_name['Predict']._loaded_options = None
   _globals['_CNN'].methods_by_name['Predict']._serialized_options = b'\220\002\001'
+  _globals['_CNN'].methods_by_name['Embed']._loaded_options = None
+  _globals['_CNN'].methods_by_name['Embed']._serialized_options = b'\220\002\001'
   _globals['_CNN'].methods_by_name['CancelTraining']._loaded_options = None
   _globals['_CNN'].methods_by_name['CancelTraining']._serialized_options = b'\220\002\002'
   _globals['_CNN'].methods_by_name['DescribeModel']._loaded_options = None
@@ -42,24 +44,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREDICTREQUEST']._serialized_end=145
   _globals['_PREDICTRESPONSE']._serialized_start=147
   _globals['_PREDICTRESPONSE']._serialized_end=215
-  _globals['_TRAINREQUEST']._serialized_start=218
-  _globals['_TRAINREQUEST']._serialized_end=356
-  _globals['_TRAINRESPONSE']._serialized_start=358
-  _globals['_TRAINRESPONSE']._serialized_end=388
-  _globals['_CANCELTRAININGREQUEST']._serialized_start=390
-  _globals['_CANCELTRAININGREQUEST']._serialized_end=443
-  _globals['_CANCELTRAININGRESPONSE']._serialized_start=445
-  _globals['_CANCELTRAININGRESPONSE']._serialized_end=488
-  _globals['_DESCRIBEMODELREQUEST']._serialized_start=490
-  _globals['_DESCRIBEMODELREQUEST']._serialized_end=542
-  _globals['_DESCRIBEMODELRESPONSE']._serialized_start=545
-  _globals['_DESCRIBEMODELRESPONSE']._serialized_end=933
-  _globals['_SKIPPEDFILES']._serialized_start=935
-  _globals['_SKIPPEDFILES']._serialized_end=995
-  _globals['_TRAINING']._serialized_start=998
-  _globals['_TRAINING']._serialized_end=1304
-  _globals['_TRAINING_STATE']._serialized_start=1220
-  _globals['_TRAINING_STATE']._serialized_end=1304
-  _globals['_CNN']._serialized_start=1307
-  _globals['_CNN']._serialized_end=1656
+  _globals['_EMBEDREQUEST']._serialized_start=217
+  _globals['_EMBEDREQUEST']._serialized_end=303
+  _globals['_EMBEDRESPONSE']._serialized_start=305
+  _globals['_EMBEDRESPONSE']._serialized_end=381
+  _globals['_TRAINREQUEST']._serialized_start=384
+  _globals['_TRAINREQUEST']._serialized_end=522
+  _globals['_TRAINRESPONSE']._serialized_start=524
+  _globals['_TRAINRESPONSE']._serialized_end=554
+  _globals['_CANCELTRAININGREQUEST']._serialized_start=556
+  _globals['_CANCELTRAININGREQUEST']._serialized_end=609
+  _globals['_CANCELTRAININGRESPONSE']._serialized_start=611
+  _globals['_CANCELTRAININGRESPONSE']._serialized_end=654
+  _globals['_DESCRIBEMODELREQUEST']._serialized_start=656
+  _globals['_DESCRIBEMODELREQUEST']._serialized_end=708
+  _globals['_DESCRIBEMODELRESPONSE']._serialized_start=711
+  _globals['_DESCRIBEMODELRESPONSE']._serialized_end=1099
+  _globals['_SKIPPEDFILES']._serialized_start=1101
+  _globals['_SKIPPEDFILES']._serialized_end=1161
+  _globals['_TRAINING']._serialized_start=1164
+  _globals['_TRAINING']._serialized_end=1470
+  _globals['_TRAINING_STATE']._serialized_start=1386
+  _globals['_TRAINING_STATE']._serialized_end=1470
+  _globals['_CNN']._serialized_start=1473
+  _globals['_CNN']._serialized_end=1895
 # @@protoc_insertion_point(module_scope)

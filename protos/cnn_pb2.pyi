@@ -26,6 +26,22 @@ class PredictResponse(_message.Message):
     model: str
     def __init__(self, label: _Optional[str] = ..., probability: _Optional[float] = ..., model: _Optional[str] = ...) -> None: ...
 
+class EmbedRequest(_message.Message):
+    __slots__ = ("image", "model")
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    image: _fractos_pb2.Tensor
+    model: str
+    def __init__(self, image: _Optional[_Union[_fractos_pb2.Tensor, _Mapping]] = ..., model: _Optional[str] = ...) -> None: ...
+
+class EmbedResponse(_message.Message):
+    __slots__ = ("embedding", "model")
+    EMBEDDING_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    embedding: _fractos_pb2.Tensor
+    model: str
+    def __init__(self, embedding: _Optional[_Union[_fractos_pb2.Tensor, _Mapping]] = ..., model: _Optional[str] = ...) -> None: ...
+
 class TrainRequest(_message.Message):
     __slots__ = ("dataset", "model", "epochs", "seed")
     DATASET_FIELD_NUMBER: _ClassVar[int]

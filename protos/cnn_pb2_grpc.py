@@ -39,6 +39,11 @@ class CnnStub:
                 request_serializer=protos_dot_cnn__pb2.PredictRequest.SerializeToString,
                 response_deserializer=protos_dot_cnn__pb2.PredictResponse.FromString,
                 _registered_method=True)
+        self.Embed = channel.unary_unary(
+                '/mockdc.cnn.v1.Cnn/Embed',
+                request_serializer=protos_dot_cnn__pb2.EmbedRequest.SerializeToString,
+                response_deserializer=protos_dot_cnn__pb2.EmbedResponse.FromString,
+                _registered_method=True)
         self.Train = channel.unary_unary(
                 '/mockdc.cnn.v1.Cnn/Train',
                 request_serializer=protos_dot_cnn__pb2.TrainRequest.SerializeToString,
@@ -66,9 +71,18 @@ class CnnServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Embed(self, request, context):
+        """Gives the vector that the network makes of a picture before it decides on a class: the scalar product of two such vectors
+        is 1 for pictures that are the same to it. FAILED_PRECONDITION while the model does not exist, or if it was trained before
+        there was this operation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Train(self, request, context):
         """Starts to train a model and returns at once; DescribeModel shows the progress. The model of that name that exists
-        already serves until the new one is complete.
+        already serves until the new one is complete and in memory.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,6 +109,11 @@ def add_CnnServicer_to_server(servicer, server):
                     servicer.Predict,
                     request_deserializer=protos_dot_cnn__pb2.PredictRequest.FromString,
                     response_serializer=protos_dot_cnn__pb2.PredictResponse.SerializeToString,
+            ),
+            'Embed': grpc.unary_unary_rpc_method_handler(
+                    servicer.Embed,
+                    request_deserializer=protos_dot_cnn__pb2.EmbedRequest.FromString,
+                    response_serializer=protos_dot_cnn__pb2.EmbedResponse.SerializeToString,
             ),
             'Train': grpc.unary_unary_rpc_method_handler(
                     servicer.Train,
@@ -139,6 +158,33 @@ class Cnn:
             '/mockdc.cnn.v1.Cnn/Predict',
             protos_dot_cnn__pb2.PredictRequest.SerializeToString,
             protos_dot_cnn__pb2.PredictResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Embed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mockdc.cnn.v1.Cnn/Embed',
+            protos_dot_cnn__pb2.EmbedRequest.SerializeToString,
+            protos_dot_cnn__pb2.EmbedResponse.FromString,
             options,
             channel_credentials,
             insecure,

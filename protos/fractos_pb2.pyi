@@ -450,3 +450,43 @@ class LinkCount(_message.Message):
     memory_mapped: int
     memory_streamed: int
     def __init__(self, peer: _Optional[str] = ..., frames_sent: _Optional[int] = ..., frame_bytes_sent: _Optional[int] = ..., memory_mapped: _Optional[int] = ..., memory_streamed: _Optional[int] = ...) -> None: ...
+
+class ShapeRequest(_message.Message):
+    __slots__ = ("serial", "rules", "racks")
+    SERIAL_FIELD_NUMBER: _ClassVar[int]
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    RACKS_FIELD_NUMBER: _ClassVar[int]
+    serial: int
+    rules: _containers.RepeatedCompositeFieldContainer[LinkRule]
+    racks: _containers.RepeatedCompositeFieldContainer[Rack]
+    def __init__(self, serial: _Optional[int] = ..., rules: _Optional[_Iterable[_Union[LinkRule, _Mapping]]] = ..., racks: _Optional[_Iterable[_Union[Rack, _Mapping]]] = ...) -> None: ...
+
+class ShapeResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class LinkRule(_message.Message):
+    __slots__ = ("source", "target", "latency_ms", "jitter_ms", "bandwidth_mbit", "loss", "cut")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
+    JITTER_MS_FIELD_NUMBER: _ClassVar[int]
+    BANDWIDTH_MBIT_FIELD_NUMBER: _ClassVar[int]
+    LOSS_FIELD_NUMBER: _ClassVar[int]
+    CUT_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    target: str
+    latency_ms: float
+    jitter_ms: float
+    bandwidth_mbit: float
+    loss: float
+    cut: bool
+    def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ..., latency_ms: _Optional[float] = ..., jitter_ms: _Optional[float] = ..., bandwidth_mbit: _Optional[float] = ..., loss: _Optional[float] = ..., cut: _Optional[bool] = ...) -> None: ...
+
+class Rack(_message.Message):
+    __slots__ = ("name", "nodes")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    nodes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., nodes: _Optional[_Iterable[str]] = ...) -> None: ...

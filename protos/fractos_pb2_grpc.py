@@ -547,3 +547,79 @@ class Traffic:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class NetworkStub:
+    """The emulated network of the datacenter.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Shape = channel.unary_unary(
+                '/mockdc.fractos.v1.Network/Shape',
+                request_serializer=protos_dot_fractos__pb2.ShapeRequest.SerializeToString,
+                response_deserializer=protos_dot_fractos__pb2.ShapeResponse.FromString,
+                _registered_method=True)
+
+
+class NetworkServicer:
+    """The emulated network of the datacenter.
+    """
+
+    def Shape(self, request, context):
+        """From the launcher, with a proof that it belongs to the datacenter: from now on the links are like this.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_NetworkServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Shape': grpc.unary_unary_rpc_method_handler(
+                    servicer.Shape,
+                    request_deserializer=protos_dot_fractos__pb2.ShapeRequest.FromString,
+                    response_serializer=protos_dot_fractos__pb2.ShapeResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'mockdc.fractos.v1.Network', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('mockdc.fractos.v1.Network', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Network:
+    """The emulated network of the datacenter.
+    """
+
+    @staticmethod
+    def Shape(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mockdc.fractos.v1.Network/Shape',
+            protos_dot_fractos__pb2.ShapeRequest.SerializeToString,
+            protos_dot_fractos__pb2.ShapeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

@@ -89,3 +89,41 @@ class ScaleResponse(_message.Message):
     TENSOR_FIELD_NUMBER: _ClassVar[int]
     tensor: _fractos_pb2.Tensor
     def __init__(self, tensor: _Optional[_Union[_fractos_pb2.Tensor, _Mapping]] = ...) -> None: ...
+
+class CropRequest(_message.Message):
+    __slots__ = ("image", "top", "left", "height", "width")
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    TOP_FIELD_NUMBER: _ClassVar[int]
+    LEFT_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    image: _fractos_pb2.Tensor
+    top: int
+    left: int
+    height: int
+    width: int
+    def __init__(self, image: _Optional[_Union[_fractos_pb2.Tensor, _Mapping]] = ..., top: _Optional[int] = ..., left: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ...) -> None: ...
+
+class CropResponse(_message.Message):
+    __slots__ = ("image",)
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    image: _fractos_pb2.Tensor
+    def __init__(self, image: _Optional[_Union[_fractos_pb2.Tensor, _Mapping]] = ...) -> None: ...
+
+class SimilarityRequest(_message.Message):
+    __slots__ = ("a", "b", "threshold")
+    A_FIELD_NUMBER: _ClassVar[int]
+    B_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    a: _fractos_pb2.Tensor
+    b: _fractos_pb2.Tensor
+    threshold: float
+    def __init__(self, a: _Optional[_Union[_fractos_pb2.Tensor, _Mapping]] = ..., b: _Optional[_Union[_fractos_pb2.Tensor, _Mapping]] = ..., threshold: _Optional[float] = ...) -> None: ...
+
+class SimilarityResponse(_message.Message):
+    __slots__ = ("value", "verdict")
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    value: float
+    verdict: str
+    def __init__(self, value: _Optional[float] = ..., verdict: _Optional[str] = ...) -> None: ...

@@ -64,6 +64,16 @@ class MathStub:
                 request_serializer=protos_dot_math__pb2.ScaleRequest.SerializeToString,
                 response_deserializer=protos_dot_math__pb2.ScaleResponse.FromString,
                 _registered_method=True)
+        self.Crop = channel.unary_unary(
+                '/mockdc.math.v1.Math/Crop',
+                request_serializer=protos_dot_math__pb2.CropRequest.SerializeToString,
+                response_deserializer=protos_dot_math__pb2.CropResponse.FromString,
+                _registered_method=True)
+        self.Similarity = channel.unary_unary(
+                '/mockdc.math.v1.Math/Similarity',
+                request_serializer=protos_dot_math__pb2.SimilarityRequest.SerializeToString,
+                response_deserializer=protos_dot_math__pb2.SimilarityResponse.FromString,
+                _registered_method=True)
 
 
 class MathServicer:
@@ -112,6 +122,21 @@ class MathServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Crop(self, request, context):
+        """A rectangle of a picture, or of any array with two axes or more: rows top to top + height, columns left to left + width.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Similarity(self, request, context):
+        """The cosine of the angle between two arrays of the same shape: 1 where they point the same way, 0 where they have nothing in
+        common, -1 where they are opposite. And what that means by a threshold, as a text that can be stored.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MathServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -144,6 +169,16 @@ def add_MathServicer_to_server(servicer, server):
                     servicer.Scale,
                     request_deserializer=protos_dot_math__pb2.ScaleRequest.FromString,
                     response_serializer=protos_dot_math__pb2.ScaleResponse.SerializeToString,
+            ),
+            'Crop': grpc.unary_unary_rpc_method_handler(
+                    servicer.Crop,
+                    request_deserializer=protos_dot_math__pb2.CropRequest.FromString,
+                    response_serializer=protos_dot_math__pb2.CropResponse.SerializeToString,
+            ),
+            'Similarity': grpc.unary_unary_rpc_method_handler(
+                    servicer.Similarity,
+                    request_deserializer=protos_dot_math__pb2.SimilarityRequest.FromString,
+                    response_serializer=protos_dot_math__pb2.SimilarityResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -308,6 +343,60 @@ class Math:
             '/mockdc.math.v1.Math/Scale',
             protos_dot_math__pb2.ScaleRequest.SerializeToString,
             protos_dot_math__pb2.ScaleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Crop(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mockdc.math.v1.Math/Crop',
+            protos_dot_math__pb2.CropRequest.SerializeToString,
+            protos_dot_math__pb2.CropResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Similarity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mockdc.math.v1.Math/Similarity',
+            protos_dot_math__pb2.SimilarityRequest.SerializeToString,
+            protos_dot_math__pb2.SimilarityResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from protos import fractos_pb2 as protos_dot_fractos__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14protos/storage.proto\x12\x11mockdc.storage.v1\x1a\x14protos/fractos.proto\"R\n\x10ReadImageRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05width\x18\x03 \x01(\r\x12\x0e\n\x06height\x18\x04 \x01(\r\"=\n\x11ReadImageResponse\x12(\n\x05image\x18\x01 \x01(\x0b\x32\x19.mockdc.fractos.v1.Tensor\"5\n\x12ReadIntegerRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"C\n\x13ReadIntegerResponse\x12,\n\x05value\x18\x01 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\"d\n\x13WriteIntegerRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12,\n\x05value\x18\x03 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\"\x16\n\x14WriteIntegerResponse\"2\n\x0fReadTextRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\" \n\x10ReadTextResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\"A\n\x10WriteTextRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"\x13\n\x11WriteTextResponse\"B\n\x11\x41ppendTextRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"(\n\x12\x41ppendTextResponse\x12\x12\n\nsize_bytes\x18\x01 \x01(\x04\"3\n\x10ReadBytesRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"!\n\x11ReadBytesResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"B\n\x11WriteBytesRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\x14\n\x12WriteBytesResponse\"@\n\x0bListRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x13\n\x06prefix\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\t\n\x07_prefix\"\x1d\n\x0cListResponse\x12\r\n\x05names\x18\x01 \x03(\t\"0\n\rDeleteRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"!\n\x0e\x44\x65leteResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x08\x32\xb6\x07\n\x07Storage\x12[\n\tReadImage\x12#.mockdc.storage.v1.ReadImageRequest\x1a$.mockdc.storage.v1.ReadImageResponse\"\x03\x90\x02\x01\x12\x61\n\x0bReadInteger\x12%.mockdc.storage.v1.ReadIntegerRequest\x1a&.mockdc.storage.v1.ReadIntegerResponse\"\x03\x90\x02\x01\x12h\n\x0cWriteInteger\x12&.mockdc.storage.v1.WriteIntegerRequest\x1a\'.mockdc.storage.v1.WriteIntegerResponse\"\x07\x90\x02\x02\xb0\xc8\x18\x01\x12X\n\x08ReadText\x12\".mockdc.storage.v1.ReadTextRequest\x1a#.mockdc.storage.v1.ReadTextResponse\"\x03\x90\x02\x01\x12_\n\tWriteText\x12#.mockdc.storage.v1.WriteTextRequest\x1a$.mockdc.storage.v1.WriteTextResponse\"\x07\x90\x02\x02\xb0\xc8\x18\x01\x12_\n\nAppendText\x12$.mockdc.storage.v1.AppendTextRequest\x1a%.mockdc.storage.v1.AppendTextResponse\"\x04\xb0\xc8\x18\x01\x12[\n\tReadBytes\x12#.mockdc.storage.v1.ReadBytesRequest\x1a$.mockdc.storage.v1.ReadBytesResponse\"\x03\x90\x02\x01\x12\x62\n\nWriteBytes\x12$.mockdc.storage.v1.WriteBytesRequest\x1a%.mockdc.storage.v1.WriteBytesResponse\"\x07\x90\x02\x02\xb0\xc8\x18\x01\x12L\n\x04List\x12\x1e.mockdc.storage.v1.ListRequest\x1a\x1f.mockdc.storage.v1.ListResponse\"\x03\x90\x02\x01\x12V\n\x06\x44\x65lete\x12 .mockdc.storage.v1.DeleteRequest\x1a!.mockdc.storage.v1.DeleteResponse\"\x07\x90\x02\x02\xb0\xc8\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14protos/storage.proto\x12\x11mockdc.storage.v1\x1a\x14protos/fractos.proto\"R\n\x10ReadImageRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05width\x18\x03 \x01(\r\x12\x0e\n\x06height\x18\x04 \x01(\r\"=\n\x11ReadImageResponse\x12(\n\x05image\x18\x01 \x01(\x0b\x32\x19.mockdc.fractos.v1.Tensor\"5\n\x12ReadIntegerRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"C\n\x13ReadIntegerResponse\x12,\n\x05value\x18\x01 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\"d\n\x13WriteIntegerRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12,\n\x05value\x18\x03 \x01(\x0b\x32\x1d.mockdc.fractos.v1.BigInteger\"\x16\n\x14WriteIntegerResponse\"2\n\x0fReadTextRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\" \n\x10ReadTextResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\"A\n\x10WriteTextRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"\x13\n\x11WriteTextResponse\"B\n\x11\x41ppendTextRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"(\n\x12\x41ppendTextResponse\x12\x12\n\nsize_bytes\x18\x01 \x01(\x04\"3\n\x10ReadBytesRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"!\n\x11ReadBytesResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"B\n\x11WriteBytesRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\x14\n\x12WriteBytesResponse\"4\n\x11ReadTensorRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"?\n\x12ReadTensorResponse\x12)\n\x06tensor\x18\x01 \x01(\x0b\x32\x19.mockdc.fractos.v1.Tensor\"`\n\x12WriteTensorRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12)\n\x06tensor\x18\x03 \x01(\x0b\x32\x19.mockdc.fractos.v1.Tensor\"\x15\n\x13WriteTensorResponse\"@\n\x0bListRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x13\n\x06prefix\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\t\n\x07_prefix\"\x1d\n\x0cListResponse\x12\r\n\x05names\x18\x01 \x03(\t\"0\n\rDeleteRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"!\n\x0e\x44\x65leteResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x08\x32\xfd\x08\n\x07Storage\x12[\n\tReadImage\x12#.mockdc.storage.v1.ReadImageRequest\x1a$.mockdc.storage.v1.ReadImageResponse\"\x03\x90\x02\x01\x12\x61\n\x0bReadInteger\x12%.mockdc.storage.v1.ReadIntegerRequest\x1a&.mockdc.storage.v1.ReadIntegerResponse\"\x03\x90\x02\x01\x12h\n\x0cWriteInteger\x12&.mockdc.storage.v1.WriteIntegerRequest\x1a\'.mockdc.storage.v1.WriteIntegerResponse\"\x07\x90\x02\x02\xb0\xc8\x18\x01\x12X\n\x08ReadText\x12\".mockdc.storage.v1.ReadTextRequest\x1a#.mockdc.storage.v1.ReadTextResponse\"\x03\x90\x02\x01\x12_\n\tWriteText\x12#.mockdc.storage.v1.WriteTextRequest\x1a$.mockdc.storage.v1.WriteTextResponse\"\x07\x90\x02\x02\xb0\xc8\x18\x01\x12_\n\nAppendText\x12$.mockdc.storage.v1.AppendTextRequest\x1a%.mockdc.storage.v1.AppendTextResponse\"\x04\xb0\xc8\x18\x01\x12[\n\tReadBytes\x12#.mockdc.storage.v1.ReadBytesRequest\x1a$.mockdc.storage.v1.ReadBytesResponse\"\x03\x90\x02\x01\x12\x62\n\nWriteBytes\x12$.mockdc.storage.v1.WriteBytesRequest\x1a%.mockdc.storage.v1.WriteBytesResponse\"\x07\x90\x02\x02\xb0\xc8\x18\x01\x12^\n\nReadTensor\x12$.mockdc.storage.v1.ReadTensorRequest\x1a%.mockdc.storage.v1.ReadTensorResponse\"\x03\x90\x02\x01\x12\x65\n\x0bWriteTensor\x12%.mockdc.storage.v1.WriteTensorRequest\x1a&.mockdc.storage.v1.WriteTensorResponse\"\x07\x90\x02\x02\xb0\xc8\x18\x01\x12L\n\x04List\x12\x1e.mockdc.storage.v1.ListRequest\x1a\x1f.mockdc.storage.v1.ListResponse\"\x03\x90\x02\x01\x12V\n\x06\x44\x65lete\x12 .mockdc.storage.v1.DeleteRequest\x1a!.mockdc.storage.v1.DeleteResponse\"\x07\x90\x02\x02\xb0\xc8\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,6 +48,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STORAGE'].methods_by_name['ReadBytes']._serialized_options = b'\220\002\001'
   _globals['_STORAGE'].methods_by_name['WriteBytes']._loaded_options = None
   _globals['_STORAGE'].methods_by_name['WriteBytes']._serialized_options = b'\220\002\002\260\310\030\001'
+  _globals['_STORAGE'].methods_by_name['ReadTensor']._loaded_options = None
+  _globals['_STORAGE'].methods_by_name['ReadTensor']._serialized_options = b'\220\002\001'
+  _globals['_STORAGE'].methods_by_name['WriteTensor']._loaded_options = None
+  _globals['_STORAGE'].methods_by_name['WriteTensor']._serialized_options = b'\220\002\002\260\310\030\001'
   _globals['_STORAGE'].methods_by_name['List']._loaded_options = None
   _globals['_STORAGE'].methods_by_name['List']._serialized_options = b'\220\002\001'
   _globals['_STORAGE'].methods_by_name['Delete']._loaded_options = None
@@ -84,14 +88,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WRITEBYTESREQUEST']._serialized_end=900
   _globals['_WRITEBYTESRESPONSE']._serialized_start=902
   _globals['_WRITEBYTESRESPONSE']._serialized_end=922
-  _globals['_LISTREQUEST']._serialized_start=924
-  _globals['_LISTREQUEST']._serialized_end=988
-  _globals['_LISTRESPONSE']._serialized_start=990
-  _globals['_LISTRESPONSE']._serialized_end=1019
-  _globals['_DELETEREQUEST']._serialized_start=1021
-  _globals['_DELETEREQUEST']._serialized_end=1069
-  _globals['_DELETERESPONSE']._serialized_start=1071
-  _globals['_DELETERESPONSE']._serialized_end=1104
-  _globals['_STORAGE']._serialized_start=1107
-  _globals['_STORAGE']._serialized_end=2057
+  _globals['_READTENSORREQUEST']._serialized_start=924
+  _globals['_READTENSORREQUEST']._serialized_end=976
+  _globals['_READTENSORRESPONSE']._serialized_start=978
+  _globals['_READTENSORRESPONSE']._serialized_end=1041
+  _globals['_WRITETENSORREQUEST']._serialized_start=1043
+  _globals['_WRITETENSORREQUEST']._serialized_end=1139
+  _globals['_WRITETENSORRESPONSE']._serialized_start=1141
+  _globals['_WRITETENSORRESPONSE']._serialized_end=1162
+  _globals['_LISTREQUEST']._serialized_start=1164
+  _globals['_LISTREQUEST']._serialized_end=1228
+  _globals['_LISTRESPONSE']._serialized_start=1230
+  _globals['_LISTRESPONSE']._serialized_end=1259
+  _globals['_DELETEREQUEST']._serialized_start=1261
+  _globals['_DELETEREQUEST']._serialized_end=1309
+  _globals['_DELETERESPONSE']._serialized_start=1311
+  _globals['_DELETERESPONSE']._serialized_end=1344
+  _globals['_STORAGE']._serialized_start=1347
+  _globals['_STORAGE']._serialized_end=2496
 # @@protoc_insertion_point(module_scope)

@@ -125,6 +125,34 @@ class WriteBytesResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class ReadTensorRequest(_message.Message):
+    __slots__ = ("client_id", "name")
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    name: str
+    def __init__(self, client_id: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
+
+class ReadTensorResponse(_message.Message):
+    __slots__ = ("tensor",)
+    TENSOR_FIELD_NUMBER: _ClassVar[int]
+    tensor: _fractos_pb2.Tensor
+    def __init__(self, tensor: _Optional[_Union[_fractos_pb2.Tensor, _Mapping]] = ...) -> None: ...
+
+class WriteTensorRequest(_message.Message):
+    __slots__ = ("client_id", "name", "tensor")
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TENSOR_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    name: str
+    tensor: _fractos_pb2.Tensor
+    def __init__(self, client_id: _Optional[str] = ..., name: _Optional[str] = ..., tensor: _Optional[_Union[_fractos_pb2.Tensor, _Mapping]] = ...) -> None: ...
+
+class WriteTensorResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class ListRequest(_message.Message):
     __slots__ = ("client_id", "prefix")
     CLIENT_ID_FIELD_NUMBER: _ClassVar[int]

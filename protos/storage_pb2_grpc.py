@@ -74,6 +74,16 @@ class StorageStub:
                 request_serializer=protos_dot_storage__pb2.WriteBytesRequest.SerializeToString,
                 response_deserializer=protos_dot_storage__pb2.WriteBytesResponse.FromString,
                 _registered_method=True)
+        self.ReadTensor = channel.unary_unary(
+                '/mockdc.storage.v1.Storage/ReadTensor',
+                request_serializer=protos_dot_storage__pb2.ReadTensorRequest.SerializeToString,
+                response_deserializer=protos_dot_storage__pb2.ReadTensorResponse.FromString,
+                _registered_method=True)
+        self.WriteTensor = channel.unary_unary(
+                '/mockdc.storage.v1.Storage/WriteTensor',
+                request_serializer=protos_dot_storage__pb2.WriteTensorRequest.SerializeToString,
+                response_deserializer=protos_dot_storage__pb2.WriteTensorResponse.FromString,
+                _registered_method=True)
         self.List = channel.unary_unary(
                 '/mockdc.storage.v1.Storage/List',
                 request_serializer=protos_dot_storage__pb2.ListRequest.SerializeToString,
@@ -145,6 +155,20 @@ class StorageServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadTensor(self, request, context):
+        """Reads an array from a file in NumPy's .npy format. Files with Python objects in them are refused.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WriteTensor(self, request, context):
+        """Writes an array in NumPy's .npy format in place of the file that was there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def List(self, request, context):
         """Lists a client's files by name, subfolders included.
         """
@@ -201,6 +225,16 @@ def add_StorageServicer_to_server(servicer, server):
                     servicer.WriteBytes,
                     request_deserializer=protos_dot_storage__pb2.WriteBytesRequest.FromString,
                     response_serializer=protos_dot_storage__pb2.WriteBytesResponse.SerializeToString,
+            ),
+            'ReadTensor': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadTensor,
+                    request_deserializer=protos_dot_storage__pb2.ReadTensorRequest.FromString,
+                    response_serializer=protos_dot_storage__pb2.ReadTensorResponse.SerializeToString,
+            ),
+            'WriteTensor': grpc.unary_unary_rpc_method_handler(
+                    servicer.WriteTensor,
+                    request_deserializer=protos_dot_storage__pb2.WriteTensorRequest.FromString,
+                    response_serializer=protos_dot_storage__pb2.WriteTensorResponse.SerializeToString,
             ),
             'List': grpc.unary_unary_rpc_method_handler(
                     servicer.List,
@@ -429,6 +463,60 @@ class Storage:
             '/mockdc.storage.v1.Storage/WriteBytes',
             protos_dot_storage__pb2.WriteBytesRequest.SerializeToString,
             protos_dot_storage__pb2.WriteBytesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadTensor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mockdc.storage.v1.Storage/ReadTensor',
+            protos_dot_storage__pb2.ReadTensorRequest.SerializeToString,
+            protos_dot_storage__pb2.ReadTensorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WriteTensor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mockdc.storage.v1.Storage/WriteTensor',
+            protos_dot_storage__pb2.WriteTensorRequest.SerializeToString,
+            protos_dot_storage__pb2.WriteTensorResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,7 +42,7 @@ NONE: Mapping[str, str] = MappingProxyType({})
 def configuration_text(*node_types: str, scripts: Mapping[str, str] = CONTROLLERS, keys: Mapping[str, str] = NONE) -> str:
     """A data_center_setup.cfg for nodes of these types, without ZooKeeper.
 
-    By type: `scripts` to start, and `keys`, more lines of the section; those of "DataCenter" and "Memory" too.
+    By type: `scripts` to start, and `keys`, more lines of the section; those of "DataCenter", "Memory" and "Network" too.
     """
     names = ", ".join(f"{node_type}_controller" for node_type in node_types)
     sections = [
@@ -50,7 +50,7 @@ def configuration_text(*node_types: str, scripts: Mapping[str, str] = CONTROLLER
         for node_type in node_types
     ]
     center = f"[DataCenter]\nname = test\n{keys.get('DataCenter', '')}\n"
-    center += f"[Memory]\n{keys.get('Memory', '')}\n"
+    center += f"[Memory]\n{keys.get('Memory', '')}\n[Network]\n{keys.get('Network', '')}\n"
     return f"{center}[Controllers]\ncontroller_names = {names}\n{''.join(sections)}"
 
 

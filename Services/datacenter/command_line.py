@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from Services.datacenter import network
+from Services.datacenter.bench import options as bench
 from Services.datacenter.chaos import options as chaos
 from Services.datacenter.clients import DAYS, LONGEST_DAYS
 from Services.datacenter.completion import SHELLS
@@ -86,7 +88,17 @@ def make_parser() -> argparse.ArgumentParser:
         "chaos", parents=[place], help="kill and stop nodes under load, and check every answer", description=chaos.DESCRIPTION
     )
     chaos.add_arguments(storm)
+    measuring = commands.add_parser(
+        "bench",
+        help="measure a datacenter of its own, and write a report",
+        description=bench.DESCRIPTION,
+        epilog=bench.EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    bench.add_arguments(measuring)
     _add_clients(commands.add_parser("clients", parents=[place], help="who may use the datacenter", description=CLIENTS), place)
+    links = commands.add_parser("network", help="show, change and cut the emulated links", description=network.DESCRIPTION)
+    network.add_arguments(links, place)
     completion = commands.add_parser("completion", help="have a shell complete commands and flags", description=COMPLETION)
     completion.add_argument("shell", choices=SHELLS)
     return parser

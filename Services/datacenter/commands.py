@@ -27,9 +27,12 @@ from Services.datacenter import (
     launcher,
     layout,
     logs,
+    network,
     terminals,
     training,
 )
+from Services.datacenter.bench import command as bench
+from Services.datacenter.bench import options as bench_options
 from Services.datacenter.chaos.command import run_chaos
 from Services.datacenter.chaos.options import Options
 from Services.datacenter.command_line import make_parser, parse
@@ -40,6 +43,7 @@ from Services.datacenter.screen import Screen
 from Services.datacenter.setup import provide_installation
 from Services.fractos.config import CODE_ROOT, CONFIGURATION_FILE, Configuration, load
 from Services.fractos.errors import ConfigurationError, FailedPreconditionError, FractosError, InvalidArgumentError
+from Services.fractos.network_changes import read_state
 
 INTERRUPTED = 130  # as shells report Ctrl-C
 DEMO = "Applications/image_prediction_application.py"
@@ -99,7 +103,7 @@ class Task:
 
 def _run(task: Task) -> int:
     try:
-        if task.options.command not in {"down", "completion"}:
+        if task.options.command not in {"down", "completion", "bench"}:
             _ = task.configuration  # now, so that a mistake in it or in --path is said before the lock file is made
         return COMMANDS[task.options.command](task)
     except KeyboardInterrupt:
@@ -161,6 +165,9 @@ def _warn(task: Task) -> None:
             "warning: authorization = open: whoever reaches a node may do anything there; for what is not an experiment, set"
             f" authorization = checked in {CONFIGURATION_FILE}"
         )
+    if changes := read_state(task.configuration).changes:
+        links = ", ".join(rule.link for rule in changes)
+        task.screen.say(f"the emulated network was changed ({links}); see: python3 run_datacenter.py network show")
 
 
 def _logs(task: Task) -> int:
@@ -236,10 +243,18 @@ def _chaos(task: Task) -> int:
     return run_chaos(launcher.as_running(task.configuration), Options.of(task.options), task.screen)
 
 
+def _bench(task: Task) -> int:
+    return bench.run_bench(bench_options.Options.of(task.options), task.screen)
+
+
 def _clients(task: Task) -> int:
     run = clients.COMMANDS[task.options.action]
     with task.alone() if task.options.action == "add" else nullcontext():  # others would sweep its unfinished file away
         return run(task.configuration, task.options, task.screen)
+
+
+def _network(task: Task) -> int:
+    return network.run_network(launcher.as_running(task.configuration), task.options, task.screen)
 
 
 def _completion(task: Task) -> int:
@@ -257,7 +272,9 @@ COMMANDS: dict[str, Callable[[Task], int]] = {
     "demo": _demo,
     "train": _train,
     "chaos": _chaos,
+    "bench": _bench,
     "clients": _clients,
+    "network": _network,
     "completion": _completion,
 }
 

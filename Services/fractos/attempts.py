@@ -12,6 +12,7 @@ from protos import fractos_pb2
 from Services.fractos.delivery import Bound
 from Services.fractos.errors import FailedPreconditionError, FractosError, ResourceExhaustedError, UnavailableError
 from Services.fractos.events import Effect, Log, Record, SendFrame
+from Services.fractos.links import Links
 from Services.fractos.placement import Identity, Owner, Placement
 from Services.fractos.plan import MAX_MESSAGE_BYTES, MAX_VALUE_BYTES, node_type
 from Services.fractos.records import AttemptRecord, Place
@@ -31,9 +32,12 @@ GiveUp = Callable[[Run, FractosError, float], None]
 class Attempts:
     """Places, sends and repeats runs. `give_up` ends one that cannot be sent again."""
 
-    def __init__(self, identity: Identity, placement: Placement, emit: Callable[[Effect], None], give_up: GiveUp) -> None:
+    def __init__(
+        self, identity: Identity, placement: Placement, links: Links, emit: Callable[[Effect], None], give_up: GiveUp
+    ) -> None:
         self._identity = identity
         self._placement = placement
+        self._links = links
         self._emit = emit
         self._give_up = give_up
         self.due: Schedule[bytes] = Schedule(tick_s=0.02)  # the runs that `repeat` is to be called for
@@ -44,8 +48,10 @@ class Attempts:
         Raises UnavailableError if there is none, FailedPreconditionError for a step that is pinned to a standby.
         """
         plan = run.plan
+        members = []
         for step in plan.one_per_place:
             member = self._placement.choose(step, now)
+            members.append(member)
             owner = self._placement.owner(member.node_type, now) if step.node else None
             if owner is not None and owner.member != member:
                 raise FailedPreconditionError(
@@ -54,7 +60,10 @@ class Attempts:
                     field="node",
                 )
         for step in plan.placed:
-            run.placed[step.id] = self._place(run, step, now)
+            place = run.placed[step.id] = self._place(run, step, now)
+            if (placed := self._placement.named(place.node)) is not None:
+                members.append(placed)
+        self._links.use(members, run.deadline)
 
     def send(self, run: Run, now: float) -> None:
         """Send the Requests that start the run's present attempt."""

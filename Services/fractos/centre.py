@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from protos import fractos_pb2
-from Services.fractos.arrivals import memory_arrivals
 from Services.fractos.attempts import Attempts
 from Services.fractos.delivery import Outputs, bind
 from Services.fractos.errors import FractosError, MemoryLostError
@@ -17,6 +16,7 @@ from Services.fractos.large_values import references_made
 from Services.fractos.operations import Catalogue
 from Services.fractos.placement import Identity, Placement
 from Services.fractos.run import Run
+from Services.fractos.tally import memory_arrivals
 from Services.fractos.topology import STAR
 
 End = Callable[[Run, FractosError, float], None]

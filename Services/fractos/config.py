@@ -12,12 +12,14 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from Services.fractos.directory.interface import DirectoryRecord
 from Services.fractos.errors import ConfigurationError
+from Services.fractos.network_rules import NetworkRules
+from Services.fractos.network_settings import LINK_SECTION, NETWORK, RACKS, read_network_rules
 from Services.fractos.settings_file import Section, Sections
 from Services.fractos.zookeeper_settings import KEYS, ZooKeeperSettings, read_zookeeper_settings
 
@@ -35,7 +37,9 @@ CENTER_KEYS = {
 MAXIMUM_REPLICAS = 100
 MAXIMUM_INLINE_BYTES = 1 << 20
 MAXIMUM_MEMORY_MB = 1 << 20
-MAXIMUM_DELAY_MS = 60_000
+MAXIMUM_DEVICE_LATENCY_MS = 60_000
+MAXIMUM_DEVICE_MB_S = 100_000
+MAXIMUM_PARALLELISM = 256
 DirectoryKind = Literal["zookeeper", "files"]
 TEMPORARY = ".writing-"  # how the names of unfinished files begin: storage nodes hide such files from their clients
 
@@ -50,6 +54,15 @@ class NodeSettings:
 
 
 @dataclass(frozen=True)
+class DeviceSettings:
+    """How much slower than it is a device is to look."""
+
+    latency_ms: float = 0.0  # how much longer each call takes
+    bandwidth_mb_s: float = 0.0  # how many 10^6 bytes of requests and responses it moves in a second; 0: no limit
+    parallelism: int = 0  # how many calls it carries out at once; 0: as many as its Adaptor has threads
+
+
+@dataclass(frozen=True)
 class ControllerSettings:
     """One section such as [storage_controller]."""
 
@@ -61,7 +74,7 @@ class ControllerSettings:
     storage_path: Path  # absolute
     replicas: int
     restart: bool  # a node that crashed is started again
-    delay_ms: float  # how much longer each device call takes
+    device: DeviceSettings  # the emulated one
 
     @property
     def nodes(self) -> tuple[NodeSettings, ...]:
@@ -92,6 +105,7 @@ class Configuration:
     controllers: tuple[ControllerSettings, ...]
     zookeeper: ZooKeeperSettings
     memory: MemorySettings = MemorySettings()
+    network: NetworkRules = field(default_factory=NetworkRules)  # of the emulated links
     authorization: str = "checked"  # or "open": then nobody needs a capability
 
     @property
@@ -127,6 +141,11 @@ class Configuration:
     def journal_path(self) -> Path:
         """The folder of the application nodes' journal of runs."""
         return self.service_config_path / "journal"
+
+    @property
+    def network_path(self) -> Path:
+        """What was changed about the emulated links since; see network_changes.py."""
+        return self.service_config_path / "network.json"
 
     @property
     def keys_path(self) -> Path:
@@ -184,16 +203,19 @@ def interpret(sections: Sections, root: Path) -> Configuration:
             inline_limit=memory.number("inline_limit", 64 << 10, 1 << 10, MAXIMUM_INLINE_BYTES),
             limit_mb=memory.number("limit_mb", 1024, 1, MAXIMUM_MEMORY_MB),
         ),
+        network=read_network_rules(sections, [name.removesuffix("_controller") for name in names]),
         authorization=center.text("authorization", "checked", "checked|open", "checked or open"),
     )
     _check_agreement(sections, configuration.controllers)
     # Extensions may leave the section of a controller that is switched off where it is.
-    sections.finish({"DataCenter", "Controllers", "Memory", "ZooKeeper", *names}, tolerated=r"[a-z][a-z0-9_]*_controller")
+    known = {"DataCenter", "Controllers", "Memory", NETWORK, RACKS, "ZooKeeper", *names}
+    sections.finish(known, tolerated=rf"[a-z][a-z0-9_]*_controller|{LINK_SECTION}")
     return configuration
 
 
 def _controller(sections: Sections, name: str, root: Path) -> ControllerSettings:
-    keys = {"paths_to_controller", "verbose", "zookeeper", "storage_path", "replicas", "restart", "delay_ms"}
+    keys = {"paths_to_controller", "verbose", "zookeeper", "storage_path", "replicas", "restart"}
+    keys |= {"device_latency_ms", "device_bandwidth_mb_s", "device_parallelism"}
     section = sections.section(name, keys)
     return ControllerSettings(
         section=name,
@@ -204,7 +226,11 @@ def _controller(sections: Sections, name: str, root: Path) -> ControllerSettings
         storage_path=section.folder("storage_path", root, "Services/storage"),
         replicas=section.number("replicas", 1, 1, MAXIMUM_REPLICAS),
         restart=section.text("restart", "on-failure", "on-failure|never", "on-failure or never") == "on-failure",
-        delay_ms=section.decimal("delay_ms", 0, 0, MAXIMUM_DELAY_MS),
+        device=DeviceSettings(
+            latency_ms=section.decimal("device_latency_ms", 0, 0, MAXIMUM_DEVICE_LATENCY_MS),
+            bandwidth_mb_s=section.decimal("device_bandwidth_mb_s", 0, 0, MAXIMUM_DEVICE_MB_S),
+            parallelism=section.number("device_parallelism", 0, 0, MAXIMUM_PARALLELISM),
+        ),
     )
 
 

@@ -21,6 +21,7 @@ from Services.fractos.bringing import Bringing
 from Services.fractos.call_memory import NodeMemory
 from Services.fractos.custody import Custody
 from Services.fractos.device_calls import DeviceCalls
+from Services.fractos.device_model import DeviceModel
 from Services.fractos.engine import Engine
 from Services.fractos.errors import InternalError, UnavailableError, UnimplementedError
 from Services.fractos.events import (
@@ -37,6 +38,7 @@ from Services.fractos.events import (
     OwnedElsewhere,
     Record,
     Refused,
+    ReleaseLink,
     RunEnded,
     SendFrame,
     Submitted,
@@ -76,19 +78,19 @@ class Controller:
         clients: Clients | None = None,
         custody: Custody | None = None,
         journal: Journal | None = None,
-        delay_s: float = 0.0,
+        model: DeviceModel | None = None,
         memory: NodeMemory | None = None,
     ) -> None:
         """`clients` gets the effects that are for clients, and `journal` the records: only an application node has them.
 
-        `custody` is how the node becomes the owner of its durable state, if it has any. `delay_s`: how much longer each device
-        call takes, to emulate a slower device. `memory` is where its runs leave large values.
+        `custody` is how the node becomes the owner of its durable state, if it has any. `model` is the slower device
+        that its own is to look like. `memory` is where its runs leave large values.
         """
         self.engine = engine
         self._transport = transport
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._device = DeviceCalls(adaptor, self.feed, clock, delay_s, memory, engine.guard) if adaptor is not None else None
+        self._device = DeviceCalls(adaptor, self.feed, clock, model, memory, engine.guard) if adaptor is not None else None
         self._events: deque[Event] = deque()
         self._clients = clients
         self._custody = custody
@@ -104,6 +106,7 @@ class Controller:
             DropCalls: self._drop_calls,
             FreeMemory: lambda effect: memory.store.free_runs(effect.run_ids) if memory is not None else None,
             KeepLink: lambda effect: transport.keep(effect.address),
+            ReleaseLink: lambda effect: transport.release(effect.address),
             TakeOwnership: self._begin_to_take_over,
             Wake: self._wake,
             Log: lambda effect: log.log(effect.level, "%s", effect.text),

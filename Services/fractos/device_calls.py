@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from Services.fractos.adaptor import Adaptor
 from Services.fractos.call_memory import Answer, CallMemory, NodeMemory
+from Services.fractos.device_model import DeviceModel
 from Services.fractos.device_threads import DeviceThreads, Outcome
 from Services.fractos.errors import FractosError, ResourceExhaustedError
 from Services.fractos.events import CallDevice, DeviceDone
@@ -34,11 +35,11 @@ class DeviceCalls:
         adaptor: Adaptor,
         feed: Callable[[DeviceDone], None],
         clock: Callable[[], float],
-        delay_s: float = 0.0,
+        model: DeviceModel | None = None,
         memory: NodeMemory | None = None,
         guard: Guard | None = None,
     ) -> None:
-        """`feed` gets how calls of runs ended. `delay_s`: how much longer each call takes; then none is made on the loop.
+        """`feed` gets how calls of runs ended. `model`: what the device is to look like; then no call is made on the loop.
 
         `memory` is where large values of runs are left; without it they stay in the messages. `guard` says whether a call that
         had to wait may still begin.
@@ -46,12 +47,12 @@ class DeviceCalls:
         self._adaptor = adaptor
         self._feed = feed
         self._clock = clock
-        self._delay_s = delay_s
+        self._model = model
         self._memory = memory
         self._guard = guard
         self._fetching: dict[asyncio.Task[None], bytes] = {}  # the run that each is for
         self._loop = asyncio.get_running_loop()
-        self._threads = DeviceThreads(adaptor.threads, clock)
+        self._threads = DeviceThreads((model.parallelism if model else 0) or adaptor.threads, clock)
         self._direct_calls = 0
 
     def begin(self, effect: CallDevice) -> DeviceDone | None:
@@ -100,7 +101,7 @@ class DeviceCalls:
         return await asyncio.to_thread(self._threads.close)
 
     def _is_inline(self, operation: Operation) -> bool:
-        return not self._delay_s and self._adaptor.is_inline(operation)
+        return self._model is None and self._adaptor.is_inline(operation)
 
     async def _fetch_and_begin(self, effect: CallDevice, memory: CallMemory) -> None:
         """Get what the arguments refer to, then make the call in a thread, even a quick one: its arguments are large."""
@@ -136,22 +137,36 @@ class DeviceCalls:
 
     def _carry_out(self, effect: CallDevice, memory: CallMemory | None) -> Answer:
         """Runs in a device thread."""
+        if self._model is not None:
+            beside_bytes = sum(argument.memory.size for argument in effect.beside)  # they are in the request by now
+            self._model.begin(effect.request.ByteSize() + (memory.fetched_bytes - beside_bytes if memory is not None else 0))
         work = partial(self._use_device, effect.operation, effect.request, effect.links, _step(effect))
         if memory is None:
-            return Answer(work())
-        try:
-            return memory.carry_out(work)
-        finally:
-            if current().is_cancelled:
-                memory.discard()
+            answer = Answer(work())
+        else:
+            try:
+                answer = memory.carry_out(work)
+            finally:
+                if current().is_cancelled:
+                    memory.discard()
+        if self._model is not None:
+            self._model.end(answer.response.ByteSize() + answer.memory_bytes)
+        return answer
+
+    def _carry_out_direct(self, operation: Operation, request: Message, links: tuple[bytes, ...]) -> Message:
+        """Runs in a device thread: the same for a call outside any run."""
+        if self._model is not None:
+            self._model.begin(request.ByteSize())
+        response = self._use_device(operation, request, links)
+        if self._model is not None:
+            self._model.end(response.ByteSize())
+        return response
 
     def _use_device(
         self, operation: Operation, request: Message, links: tuple[bytes, ...], step: Step | None = None
     ) -> Message:
         """Runs in a device thread: perhaps long after the call was checked."""
         self._check_revoked(links)
-        if self._delay_s:
-            current().wait(self._delay_s)
         return self._adaptor.call(operation, request, step)
 
     def _check_revoked(self, links: tuple[bytes, ...]) -> None:
@@ -175,7 +190,7 @@ class DeviceCalls:
         def done(outcome: Outcome) -> None:
             self._loop.call_soon_threadsafe(tell, outcome)
 
-        work = partial(self._use_device, operation, request, links)
+        work = partial(self._carry_out_direct, operation, request, links)
         call = self._threads.submit(NO_RUN, operation.path, deadline, work, done)
         try:
             outcome = await ended

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 from google.protobuf.message import DecodeError
 
 from protos import fractos_pb2
-from Services.fractos.arrivals import completion_arrival, memory_arrivals, note_arrival, request_arrivals
 from Services.fractos.delivery import SMALL_OUTPUT_BYTES, Outputs, other_hops
 from Services.fractos.errors import (
     DeadlineExceededError,
@@ -36,7 +35,6 @@ from Services.fractos.events import (
     Event,
     FrameReceived,
     FreeMemory,
-    KeepLink,
     LinkLost,
     LinkOpened,
     Log,
@@ -63,6 +61,7 @@ from Services.fractos.placement import Identity, Placement
 from Services.fractos.plan import MAX_MESSAGE_BYTES, MAX_VALUE_BYTES
 from Services.fractos.reports import Reports
 from Services.fractos.runs import Runs
+from Services.fractos.tally import completion_arrival, memory_arrivals, note_arrival, request_arrivals
 from Services.fractos.tenure import Tenure
 
 KNOWN_BY_ATTEMPT = 6  # 0.6 s after the first one: by then the directory has told of a node that was new
@@ -372,18 +371,17 @@ class Engine:
         self._emit(Refused(event.request.run_id, event.ticket, error))
 
     def _on_peer_epoch(self, event: PeerEpoch, now: float) -> None:
-        self.placement.learn(event.address, event.epoch)
+        if self.placement.learn(event.address, event.epoch) and self.runs is not None:
+            self.runs.links.refresh()
 
     # -- the directory and time -------------------------------------------------------------------------------------------
 
     def _on_members_changed(self, event: MembersChanged, now: float) -> None:
-        new, departed = self.placement.update(event.members)
+        departed = self.placement.update(event.members)
         if self.runs is not None:
             for member in departed:
                 self.runs.on_departed(member, now)
-        for member in new:
-            if self.runs is not None and member.node_type in self._catalogue.node_types:
-                self._emit(KeepLink(member.address))
+            self.runs.links.refresh()
         if self._durable or self.runs is not None:
             leader = next(iter(self.placement.of_type(self.identity.node_type)), None)
             self.tenure.lead(is_leader=leader is not None and leader.address == self.identity.address)

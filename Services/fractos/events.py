@@ -193,6 +193,12 @@ class KeepLink(NamedTuple):
     address: str
 
 
+class ReleaseLink(NamedTuple):
+    """The channel to this address may be closed, and nobody need hear of its loss, while there is nothing to send."""
+
+    address: str
+
+
 class TakeOwnership(NamedTuple):
     """Take over what this node works on, unless its owner lives. Answer with Owned, OwnedElsewhere or NotOwned."""
 
@@ -260,6 +266,7 @@ Effect: TypeAlias = (
     | DropCalls
     | FreeMemory
     | KeepLink
+    | ReleaseLink
     | TakeOwnership
     | Record
     | Accepted

@@ -10,6 +10,7 @@ from protos import fractos_pb2
 from Services.fractos.directory.interface import Member
 from Services.fractos.events import Effect, SendFrame
 from Services.fractos.ledger import CLOCK_BOUND_S
+from Services.fractos.links import Links
 from Services.fractos.placement import Placement
 from Services.fractos.run import Run
 
@@ -21,8 +22,9 @@ STOPPED_KEPT = 20_000
 class Farewell:
     """The runs that have ended and of which the nodes do not know it yet."""
 
-    def __init__(self, placement: Placement, emit: Callable[[Effect], None]) -> None:
+    def __init__(self, placement: Placement, links: Links, emit: Callable[[Effect], None]) -> None:
         self._placement = placement
+        self._links = links
         self._emit = emit
         self._ended: list[Run] = []
         self._inherited: list[fractos_pb2.FinishedRun] = []  # stopped by an earlier owner of the journal
@@ -71,7 +73,8 @@ class Farewell:
         """The nodes that may hold a part of a run that has ended."""
         assert run.result is not None
         if run.attempt > 1 or _was_stopped(run):
-            return [member for node_type in run.plan.steps_by_type for member in self._placement.of_type(node_type)]
+            members = (member for node_type in run.plan.steps_by_type for member in self._placement.of_type(node_type))
+            return [member for member in members if self._links.is_kept(member.address)]
         names = dict.fromkeys(hop.node for hop in run.result.trail)
         return [member for name in names if (member := self._placement.named(name))]
 

@@ -5,13 +5,11 @@ Start-up makes the device ready, lists the node in the directory and only then s
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import gc
 import logging
 import os
-import re
 import resource
 import secrets
 import signal
@@ -20,7 +18,6 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Protocol
 
@@ -32,26 +29,30 @@ from grpc_reflection.v1alpha import reflection
 from protos import application_pb2, fractos_pb2, fractos_pb2_grpc
 from Services.fractos.adaptor import Adaptor
 from Services.fractos.capability import KEY_BYTES
-from Services.fractos.config import Configuration, find_root, load
+from Services.fractos.config import Configuration, load
 from Services.fractos.controller import Clients, Controller
 from Services.fractos.custody import Custody
+from Services.fractos.device_model import DeviceModel
 from Services.fractos.directory import open_directory
 from Services.fractos.directory.interface import Directory, DirectoryRecord, Member
 from Services.fractos.engine import Engine
 from Services.fractos.errors import ConfigurationError, FractosError
 from Services.fractos.events import Event, MembersChanged, Owned
+from Services.fractos.following import Following, is_first
 from Services.fractos.formation import join_or_form
 from Services.fractos.guard import Guard
 from Services.fractos.journal import Journal
 from Services.fractos.keys import DATACENTER, load_or_make_key
 from Services.fractos.limits import Limits
 from Services.fractos.node_memory import NodeMemoryServer
+from Services.fractos.node_network import attach_network
+from Services.fractos.node_options import Options, log_to, parse
 from Services.fractos.operations import Catalogue
-from Services.fractos.output import FORMAT, LOG_BYTES, log_to_output
 from Services.fractos.ownership import Ownership
 from Services.fractos.placement import Identity
 from Services.fractos.transport.call_proof import CallProver, CallVerifier
 from Services.fractos.transport.capabilities import CapabilitiesServicer
+from Services.fractos.transport.emulation import NodeNetwork
 from Services.fractos.transport.grpc_channel import CONNECT, MAX_FRAMES_BYTES, OPTIONS, ChannelServicer, GrpcTransport
 from Services.fractos.transport.local_stream import LocalListener, Method
 from Services.fractos.transport.traffic import TrafficServicer
@@ -79,25 +80,13 @@ class ClientService(Clients, Protocol):
         """
 
 
-@dataclass(frozen=True)
-class Options:
-    """The command line of a node."""
-
-    index: int | None  # None: the lowest that is free
-    verbose: bool
-    zookeeper: bool
-    root: Path
-    log: Path | None  # None: logs/<name>.log, which the node writes itself
-    told_to_stop: Path | None
-
-
 def main(node_type: str, create: CreateAdaptor | None = None, clients: ClientService | None = None) -> int:
     """Run a node until it is told to stop. Returns the exit code: 0, 1 if it could not start or 2 if it was set up wrongly.
 
     `create` makes the Adaptor of a device; `clients` is the service of an application node.
     """
     try:
-        options = _parse(node_type)
+        options = parse(node_type)
         configuration = load(options.root)
         record = join_or_form(configuration, zookeeper=options.zookeeper)
         _allow_descriptors()
@@ -119,6 +108,7 @@ class _Parts:
     transport: GrpcTransport
     memory: NodeMemoryServer
     capabilities: CapabilitiesServicer
+    network: NodeNetwork
     streams: Mapping[str, Method]
 
 
@@ -159,13 +149,14 @@ class _Node:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, told_to_stop)
         if self._options.log is not None:
-            _log_to(self._options, self._options.log)
-        server = grpc.aio.server(options=[*OPTIONS, ("grpc.so_reuseport", 0)])
+            log_to(self._options, self._options.log)
+        directory = open_directory(self._record)
+        following = Following(directory)
+        server = grpc.aio.server(options=[*OPTIONS, ("grpc.so_reuseport", 0)], interceptors=[following])
         address = f"{self._configuration.grpc_ip}:{self._listen(server)}"
         local = LocalListener(address, MAX_FRAMES_BYTES)
-        directory = open_directory(self._record)
         try:
-            starting = asyncio.create_task(self._start(server, local, directory, address))
+            starting = asyncio.create_task(self._start(server, local, directory, following, address))
             await _first_of(starting, stop)
             if not starting.cancelled():
                 parts = starting.result()
@@ -193,20 +184,24 @@ class _Node:
         storage_path = settings.storage_path if settings else root / "Services" / "storage"
         return create(self._catalogue, root, storage_path)
 
-    async def _start(self, server: grpc.aio.Server, local: LocalListener, directory: Directory, address: str) -> _Parts:
+    async def _start(
+        self, server: grpc.aio.Server, local: LocalListener, directory: Directory, following: Following, address: str
+    ) -> _Parts:
         """Make the device ready, list the node, serve. Who connects in between waits in the sockets' queues."""
-        tasks = [asyncio.create_task(directory.start(self._configuration.start_timeout_s))]
+        tasks = [asyncio.create_task(directory.start(self._configuration.start_timeout_s, follow=False))]
         if self._adaptor is not None:
             tasks.append(asyncio.create_task(asyncio.to_thread(self._adaptor.start)))
         await asyncio.gather(*tasks)
         member = await self._register(directory, address)
+        if self._clients is not None or is_first(member.name):
+            await following.begin()
         identity = Identity(member.node_type, member.name, member.address, member.log, member.id)
         parts = self._assemble(server, directory, identity)
         directory.watch(lambda members: parts.controller.feed(MembersChanged(members)))
         # Before it serves, and after it is listed: so none is missed, and who revokes knows of this node.
         await directory.watch_revocations(self._node_type, self._guard.revoke)
         await server.start()
-        await local.serve(parts.streams)
+        await local.serve({name: following.first(method) for name, method in parts.streams.items()})
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
         # What is alive now stays so: leaving it to the collector would cost a pause of milliseconds now and then.
         gc.collect()
@@ -222,7 +217,7 @@ class _Node:
             self._node_type, index, id=str(uuid.uuid4()), address=address, pid=os.getpid(), log=log_of
         )
         if given is None:
-            _log_to(self._options, Path(member.log))
+            log_to(self._options, Path(member.log))
         return member
 
     def _assemble(self, server: grpc.aio.Server, directory: Directory, identity: Identity) -> _Parts:
@@ -234,14 +229,17 @@ class _Node:
         datacenter = self._configuration.name
         journal = self._journal()
         custody = self._custody(identity, journal)
-        if custody is not None:
+        if custody is not None and is_first(identity.name):
             custody.stand_by()
         durable = custody is not None and journal is None
         limits = Limits(answers_kept_s=self._configuration.journal_keep_s)
         guard = self._guard if self._configuration.authorization == "checked" else None
         engine = Engine(identity, self._catalogue, limits=limits, with_runs=journal is not None, durable=durable, guard=guard)
-        transport = GrpcTransport(datacenter, self._key, identity.name, deliver, time.time)
-        memory = NodeMemoryServer(self._configuration, identity, self._guard, self._memory_key, engine.placement.is_known)
+        network = attach_network(server, self._configuration, self._key, identity, engine.placement.name_at)
+        transport = GrpcTransport(datacenter, self._key, identity.name, deliver, time.time, network)
+        memory = NodeMemoryServer(
+            self._configuration, identity, self._guard, self._memory_key, engine.placement.is_known, network
+        )
         settings = self._configuration.controller(self._node_type)
         controller = Controller(
             engine,
@@ -250,11 +248,11 @@ class _Node:
             clients=self._clients,
             custody=custody,
             journal=journal,
-            delay_s=settings.delay_ms / 1000 if settings else 0.0,
+            model=DeviceModel.of(settings.device) if settings else None,
             memory=memory.for_calls,
         )
         channels = ChannelServicer(
-            datacenter, self._key, identity.address, controller.feed, time.time, lambda: engine.tenure.epoch
+            datacenter, self._key, identity.address, controller.feed, time.time, lambda: engine.tenure.epoch, network
         )
         fractos_pb2_grpc.add_ChannelServicer_to_server(channels, server)
         streams = {CONNECT: Method(channels.Connect, fractos_pb2.Frames)}
@@ -268,13 +266,13 @@ class _Node:
         ours = (service.full_name for service in fractos_pb2.DESCRIPTOR.services_by_name.values())
         services = [reflection.SERVICE_NAME, health.SERVICE_NAME, *ours]
         if operations:
-            server.add_generic_rpc_handlers((unary_service(operations, controller, time.time),))
+            server.add_generic_rpc_handlers((unary_service(operations, controller, time.time, network),))
             services.append(operations[0].rpc.split("/")[1])
         if self._clients is not None:
             streams |= self._clients.attach(controller, server)
             services.append(application_pb2.DESCRIPTOR.services_by_name["Application"].full_name)
         reflection.enable_server_reflection(services, server)
-        return _Parts(controller, transport, memory, capabilities, streams)
+        return _Parts(controller, transport, memory, capabilities, network, streams)
 
     def _capabilities(self, directory: Directory, identity: Identity) -> CapabilitiesServicer:
         datacenter = self._configuration.name
@@ -322,6 +320,7 @@ class _Node:
         await local.close()
         await parts.controller.close()
         await parts.memory.close()
+        parts.network.close()
 
 
 async def _first_of(task: asyncio.Task[_Parts], stop: asyncio.Event) -> None:
@@ -335,54 +334,8 @@ async def _first_of(task: asyncio.Task[_Parts], stop: asyncio.Event) -> None:
         # A start that was cut short may still have failed for a reason of its own; nobody is left to act on it.
 
 
-def _parse(node_type: str) -> Options:
-    parser = argparse.ArgumentParser(description=f"A {node_type} node of the mock datacenter. Runs until Ctrl-C.")
-    parser.add_argument("-n", "--name", help=f"{node_type}-<n> or <n>; by default the lowest n that is free")
-    parser.add_argument("-v", "--verbose", action="store_true", help="show the log in the terminal as well")
-    parser.add_argument(
-        "-z",
-        "--zookeeper",
-        action="store_true",
-        help="use ZooKeeper; by default what the datacenter uses, or files if it is formed",
-    )
-    parser.add_argument("--path", type=Path, help="the datacenter's folder; by default the one that this file lies in")
-    parser.add_argument("--log", type=Path, help="where its output goes already; by default it logs to logs/<name>.log")
-    parser.add_argument("--told-to-stop", type=Path, metavar="FILE", help="a file to make when a signal tells it to stop")
-    given = parser.parse_args()
-    return Options(
-        index=_index(node_type, given.name) if given.name is not None else None,
-        verbose=given.verbose,
-        zookeeper=given.zookeeper,
-        root=find_root(given.path or Path(sys.argv[0])),
-        log=given.log,
-        told_to_stop=given.told_to_stop,
-    )
-
-
 def _allow_descriptors() -> None:
     """Each Memory object, and each that is mapped, takes a descriptor: as many as the system lets this user have."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):  # macOS has a lower limit than it names
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def _index(node_type: str, name: str) -> int:
-    match = re.fullmatch(rf"(?:{re.escape(node_type)}-)?(0|[1-9][0-9]*)", name)
-    if match is None:
-        raise ConfigurationError(
-            f"--name {name}: the name of a {node_type} node is {node_type}-<n> or <n>, for example {node_type}-0"
-        )
-    return int(match[1])
-
-
-def _log_to(options: Options, path: Path) -> None:
-    """Log to a file with a bound, to which the launcher may have sent the whole output, and to the terminal if asked to."""
-    if options.log is not None:
-        log_to_output(options.log)
-    else:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handlers: list[logging.Handler] = [RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1)]
-        if options.verbose:
-            handlers.append(logging.StreamHandler())
-        logging.basicConfig(level=logging.INFO, format=FORMAT, handlers=handlers, force=True)
-    logging.getLogger("kazoo").setLevel(logging.WARNING)

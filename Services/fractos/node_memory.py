@@ -20,6 +20,7 @@ from Services.fractos.memory import MemoryStore
 from Services.fractos.memory_pool import BlockPool
 from Services.fractos.memory_reuse import can_reuse
 from Services.fractos.placement import Identity
+from Services.fractos.transport.emulation import NodeNetwork
 from Services.fractos.transport.memory_fetcher import MemoryFetcher
 from Services.fractos.transport.memory_passing import MemoryPassing
 from Services.fractos.transport.memory_service import MemoryService
@@ -36,7 +37,13 @@ class NodeMemoryServer:
     """One node's Memory at work. Lives on the event loop."""
 
     def __init__(
-        self, configuration: Configuration, identity: Identity, guard: Guard, memory_key: bytes, is_node: IsNode
+        self,
+        configuration: Configuration,
+        identity: Identity,
+        guard: Guard,
+        memory_key: bytes,
+        is_node: IsNode,
+        network: NodeNetwork,
     ) -> None:
         """`memory_key`: what the guard checks references to this node's Memory with. `is_node` knows the others' addresses."""
         self._guard = guard
@@ -54,9 +61,11 @@ class NodeMemoryServer:
             pool=BlockPool(time.monotonic) if can_reuse() else None,
             name=identity.name,
         )
-        self._fetcher = MemoryFetcher(self.store, time.time, self.traffic)
-        self._passing = MemoryPassing(self.store, time.time, self.traffic, self._may_leave)
-        self._service = MemoryService(self.store, self._fetcher, identity, self.may_use, time.time, self.traffic, is_node)
+        self._fetcher = MemoryFetcher(self.store, time.time, self.traffic, network)
+        self._passing = MemoryPassing(self.store, time.time, self.traffic, self._may_leave, network)
+        self._service = MemoryService(
+            self.store, self._fetcher, identity, self.may_use, time.time, self.traffic, is_node, network
+        )
         self._expiring: asyncio.Task[None] | None = None
         self.for_calls = NodeMemory(self.store, self._fetcher, configuration.memory.inline_limit)
 

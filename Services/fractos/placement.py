@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple
 
 from protos import fractos_pb2
@@ -53,34 +54,33 @@ class Placement:
         self._epochs: dict[str, int] = {}  # address → since which epoch the node there is an owner
         self._owners: dict[str, list[Owner]] = {}  # those that are listed by type, the latest first
 
-    def update(self, members: tuple[Member, ...]) -> tuple[list[Member], list[Member]]:
-        """Take over the directory's list.
-
-        Returns the members that are new, and those that have departed: listed no longer, and their channel was broken before.
-        """
+    def update(self, members: tuple[Member, ...]) -> list[Member]:
+        """Take over the directory's list. Returns the members that have departed: listed no longer, their channel broken."""
         before = self._by_address
         self._by_type, self._by_name, self._by_address = {}, {}, {}
-        for member in sorted(members, key=lambda member: member.sequence):
+        for member in sorted(members, key=attrgetter("sequence")):
             self._by_type.setdefault(member.node_type, []).append(member)
             # Two entries of one name: the older one is about to expire.
             self._by_name[member.name] = member
             self._by_address[member.address] = member
-        self._lingering |= {address: member for address, member in before.items() if address not in self._suspected}
-        departed = {a: member for a, member in before.items() if a in self._suspected and a not in self._by_address}
-        self._departed |= departed
-        for address in self._by_address:
-            self._lingering.pop(address, None)
-            self._departed.pop(address, None)
+        departed = []
+        for address, member in before.items():
+            if address in self._by_address:
+                continue
+            if address in self._suspected:
+                self._departed[address] = member
+                departed.append(member)
+            else:
+                self._lingering[address] = member
         for gone in (self._lingering, self._departed):
+            for address in [address for address in gone if address in self._by_address]:
+                del gone[address]
             while len(gone) > DEPARTED_KEPT:
                 gone.popitem(last=False)
-        known = self._by_address.keys() | self._lingering.keys() | self._departed.keys()
-        self._suspected = {address: until for address, until in self._suspected.items() if address in known}
-        self._epochs = {address: epoch for address, epoch in self._epochs.items() if address in known}
+        self._suspected = {address: until for address, until in self._suspected.items() if self.is_known(address)}
+        self._epochs = {address: epoch for address, epoch in self._epochs.items() if self.is_known(address)}
         self._find_owners()
-        return [member for address, member in self._by_address.items() if before.get(address) != member], list(
-            departed.values()
-        )
+        return departed
 
     def suspect(self, address: str, now: float) -> Member | None:
         """Avoid a node whose channel broke. Returns the node, if the directory lists it or did so lately."""
@@ -143,22 +143,30 @@ class Placement:
         """The node of that name."""
         return self._by_name.get(name) or next((one for one in self._lingering.values() if one.name == name), None)
 
-    def name_of(self, address: str) -> str:
-        """The name of the node that is or was at an address; of one that is not known the address."""
-        known = (self._by_address, self._lingering, self._departed)
-        return next((nodes[address].name for nodes in known if address in nodes), address)
-
     def is_suspected(self, member: Member, now: float) -> bool:
         """Whether the channel to a node broke lately and has not opened again."""
         return self._suspected.get(member.address, 0.0) > now
+
+    def name_at(self, address: str) -> str:
+        """The name of the node at an address; empty if none is known there."""
+        member = self._by_address.get(address) or self._lingering.get(address) or self._departed.get(address)
+        return member.name if member else ""
 
     def is_known(self, address: str) -> bool:
         """Whether a node is there, or was until lately."""
         return address in self._by_address or address in self._lingering or address in self._departed
 
-    def is_listed(self, member: Member) -> bool:
-        """Whether the directory lists the node."""
-        return self._by_address.get(member.address) == member
+    def was_suspected(self, member: Member) -> bool:
+        """Whether the channel to a node broke and has not opened again since, however long ago that was."""
+        return member.address in self._suspected
+
+    def is_at(self, address: str) -> bool:
+        """Whether the directory lists a node there."""
+        return address in self._by_address
+
+    def owners_of(self, node_type: str) -> list[Member]:
+        """The owners that are known of a type, suspected or not, the latest first."""
+        return [owner.member for owner in self._owners.get(node_type, ())]
 
     def _find_owners(self) -> None:
         self._owners = {}

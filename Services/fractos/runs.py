@@ -34,7 +34,6 @@ from Services.fractos.events import (
     CancelAsked,
     Effect,
     FreeMemory,
-    KeepLink,
     Log,
     MemoryBrought,
     Owned,
@@ -47,6 +46,7 @@ from Services.fractos.events import (
 from Services.fractos.farewell import Farewell
 from Services.fractos.ledger import Ledger
 from Services.fractos.limits import Limits
+from Services.fractos.links import Links
 from Services.fractos.operations import Catalogue
 from Services.fractos.placement import Identity, Placement
 from Services.fractos.plan import check_timeout, digest_of
@@ -57,7 +57,6 @@ from Services.fractos.schedule import Schedule
 from Services.fractos.topology import RING, STAR, check_topology
 
 DEFAULT_TIMEOUT_S = 30.0
-REOPEN_S = 1.0  # how often a channel is tried again to a node that is listed but does not answer
 RECORD_AGAIN_S = 0.5  # how often what the journal did not take is tried again
 STOPPED = {DeadlineExceededError.status, RunCancelledError.status}
 
@@ -81,14 +80,14 @@ class Runs:
         self._limits = limits
         self._emit = emit
         self._admission = Admission(limits.steps_per_type, limits.graph_bytes)
-        self._attempts = Attempts(identity, placement, emit, self._end_with)
+        self.links = Links(placement, catalogue.node_types, limits.links_per_type, emit)
+        self._attempts = Attempts(identity, placement, self.links, emit, self._end_with)
         self._centre = Centre(identity, catalogue, placement, self._attempts, emit, self._end_with)
-        self._farewell = Farewell(placement, emit)
+        self._farewell = Farewell(placement, self.links, emit)
         self._plans = Plans(catalogue)
         self._running: dict[bytes, Run] = {}  # with those whose acceptance or end is being recorded
         self._ended = EndedRuns()
         self._deadlines: Schedule[bytes] = Schedule(tick_s=0.02)
-        self._reopenings: Schedule[Member] = Schedule(tick_s=0.1)
         self._unrecorded: deque[Entry] = deque()
         self._record_again_at = math.inf
 
@@ -123,7 +122,7 @@ class Runs:
         return min(
             self._deadlines.next_due,
             self._attempts.due.next_due,
-            self._reopenings.next_due,
+            self.links.next_due,
             self._farewell.next_due,
             self._record_again_at,
         )
@@ -194,6 +193,8 @@ class Runs:
         """
         owner = completion.owner if completion.lost else None
         news = owner is not None and self._placement.learn(owner.address, owner.epoch)
+        if news:
+            self.links.refresh()
         run = self._running.get(completion.run_id)
         if run is None or completion.attempt != run.attempt or run.result is not None or run.tickets:
             return  # with tickets: nothing of it has been sent from here yet
@@ -232,12 +233,8 @@ class Runs:
 
     def on_link_lost(self, member: Member, now: float, *, opened: bool) -> None:
         """Try the channel again; repeat the runs that may have been at the node, unless that was done before."""
-        if self._placement.is_listed(member):
-            if opened:
-                self._emit(KeepLink(member.address))
-            else:
-                self._reopenings.add(member, now + REOPEN_S)
-        if opened or not self._placement.is_listed(member):
+        self.links.on_lost(member.address, now, opened=opened)
+        if opened or not self._placement.is_at(member.address):
             self.on_departed(member, now)
 
     def on_departed(self, member: Member, now: float) -> None:
@@ -259,9 +256,7 @@ class Runs:
             run = self._running.get(run_id)
             if run is not None and run.result is None and run.repeat_until:
                 self._attempts.repeat(run, now)
-        for member in self._reopenings.pop_due(now):
-            if self._placement.is_listed(member):
-                self._emit(KeepLink(member.address))
+        self.links.on_timer_due(now)
         if self._record_again_at <= now:
             self._record_again_at = math.inf
             while self._unrecorded:

@@ -62,6 +62,14 @@ class Sections:
             self.note(name, key, values[key], f"unknown key{_near(key, keys)}; [{name}] may have {', '.join(sorted(keys))}")
         return Section(self, name, values)
 
+    def named(self, pattern: str) -> list[str]:
+        """The names of the sections that match a pattern."""
+        return [name for name in self._parser.sections() if re.fullmatch(pattern, name)]
+
+    def keys(self, name: str) -> list[str]:
+        """The keys of a section; none if it is missing."""
+        return list(self._parser.options(name)) if self._parser.has_section(name) else []
+
     def note(self, section: str, key: str, value: str, remedy: str) -> None:
         """Note a mistake in one value."""
         self.mistaken.add((section, key))
@@ -85,6 +93,10 @@ class Section:
         self._name = name
         self._values = values
         self._missing = missing  # said once for the section, so not again for each key
+
+    def has(self, key: str) -> bool:
+        """Whether the file gives a value."""
+        return key in self._values
 
     def mistake(self, key: str, value: str, remedy: str) -> None:
         """Note a mistake in a value of this section."""
@@ -119,7 +131,7 @@ class Section:
 
     def decimal(self, key: str, default: float, lowest: float, highest: float) -> float:
         """A number between two bounds, both included, with or without a fraction."""
-        kind = f"a number from {lowest:g} to {highest:g}, such as 2.5"
+        kind = f"a number from {lowest:g} to {highest:g}, such as {2.5 if highest >= 2.5 else 0.01}"
         value = self._ask(key, f"{default:g}", kind)
         if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value, re.ASCII) and lowest <= float(value) <= highest:
             return float(value)

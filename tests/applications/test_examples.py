@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy
 import pytest
 from PIL import Image
 
@@ -157,7 +158,31 @@ def test_a_copy_of_the_template_runs_in_any_folder(datacenter: Datacenter, tmp_p
     assert ended.stdout.startswith("2 * 20! = ")
 
 
-@pytest.mark.parametrize("script", ["image_prediction_application.py", "shift_left.py"])
+def test_a_picture_is_the_same_as_itself(run: Run, datacenter: Datacenter) -> None:
+    ended = run("face_verification.py")
+    assert ended.returncode == 0, ended.stderr
+    lines = [line.split(": ") for line in ended.stdout.splitlines()]
+    assert [name for name, _ in lines] == ["cat_image1.jpg", "cat_image2.jpg", "dog_image1.jpg"]
+    assert lines[0][1] == "same (1.000) as cat_image1.jpg"
+    for name, answer in lines:
+        verdict, value = re.findall(r"^(same|different) \((-?[\d.]+)\)", answer)[0]
+        assert verdict == ("same" if float(value) >= 0.9 else "different")
+        assert (storage(datacenter) / f"{Path(name).stem}_verdict.txt").read_text() == verdict
+    embedding = numpy.load(storage(datacenter) / "cat_image1_embedding.npy", allow_pickle=False)
+    assert embedding.ndim == 1
+    assert numpy.linalg.norm(embedding) > 0
+
+
+def test_who_is_compared_and_how_strictly_can_be_said(run: Run) -> None:
+    ended = run("face_verification.py", "dog_image1.jpg", "cat_image1.jpg", "nothing.jpg", "--threshold", "-1")
+    assert ended.returncode == 1
+    assert re.fullmatch(r"cat_image1.jpg: same \([\d.]+\) as dog_image1.jpg\n", ended.stdout)
+    assert "nothing.jpg" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "nothing.jpg" in run("face_verification.py", "nothing.jpg").stderr
+
+
+@pytest.mark.parametrize("script", ["image_prediction_application.py", "shift_left.py", "face_verification.py"])
 def test_help_helps(run: Run, script: str) -> None:
     ended = run(script, "--help")
     assert ended.returncode == 0

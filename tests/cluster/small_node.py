@@ -1,7 +1,7 @@
 """A node for the tests of the launcher: a real gRPC server that lists itself and serves health, without a device.
 
 Environment variables, each with the name of a node: SMALL_NODE_FAIL ends it at once, SMALL_NODE_FAIL_AGAIN at every start but
-the first, SMALL_NODE_HANG never starts it, SMALL_NODE_REFUSE has it revoke nothing.
+the first, SMALL_NODE_HANG never starts it, SMALL_NODE_REFUSE has it revoke nothing and take no other links.
 """
 
 from __future__ import annotations
@@ -40,6 +40,22 @@ class Capabilities(fractos_pb2_grpc.CapabilitiesServicer):
         return fractos_pb2.RevokeResponse()
 
 
+class Network(fractos_pb2_grpc.NetworkServicer):
+    """Writes down what it was told of the emulated links, a line each: the node's name, and the rules."""
+
+    def __init__(self, name: str, root: Path) -> None:
+        self._name = name
+        self._told = root / "links"
+
+    async def Shape(self, request: Any, context: Any) -> fractos_pb2.ShapeResponse:
+        if os.environ.get("SMALL_NODE_REFUSE") == self._name:
+            await context.abort(grpc.StatusCode.INTERNAL, "it does not want to")
+        links = ", ".join(f"{rule.source}->{rule.target} {rule.latency_ms:g}" for rule in request.rules)
+        with self._told.open("a") as file:
+            file.write(f"{self._name}: {links}\n")
+        return fractos_pb2.ShapeResponse()
+
+
 async def live(name: str, root: Path, log: str, told_to_stop: Path | None) -> None:
     stop = asyncio.Event()
 
@@ -57,6 +73,7 @@ async def live(name: str, root: Path, log: str, told_to_stop: Path | None) -> No
     servicer = health.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     fractos_pb2_grpc.add_CapabilitiesServicer_to_server(Capabilities(name, root), server)
+    fractos_pb2_grpc.add_NetworkServicer_to_server(Network(name, root), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     await servicer.set("", health_pb2.HealthCheckResponse.SERVING)

@@ -31,11 +31,11 @@ class Datacenter:
     ) -> None:
         await self._stack.aclose()
 
-    async def open(self) -> Directory:
+    async def open(self, *, follow: bool = True) -> Directory:
         """A directory, started."""
         directory = self._make(self.record)
         self._stack.push_async_callback(directory.close)
-        await directory.start()
+        await directory.start(follow=follow)
         return directory
 
     async def node(self, node_type: str = "math", index: int | None = None) -> tuple[Directory, Member]:

@@ -11,6 +11,7 @@ import base64
 import os
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 import grpc
@@ -19,6 +20,7 @@ from protos import fractos_pb2
 from Services.fractos.errors import PermissionDeniedError
 from Services.fractos.memory import MemoryStore
 from Services.fractos.placement import Identity
+from Services.fractos.transport.emulation import NodeNetwork
 from Services.fractos.transport.grpc_channel import OPTIONS
 from Services.fractos.transport.memory_fetcher import MemoryFetcher
 from Services.fractos.transport.memory_passing import MemoryPassing
@@ -56,9 +58,16 @@ def may_create(metadata: tuple[tuple[str, str | bytes], ...]) -> float:
 class MemoryNode:
     """A context manager."""
 
-    def __init__(self, limit_bytes: int = 1 << 30, streams_only: bool = False) -> None:
+    def __init__(
+        self,
+        limit_bytes: int = 1 << 30,
+        streams_only: bool = False,
+        network: Callable[[], NodeNetwork] | None = None,
+    ) -> None:
+        """`network` makes the emulated network that it is on."""
         self._limit_bytes = limit_bytes
         self._streams_only = streams_only
+        self._make_network = network
 
     async def __aenter__(self) -> MemoryNode:
         self.server = grpc.aio.server(options=OPTIONS)
@@ -67,10 +76,13 @@ class MemoryNode:
         self.store = MemoryStore(
             self.address, self._limit_bytes, check=check, issue=issue, randomness=os.urandom, clock=time.time
         )
-        self.fetcher = MemoryFetcher(self.store, time.time, self.traffic, streams_only=self._streams_only)
-        self.passing = MemoryPassing(self.store, time.time, self.traffic, lambda capability: time.time() + 60)
+        self.network = network = self._make_network() if self._make_network else None
+        self.fetcher = MemoryFetcher(self.store, time.time, self.traffic, network, streams_only=self._streams_only)
+        self.passing = MemoryPassing(self.store, time.time, self.traffic, lambda capability: time.time() + 60, network)
         identity = Identity("storage", "storage-0", self.address)
-        service = MemoryService(self.store, self.fetcher, identity, may_create, time.time, self.traffic, lambda address: True)
+        service = MemoryService(
+            self.store, self.fetcher, identity, may_create, time.time, self.traffic, lambda address: True, network
+        )
         self.server.add_generic_rpc_handlers((service.handler(),))
         await self.server.start()
         self.passing.start()
@@ -83,6 +95,8 @@ class MemoryNode:
         self.passing.close()
         await self.server.stop(None)
         self.store.close()
+        if self.network is not None:
+            self.network.close()
 
     def publish(self, data: bytes) -> fractos_pb2.Memory:
         """Keep bytes for the run."""

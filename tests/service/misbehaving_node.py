@@ -52,6 +52,14 @@ class MisbehavingAdaptor(Adaptor):
         """Well-behaved."""
         return pb.PowerResponse(value=request.base)
 
+    def crop(self, request: pb.CropRequest) -> pb.CropResponse:
+        """Not asked for."""
+        raise AssertionError
+
+    def similarity(self, request: pb.SimilarityRequest) -> pb.SimilarityResponse:
+        """Not asked for."""
+        raise AssertionError
+
     def scale(self, request: pb.ScaleRequest) -> pb.ScaleResponse:
         """Not asked for."""
         raise AssertionError

@@ -12,7 +12,9 @@ import grpc
 
 from protos import fractos_pb2, fractos_pb2_grpc
 from Services.fractos.events import Event, FrameReceived
-from Services.fractos.transport.grpc_channel import OPTIONS, ChannelServicer, Clock, ServerContext
+from Services.fractos.transport.acknowledger import ServerContext
+from Services.fractos.transport.emulation import NodeNetwork
+from Services.fractos.transport.grpc_channel import OPTIONS, ChannelServicer, Clock
 from Services.fractos.transport.handshake import CHALLENGE_BYTES, Opening, introduce
 
 CHALLENGE = bytes(range(CHALLENGE_BYTES))
@@ -47,12 +49,14 @@ async def serving(servicer: fractos_pb2_grpc.ChannelServicer, server: grpc.aio.S
 
 
 @asynccontextmanager
-async def receiver(key: bytes, clock: Clock = time.time) -> AsyncIterator[tuple[str, Delivered]]:
+async def receiver(
+    key: bytes, clock: Clock = time.time, network: NodeNetwork | None = None
+) -> AsyncIterator[tuple[str, Delivered]]:
     """The receiving side of a Controller that has this key: its address, and what it delivers."""
     server = grpc.aio.server(options=OPTIONS)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     delivered = Delivered()
-    async with serving(ChannelServicer("test", key, address, delivered.take, clock, lambda: 7), server):
+    async with serving(ChannelServicer("test", key, address, delivered.take, clock, lambda: 7, network), server):
         yield address, delivered
 
 

@@ -247,7 +247,7 @@ def test_calls_that_hang_end_by_their_deadlines_and_others_go_on(misbehaving: No
 
 def test_a_slower_device_by_configuration(tmp_path: Path) -> None:
     with (
-        running(tmp_path, "application-0", "math-0", keys={"math": "delay_ms = 150.5"}) as nodes,
+        running(tmp_path, "application-0", "math-0", keys={"math": "device_latency_ms = 150.5"}) as nodes,
         connect(nodes.root) as datacenter,
     ):
         graph = TaskGraph("slow")

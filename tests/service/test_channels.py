@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import grpc
 import pytest
@@ -17,7 +18,7 @@ from Services.fractos.events import Event, LinkLost, LinkOpened
 from Services.fractos.transport import grpc_channel, handshake
 from Services.fractos.transport.grpc_channel import GrpcTransport
 from Services.fractos.transport.handshake import OPENER, RECEIVER, Opening
-from tests.service.strangers import CHALLENGE, Prove, StrangeReceiver, frame_of, opening_for, receiver, send, serving
+from tests.service.strangers import CHALLENGE, Delivered, Prove, StrangeReceiver, frame_of, opening_for, receiver, send, serving
 from tests.waiting import eventually, on_event_loop
 
 KEY = bytes(range(32))
@@ -38,6 +39,10 @@ async def refused(opening: Opening, address: str, prove: Prove) -> grpc.aio.AioR
 
 async def assert_serves(address: str) -> None:
     assert (await send(opening_for(address), address, honest(), GOOD))[-1].accepted == 1
+
+
+def _is_last(delivered: Delivered, run_id: bytes) -> bool:
+    return delivered.runs[-1:] == [run_id]
 
 
 @asynccontextmanager
@@ -75,6 +80,30 @@ async def test_a_channel_that_is_kept_open_stays_open_without_frames() -> None:
         sender.send(address, frame_of(b"later"))
         sender.flush()
         await eventually(lambda: delivered.runs == [b"later"])
+        assert not any(isinstance(event, LinkLost) for event in events)
+
+
+@on_event_loop
+async def test_a_channel_that_carries_nothing_is_closed_unless_it_is_kept_and_nobody_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(grpc_channel, "IDLE_S", 0.1)
+    monkeypatch.setattr(grpc_channel, "WATCH_S", 0.05)
+    events: list[Event] = []
+    async with receiver(KEY) as (kept, _), receiver(KEY) as (address, delivered), transport(KEY, events) as sender:
+        sender.keep(kept)
+        for run_id in (b"first", b"second"):  # the second opens another channel
+            sender.send(kept, frame_of(run_id))
+            sender.send(address, frame_of(run_id))
+            sender.flush()
+            await eventually(partial(_is_last, delivered, run_id))
+            caplog.clear()
+            await eventually(lambda: f"channel to {address} ended" in caplog.text)
+        assert f"channel to {kept} ended" not in caplog.text
+        sender.release(kept)
+        await eventually(lambda: f"channel to {kept} ended" in caplog.text)
+        assert events.count(LinkOpened(address)) == 2
         assert not any(isinstance(event, LinkLost) for event in events)
 
 

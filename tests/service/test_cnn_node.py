@@ -18,12 +18,12 @@ import pytest
 from PIL import Image
 
 from protos import cnn_pb2 as pb
-from protos import cnn_pb2_grpc
+from protos import cnn_pb2_grpc, fractos_pb2
 from Services import pictures
 from Services.ComputationalNodes.CNN.CNN_Adaptor.cnn_adaptor import NODE
 from Services.ComputationalNodes.CNN.Node.models import Models
 from Services.ComputationalNodes.CNN.Node.samples import draw_samples
-from Services.fractos.values import to_tensor
+from Services.fractos.values import from_tensor, to_tensor
 from tests import waiting
 from tests.nodes import ROOT, Nodes, running
 
@@ -45,12 +45,17 @@ class Cnn:
         """Where the node keeps its models and finds its training pictures."""
         return self.nodes.root / NODE
 
+    def image(self, kind: str = "cat", number: int = 1) -> fractos_pb2.Tensor:
+        """One of the training pictures."""
+        path = self.folder / "TrainingData" / kind.capitalize() / f"{kind}_image{number}.jpg"
+        return to_tensor(np.asarray(pictures.decode(path.read_bytes(), 128, 128, source=str(path))))
+
     def predict(self, kind: str = "cat", **fields: str) -> pb.PredictResponse:
-        path = self.folder / "TrainingData" / kind.capitalize() / f"{kind}_image1.jpg"
-        picture = pictures.decode(path.read_bytes(), 128, 128, source=str(path))
-        request = pb.PredictRequest(image=to_tensor(np.asarray(picture)), **fields)
-        response: pb.PredictResponse = self.stub.Predict(request)
+        response: pb.PredictResponse = self.stub.Predict(pb.PredictRequest(image=self.image(kind), **fields))
         return response
+
+    def embed(self, image: fractos_pb2.Tensor) -> np.ndarray:
+        return from_tensor(self.stub.Embed(pb.EmbedRequest(image=image)).embedding)
 
     def describe(self, model: str = "default") -> pb.DescribeModelResponse:
         response: pb.DescribeModelResponse = self.stub.DescribeModel(pb.DescribeModelRequest(model=model))
@@ -137,6 +142,37 @@ def test_a_trained_model_is_described_and_answers(trained: Cnn) -> None:
         assert answer.model == "default"
 
 
+def test_32_calls_at_once_get_the_answers_that_each_gets_alone(trained: Cnn) -> None:
+    images = [trained.image(kind, number) for kind in ("cat", "dog") for number in range(1, 9)]
+    alone = [(trained.stub.Predict(pb.PredictRequest(image=image)), trained.embed(image)) for image in images]
+    assert len({answer.probability for answer, _ in alone}) == len(images)
+    predictions = [trained.stub.Predict.future(pb.PredictRequest(image=image)) for image in images]
+    embeddings = [trained.stub.Embed.future(pb.EmbedRequest(image=image)) for image in images]
+    for (answer, vector), prediction, embedding in zip(alone, predictions, embeddings, strict=True):
+        together = prediction.result()
+        assert (together.label, together.model) == (answer.label, answer.model)
+        assert together.probability == pytest.approx(answer.probability, abs=1e-5)
+        np.testing.assert_allclose(from_tensor(embedding.result().embedding), vector, atol=1e-5)
+
+
+def test_a_picture_becomes_a_vector_of_length_1_that_is_its_own(trained: Cnn) -> None:
+    cat, dog = (trained.embed(trained.image(kind)) for kind in ("cat", "dog"))
+    for vector in (cat, dog):
+        assert vector.shape == (512,)
+        assert vector.dtype == np.float32
+        assert float(vector @ vector) == pytest.approx(1, abs=1e-5)
+    assert float(cat @ dog) < 0.9999
+    assert float(cat @ trained.embed(trained.image("cat"))) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_model_that_the_node_has_trained_serves_from_the_moment_it_is_complete(trained: Cnn) -> None:
+    before = trained.predict()
+    trained.stub.Train(pb.TrainRequest(epochs=1, seed=3))
+    until(lambda: trained.state() != pb.Training.RUNNING)
+    assert trained.state() == pb.Training.COMPLETE
+    assert trained.predict() != before
+
+
 def test_unreadable_files_are_named_and_kept(trained: Cnn) -> None:
     description = trained.describe()
     assert list(description.skipped) == [UNREADABLE]
@@ -158,9 +194,10 @@ def test_the_pictures_of_the_training_are_beside_the_model(trained: Cnn) -> None
 
 
 @pytest.mark.parametrize("array", [np.zeros((64, 64, 3), np.uint8), np.zeros((128, 128, 3), np.float32), np.zeros(3, np.uint8)])
-def test_images_of_another_kind_are_refused(trained: Cnn, array: np.ndarray) -> None:
+@pytest.mark.parametrize("operation", ["Predict", "Embed"])
+def test_images_of_another_kind_are_refused(trained: Cnn, operation: str, array: np.ndarray) -> None:
     with pytest.raises(grpc.RpcError) as caught:
-        trained.stub.Predict(pb.PredictRequest(image=to_tensor(array)))
+        getattr(trained.stub, operation)(getattr(pb, f"{operation}Request")(image=to_tensor(array)))
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert f"image is {array.shape} {array.dtype}" in str(caught.value.details())
     assert "(128, 128, 3) uint8" in str(caught.value.details())
@@ -174,7 +211,9 @@ def test_the_previous_model_serves_while_another_is_trained_and_after_a_cancel(t
     assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
     assert "this node is training model 'default'" in str(caught.value.details())
     until(lambda: trained.describe().training.epoch > 1)
-    assert trained.predict() == before
+    for _ in range(20):
+        assert trained.predict() == before
+    assert trained.state() == pb.Training.RUNNING
     assert not trained.cancel("another")
     assert trained.cancel()
     assert trained.state() == pb.Training.CANCELLED
@@ -200,7 +239,7 @@ def test_a_training_that_fails_says_why(trained: Cnn) -> None:
 
 
 def test_a_model_that_another_process_trained_is_noticed(trained: Cnn) -> None:
-    before = trained.describe()
+    before, answer = trained.describe(), trained.predict()
     with start_training(trained, "--epochs", "1", "--seed", "9") as elsewhere:
         assert elsewhere.stdout
         events = [json.loads(line) for line in elsewhere.stdout]
@@ -209,6 +248,7 @@ def test_a_model_that_another_process_trained_is_noticed(trained: Cnn) -> None:
     assert events[-1]["figures"] == list(trained.describe().figures)
     after = trained.describe()
     assert after.validation_loss == events[-1]["validation_loss"] != before.validation_loss
+    until(lambda: trained.predict() != answer)
     assert trained.predict().label in {"Cat", "Dog"}
 
 

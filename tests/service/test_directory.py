@@ -239,6 +239,27 @@ def test_a_kind_that_does_not_exist_is_refused() -> None:
         open_directory(DirectoryRecord("etcd", "127.0.0.1:1", "lab"))
 
 
+@on_event_loop
+async def test_one_that_does_not_follow_the_others_is_listed_and_knows_them_once_it_follows(
+    new_datacenter: NewDatacenter,
+) -> None:
+    async with new_datacenter() as datacenter:
+        _, first = await datacenter.node()
+        directory = await datacenter.open(follow=False)
+        seen: list[tuple[Member, ...]] = []
+        directory.watch(seen.append)
+        with pytest.raises(AlreadyExistsError, match="math-0 is running already"):
+            await datacenter.register(directory, index=0)
+        own = await datacenter.register(directory)
+        assert own.name == "math-1"
+        _, later = await datacenter.node()
+        assert directory.members() == ()
+        await directory.follow()
+        assert directory.members() == (first, own, later)
+        _, last = await datacenter.node("cnn")
+        await eventually(lambda: seen == [(), (first, own, later), (last, first, own, later)])
+
+
 # -- revocations ----------------------------------------------------------------------------------------------------------
 
 

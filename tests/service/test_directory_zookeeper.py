@@ -179,6 +179,25 @@ async def test_an_entry_is_not_made_twice_when_the_answer_is_lost(zookeeper_serv
         assert directory.members() == (member,)
 
 
+@on_event_loop
+async def test_a_node_whose_entry_was_deleted_is_listed_again_under_its_name(zookeeper_server: ZooKeeperServer) -> None:
+    def delete(path: str) -> None:
+        client = KazooClient(zookeeper_server.address)
+        client.start()
+        client.delete(path)
+        client.stop()
+        client.close()
+
+    async with datacenter_at(zookeeper_server.address, "deleted") as datacenter:
+        reader = await datacenter.open()
+        directory = await datacenter.open(follow=False)
+        member = await datacenter.register(directory, index=5)
+        path = f"/mockdc/deleted/math/{member.id}-math-5-{member.sequence:010}"
+        await asyncio.to_thread(delete, path)
+        await eventually(lambda: [(one.id, one.name) for one in reader.members()] == [(member.id, "math-5")])
+        assert reader.members()[0].sequence > member.sequence
+
+
 # -- revocations ----------------------------------------------------------------------------------------------------------
 
 

@@ -18,7 +18,7 @@ __all__ = ["nodes"]
 
 CLIENT = "admin"
 LINES = 300
-PAUSE = {"math": "delay_ms = 1000"}  # the time to kill a node before the run ends
+PAUSE = {"math": "device_latency_ms = 1000"}  # the time to kill a node before the run ends
 
 
 def test_a_run_appends_in_the_order_of_its_steps(nodes: Nodes) -> None:

@@ -88,7 +88,7 @@ def test_a_large_value_goes_to_several_steps_and_small_ones_stay_inline(datacent
 
 def test_a_value_is_made_again_when_its_owner_dies(tmp_path: Path) -> None:
     """math-1 has the value while it waits for a slow step elsewhere; then it is gone."""
-    slow = {"storage": "delay_ms = 1500"}
+    slow = {"storage": "device_latency_ms = 1500"}
     with (
         running(tmp_path, "application-0", "math-0", "math-1", "storage-0", keys=slow) as nodes,
         connect(nodes.root) as datacenter,

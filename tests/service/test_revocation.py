@@ -30,7 +30,7 @@ FIVE = math_pb2.FactorialRequest(n=fractos_pb2.BigInteger(magnitude=b"\5"))
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    slow = {"math": "delay_ms = 40"}
+    slow = {"math": "device_latency_ms = 40"}
     with running(tmp_path_factory.mktemp("revoking"), "application-0", *STORAGE, *MATH, keys=slow) as started:
         yield started
 

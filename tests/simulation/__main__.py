@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from tests.simulation import scale
 from tests.simulation.plants import PLANTS
 from tests.simulation.runner import Failure, first_failure, shortest
 from tests.simulation.scenario import Scenario, draw
@@ -15,6 +16,9 @@ MANY_S = 10  # how many times a range of seeds reports its progress
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit status 1 if a promise was broken."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["scale"]:
+        return scale.main(arguments[1:])
     options = _parser().parse_args(arguments)
     if options.seeds is not None:
         return _many(options.seeds, options.jobs, options.plant)
@@ -78,7 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.simulation",
         description="Simulates datacenters in which everything goes wrong, and checks that every promise is kept.",
-        epilog="A seed draws a datacenter, runs and faults; the same seed is the same history. See docs/simulator.md.",
+        epilog="A seed draws a datacenter, runs and faults; the same seed is the same history. See docs/simulator.md."
+        " `scale --help`: how a datacenter grows, instead.",
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--seed", type=int, metavar="N", help="simulate this seed")

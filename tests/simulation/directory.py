@@ -56,8 +56,14 @@ class Directory:
     def announce(self) -> None:
         """Have every node learn who is listed, each a little later than the other."""
         self._announcing = False
-        for name in self._world.nodes:
+        for name in [name for name, node in self._world.nodes.items() if node.follows]:
             self._world.agenda.after(self._world.random.uniform(0.0, SPREAD_S), partial(self._tell, name))
+
+    def follow(self, node: SimulatedNode) -> None:
+        """Have a node that is used for the first time know the others, now and from now on."""
+        if not node.follows:
+            node.follows = True
+            self._tell(node.name)
 
     def hide_from(self, name: str) -> None:
         """Keep a node from hearing of changes, until `show_to`."""
@@ -70,5 +76,5 @@ class Directory:
 
     def _tell(self, name: str) -> None:
         node = self._world.nodes.get(name)
-        if node is not None and not self._stale.get(name):
+        if node is not None and node.follows and not self._stale.get(name):
             node.feed(MembersChanged(tuple(self._entries)))

@@ -7,7 +7,7 @@ then may still arrive, in order and as late as one likes, although the sender ha
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -91,6 +91,16 @@ class Network:
         stream.kept = True
         if self.is_stopped(stream):
             self._watch(stream)
+
+    def release(self, sender: SimulatedNode, address: str) -> None:
+        """Keep a stream no longer: it is closed at once if it carries nothing, and nobody is told."""
+        stream = self._streams.get((sender.address, address))
+        if stream is None:
+            return
+        stream.kept = False
+        if stream.opened and all(carried.acknowledged_at <= self._agenda.now for carried in stream.carried):
+            stream.lost = True
+            del self._streams[sender.address, address]
 
     # -- faults -----------------------------------------------------------------------------------------------------------
 
@@ -180,6 +190,7 @@ class Network:
         elif receiver is None or not receiver.alive:
             self._break(stream, 0)
         else:
+            self._world.directory.follow(receiver)
             sender.do(partial(self._opened, stream))
 
     def _opened(self, stream: Stream) -> None:
@@ -304,6 +315,14 @@ class Network:
                 carried.acknowledged_at = self._agenda.now + ACKNOWLEDGE_S
 
     # -- questions --------------------------------------------------------------------------------------------------------
+
+    def counts(self) -> Counter[str]:
+        """How many streams each node has opened."""
+        return Counter(stream.sender.name for stream in self._streams.values())
+
+    def kept(self) -> int:
+        """How many streams are kept though they may have nothing to carry."""
+        return sum(stream.kept for stream in self._streams.values())
 
     def _is_walled(self, stream: Stream) -> bool:
         assert stream.receiver is not None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from protos import application_pb2, fractos_pb2
 from Services.fractos.call_memory import NodeMemory
+from Services.fractos.directory.entry import index_of
 from Services.fractos.directory.interface import Member
 from Services.fractos.engine import Engine
 from Services.fractos.errors import FractosError, PermissionDeniedError
@@ -25,6 +26,7 @@ from Services.fractos.events import (
     Record,
     Recorded,
     Refused,
+    ReleaseLink,
     RunEnded,
     SendFrame,
     Submitted,
@@ -68,6 +70,7 @@ class SimulatedNode:
         self.skew_s = skew_s
         self.alive = True
         self.paused = False
+        self.follows = member.node_type == "application" or index_of(member) < world.conditions.first
         self.since = world.agenda.now
         self.store = Store(world, self)
         self.memory = NodeMemory(self.store, NoFetcher(), world.conditions.inline_limit)
@@ -212,6 +215,8 @@ class SimulatedNode:
                 self.store.free_runs(run_ids)
             case KeepLink(address):
                 self._world.network.keep(self, address)
+            case ReleaseLink(address):
+                self._world.network.release(self, address)
             case TakeOwnership():
                 self._takeover.begin()
             case Log(_, text):

@@ -252,6 +252,10 @@ def _keep_what_is_held(engine: Engine) -> None:
     replaced(engine.tenure, "_settle", settle)
 
 
+def _keep_no_channels_for_runs(runs: Runs) -> None:
+    runs.links.use = lambda members, deadline: None  # type: ignore[method-assign]
+
+
 def _skip_recovery(world: World) -> None:
     folder: Folder = world.disks.folder
 
@@ -279,7 +283,7 @@ PLANTS = {
         Plant("drop-unknown-frames", 2556, _drop_unknown_frames),
         Plant("no-tombstone", 6, _no_tombstone),
         Plant("no-input-digest", 25, _no_input_digest),
-        Plant("joins-across-attempts", 2198, _joins_across_attempts),
+        Plant("joins-across-attempts", 2204, _joins_across_attempts),
         Plant("do-every-attempt", 28, _do_every_attempt),
         Plant("skip-the-capability-check", 2, skip_the_capability_check),
         Plant("check-before-the-merge", 10, check_before_the_merge),
@@ -297,6 +301,7 @@ PLANTS = {
         Plant("wait-for-one-of-all", 1, _in_runs(wait_for_one_of_all)),
         Plant("keep-what-was-brought", 6, _in_runs(keep_what_was_brought)),
         Plant("ignore-departures", 1948, _in_runs(ignore_departures)),
+        Plant("keep-no-channels-for-runs", 32, _in_runs(_keep_no_channels_for_runs)),
         Plant("serve-before-the-lock", 0, _serve_before_the_lock),
         Plant("keep-what-is-held", 297, _keep_what_is_held),
         Plant("skip-redo-recovery", 58, spoil_disks=_skip_recovery),

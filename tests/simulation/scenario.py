@@ -6,6 +6,7 @@ import random
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
+from Services.fractos.following import FIRST
 from Services.fractos.topology import FAST_STAR, RING, STAR
 from tests.simulation.tricks import TRICKS
 from tests.simulation.world import Conditions
@@ -129,6 +130,7 @@ def draw(seed: int) -> Scenario:
         transfer_s=rng.choice((0.0, 0.02, 0.3)),
         inline_limit=rng.choice((1 << 20, 16, 4, 4)),
         memory_bytes=rng.choice((30, 60)) if rng.random() < 0.06 else 1 << 30,
+        first=random.Random(f"channels of {seed}").choice((FIRST, FIRST, FIRST, 1, 2)),  # a stream of its own
     )
     restricted = frozenset(client for client in CLIENTS if rng.random() < 0.5)
     moments = sorted(rng.uniform(0.0, FAULTS_S) for _ in range(rng.randint(1, 4)))  # about which things happen together

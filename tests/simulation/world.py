@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from google.protobuf.message import Message
@@ -19,6 +19,7 @@ from Services.fractos.directory.interface import Member
 from Services.fractos.engine import Engine
 from Services.fractos.errors import FractosError
 from Services.fractos.events import CancelAsked, WorkKey
+from Services.fractos.following import FIRST
 from Services.fractos.graph import TaskGraph, default_catalogue
 from Services.fractos.guard import Guard
 from Services.fractos.limits import Limits
@@ -50,6 +51,7 @@ class Conditions:
     transfer_s: float = 0.0  # how much longer Memory takes on its way, on average
     inline_limit: int = 1 << 20  # values of more bytes become Memory
     memory_bytes: int = 1 << 30  # how much Memory a node has room for
+    first: int = FIRST  # so many of each type follow the directory from their start, and have channels without being named
 
 
 EngineMaker = Callable[..., Engine]
@@ -92,7 +94,7 @@ class World:
         self._graphs: dict[bytes, bytes] = {}  # as tests wrote them → as they are submitted
         self._by_address: dict[str, SimulatedNode] = {}
         self._skews: dict[str, float] = {}
-        self._limits = limits
+        self._limits = replace(limits or Limits(), links_per_type=self.conditions.first)
         self._make_engine = make_engine
         for node_type, count in {**(nodes or {}), **counts}.items():
             for index in range(count):

@@ -15,10 +15,10 @@ SOURCES = sorted(
     if "storage" not in path.relative_to(ROOT).parts
 )
 PURE = (
-    "admission", "arrivals", "attempts", "bill", "capability", "centre", "delivery", "ended_runs", "engine", "events",
-    "farewell", "graph", "guard", "large_values", "ledger", "limits", "memory_reference", "memory_room", "memory_scope",
-    "onward", "operations", "placement", "plan", "plans", "records", "reports", "run", "runs", "schedule", "tenure",
-    "topology", "values",
+    "admission", "attempts", "bill", "capability", "centre", "delivery", "ended_runs", "engine", "events", "farewell",
+    "graph", "guard", "large_values", "ledger", "limits", "links", "memory_reference", "memory_room", "memory_scope",
+    "network_rules", "onward", "operations", "placement", "plan", "plans", "records", "reports", "run", "runs", "schedule",
+    "tally", "tenure", "topology", "transport/link", "values",
 )  # fmt: skip
 IMPURE = {
     "asyncio", "concurrent", "grpc", "kazoo", "multiprocessing", "os", "pathlib", "psutil", "random", "selectors", "signal",
@@ -73,6 +73,12 @@ def test_the_engine_does_no_io(name: str) -> None:
     assert not touched
 
 
+@pytest.mark.parametrize("name", ["charts", "findings", "measuring", "results", "rules"])
+def test_what_figures_say_is_worked_out_without_io(name: str) -> None:
+    path = ROOT / "Services" / "datacenter" / "bench" / f"{name}.py"
+    assert not {module.partition(".")[0] for module in imports(path)} & IMPURE
+
+
 def test_the_engine_reaches_pure_modules_only() -> None:
     allowed = {*PURE, "errors", "directory"}
     for name in PURE:
@@ -86,7 +92,7 @@ def test_the_engine_reaches_pure_modules_only() -> None:
     [
         ("tensorflow", "Services/ComputationalNodes/CNN/Node"),
         ("PIL", "Services/pictures.py Services/ComputationalNodes/CNN/Node"),
-        ("matplotlib", "Services/ComputationalNodes/CNN/Node"),
+        ("matplotlib", "Services/ComputationalNodes/CNN/Node Services/datacenter/bench/plots.py"),
         ("kazoo", "Services/fractos/directory"),
     ],
 )

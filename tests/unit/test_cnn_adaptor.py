@@ -36,6 +36,11 @@ def test_without_a_model_it_says_how_to_get_one(adaptor: CnnAdaptor, request_mes
     assert remedy in caught.value.message
 
 
+def test_without_a_model_there_is_no_vector_either(adaptor: CnnAdaptor) -> None:
+    with pytest.raises(FailedPreconditionError, match="there is no model 'birds'"):
+        adaptor.embed(pb.EmbedRequest(image=IMAGE, model="birds"))
+
+
 def test_nothing_is_known_of_a_model_that_never_was(adaptor: CnnAdaptor) -> None:
     assert adaptor.describe_model(pb.DescribeModelRequest()) == pb.DescribeModelResponse(model="default")
     assert not adaptor.cancel_training(pb.CancelTrainingRequest()).cancelled

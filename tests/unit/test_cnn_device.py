@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pytest
 
-from Services.ComputationalNodes.CNN.Node import device as device_module
-from Services.ComputationalNodes.CNN.Node.device import MAX_LOADED, Device
+from Services.ComputationalNodes.CNN.Node import loaded_models
+from Services.ComputationalNodes.CNN.Node.device import Device
+from Services.ComputationalNodes.CNN.Node.loaded_models import MAX_LOADED
 from Services.ComputationalNodes.CNN.Node.models import Model, Models
-from Services.fractos.errors import DataLossError, FailedPreconditionError, InvalidArgumentError
+from Services.fractos.errors import DataLossError, FailedPreconditionError, InvalidArgumentError, RunCancelledError
+from tests.waiting import TIMEOUT_S, until
 
+OLD = 0.75  # the probability that a network gives which was saved before there were embeddings
 IMAGE = np.zeros((8, 16, 3), np.uint8)
 MODEL = Model(("Cat", "Dog"), 16, 8, 1.0, 0.0, 80, 20, (), 0, network="")
+
+
+class Answer(NamedTuple):
+    """What such a network gives."""
+
+    probability: float
+    embedding: np.ndarray[Any, Any] | None
 
 
 class NumberNetwork:
     """Stands for a TensorFlow network: always gives the probability that its file holds."""
 
     loaded: ClassVar[list[str]] = []
+    may_load: ClassVar[threading.Event] = threading.Event()
 
     def __init__(self, folder: Path, shape: tuple[int, int, int]) -> None:
         try:
@@ -29,17 +42,22 @@ class NumberNetwork:
         except OSError as error:
             raise DataLossError(f"{folder} is damaged") from error
         self.loaded.append(f"{self._probability} {shape}")
+        self.may_load.wait(TIMEOUT_S)
 
-    def probability(self, image: np.ndarray[Any, Any]) -> float:
-        return self._probability
+    def answer(self, images: Sequence[np.ndarray[Any, Any]]) -> list[Answer]:
+        embedding = None if self._probability == OLD else np.array([image[0, 0, 0] for image in images], np.float32)
+        return [Answer(self._probability, embedding) for _ in images]
 
 
 @pytest.fixture
-def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Device:
+def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
     """A Device without models."""
     NumberNetwork.loaded.clear()
-    monkeypatch.setattr(device_module, "_prediction", lambda: SimpleNamespace(Network=NumberNetwork))
-    return Device(tmp_path, tmp_path / "TrainingData")
+    NumberNetwork.may_load.set()
+    monkeypatch.setattr(loaded_models, "tensorflow", lambda: SimpleNamespace(Network=NumberNetwork, SIZES=(1, 2, 4)))
+    started = Device(tmp_path, tmp_path / "TrainingData")
+    yield started
+    started.stop()
 
 
 def publish(folder: Path, probability: float, name: str = "default") -> Path:
@@ -73,13 +91,65 @@ def test_another_shape_or_type_is_refused_and_both_are_named(
     assert "width=16, height=8" in caught.value.message
 
 
-def test_a_model_is_loaded_once_until_it_is_replaced(device: Device, tmp_path: Path) -> None:
+def test_a_model_is_loaded_once_and_serves_until_a_newer_one_is_ready(device: Device, tmp_path: Path) -> None:
     publish(tmp_path, 0.9)
     device.start()
     assert [device.predict(IMAGE).label for _ in range(3)] == ["Dog"] * 3
+    NumberNetwork.may_load.clear()
     publish(tmp_path, 0.1)
+    assert device.predict(IMAGE).label == "Dog"
+    until(lambda: len(NumberNetwork.loaded) == 2)
+    assert [device.predict(IMAGE).label for _ in range(3)] == ["Dog"] * 3
+    NumberNetwork.may_load.set()
+    until(lambda: device.predict(IMAGE).label == "Cat")
     assert [device.predict(IMAGE).label for _ in range(3)] == ["Cat"] * 3
     assert NumberNetwork.loaded == ["0.9 (8, 16, 3)", "0.1 (8, 16, 3)"]
+
+
+def test_a_newer_model_is_loaded_before_anybody_asks(device: Device, tmp_path: Path) -> None:
+    publish(tmp_path, 0.9)
+    device.start()
+    publish(tmp_path, 0.1)
+    until(lambda: len(NumberNetwork.loaded) == 2)
+    until(lambda: device._loaded._loaded["default"].model == device.describe().model)
+    assert device.predict(IMAGE).label == "Cat"
+
+
+def test_a_newer_model_that_is_damaged_is_told_of(device: Device, tmp_path: Path) -> None:
+    publish(tmp_path, 0.9)
+    device.predict(IMAGE)
+    (publish(tmp_path, 0.1) / "probability").unlink()
+
+    def is_damaged() -> bool:
+        try:
+            device.predict(IMAGE)
+        except DataLossError:
+            return True
+        return False
+
+    until(is_damaged)
+    with pytest.raises(DataLossError, match="is damaged"):
+        device.predict(IMAGE)
+
+
+def test_a_vector_from_models_that_give_one(device: Device, tmp_path: Path) -> None:
+    publish(tmp_path, 0.9)
+    assert device.embed(IMAGE + np.uint8(7)).tolist() == [7.0]
+    publish(tmp_path, OLD, "old")
+    assert device.predict(IMAGE, "old").label == "Dog"
+    with pytest.raises(FailedPreconditionError, match=r"model 'old' was saved by an earlier version.*train it again"):
+        device.embed(IMAGE, "old")
+
+
+def test_a_call_that_nobody_wants_any_more_ends_as_it_is_told(device: Device, tmp_path: Path) -> None:
+    def check() -> None:
+        raise RunCancelledError("stopped")
+
+    publish(tmp_path, 0.9)
+    with pytest.raises(RunCancelledError, match="stopped"):
+        device.predict(IMAGE, check=check)
+    with pytest.raises(RunCancelledError, match="stopped"):
+        device.embed(IMAGE, check=check)
 
 
 def test_what_a_killed_training_left_is_removed_at_the_start_and_what_goes_on_is_not(device: Device, tmp_path: Path) -> None:

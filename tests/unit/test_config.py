@@ -11,6 +11,7 @@ import pytest
 from Services.fractos.config import (
     CODE_ROOT,
     Configuration,
+    DeviceSettings,
     directory_record_path,
     find_root,
     load,
@@ -51,7 +52,7 @@ def test_whatever_is_left_out_has_its_default(tmp_path: Path) -> None:
     assert configuration.service_config_path == tmp_path / "Services/config"
     assert configuration.journal_path == tmp_path / "Services/config/journal"
     assert (configuration.journal_sync, configuration.journal_keep_s) == ("normal", 60)
-    assert (math.verbose, math.zookeeper, math.replicas, math.restart, math.delay_ms) == (False, True, 1, True, 0)
+    assert (math.verbose, math.zookeeper, math.replicas, math.restart, math.device) == (False, True, 1, True, DeviceSettings())
     assert math.storage_path == tmp_path / "Services/storage"
     assert configuration.zookeeper.servers == 3
     assert configuration.directory_kind == "zookeeper"
@@ -86,13 +87,13 @@ def test_booleans_are_what_they_say(tmp_path: Path, written: str, meant: bool) -
 
 @pytest.mark.parametrize(("written", "meant"), [("0", 0.0), ("2.5", 2.5), ("60000", 60000.0)])
 def test_a_delay_may_have_a_fraction(tmp_path: Path, written: str, meant: float) -> None:
-    assert read(tmp_path, SMALL + f"delay_ms = {written}\n").controllers[0].delay_ms == meant
+    assert read(tmp_path, SMALL + f"device_latency_ms = {written}\n").controllers[0].device.latency_ms == meant
 
 
 @pytest.mark.parametrize("written", ["-1", "60000.5", "nan", "inf", "1e3", "2,5", "٣", "1.", ""])
 def test_a_delay_that_is_none_is_refused(tmp_path: Path, written: str) -> None:
-    said = mistakes(tmp_path, SMALL + f"delay_ms = {written}\n")
-    assert f"[math_controller] delay_ms = {written}: must be a number from 0 to 60000, such as 2.5" in said
+    said = mistakes(tmp_path, SMALL + f"device_latency_ms = {written}\n")
+    assert f"[math_controller] device_latency_ms = {written}: must be a number from 0 to 60000, such as 2.5" in said
 
 
 def test_all_mistakes_are_told_together(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from google.protobuf.message import Message
 
 from protos import fractos_pb2, math_pb2
 from Services.fractos.adaptor import Adaptor, inline
+from Services.fractos.config import DeviceSettings
 from Services.fractos.controller import Controller
+from Services.fractos.device_model import DeviceModel
 from Services.fractos.engine import Engine
 from Services.fractos.errors import DeadlineExceededError, FractosError, NotFoundError, UnavailableError
 from Services.fractos.events import FrameReceived
@@ -43,6 +45,9 @@ class Notes(Transport):
         self.sent.append(frame)
 
     def flush(self) -> None:
+        pass
+
+    def release(self, address: str) -> None:
         pass
 
     def keep(self, address: str) -> None:
@@ -75,6 +80,12 @@ class Device(Adaptor):
                 raise
         return math_pb2.PowerResponse(value=request.base)
 
+    def crop(self, request: math_pb2.CropRequest) -> math_pb2.CropResponse:
+        raise AssertionError
+
+    def similarity(self, request: math_pb2.SimilarityRequest) -> math_pb2.SimilarityResponse:
+        raise AssertionError
+
     def scale(self, request: math_pb2.ScaleRequest) -> math_pb2.ScaleResponse:
         raise AssertionError
 
@@ -93,10 +104,10 @@ class Device(Adaptor):
         raise AssertionError
 
 
-def make(delay_s: float = 0.0) -> tuple[Controller, Device, Notes]:
+def make(latency_ms: float = 0.0) -> tuple[Controller, Device, Notes]:
     device, notes = Device(), Notes()
     engine = Engine(Identity("math", "math-0", "here"), default_catalogue())
-    return Controller(engine, device, notes, delay_s=delay_s), device, notes
+    return Controller(engine, device, notes, model=DeviceModel.of(DeviceSettings(latency_ms))), device, notes
 
 
 def arriving(graph: TaskGraph, run: bytes, timeout_s: float = PATIENCE_S) -> FrameReceived:
@@ -200,7 +211,7 @@ async def test_a_run_of_many_steps_does_not_keep_one_of_a_single_step_waiting() 
 
 @on_event_loop
 async def test_a_slower_device_takes_that_much_longer_and_keeps_nothing_on_the_event_loop() -> None:
-    controller, device, notes = make(delay_s=0.05)
+    controller, device, notes = make(latency_ms=50)
     graph = TaskGraph("inline")
     graph.math.shift_left(value=1, bits=1)
     controller.feed(arriving(graph, b"run"))
@@ -215,7 +226,7 @@ async def test_a_slower_device_takes_that_much_longer_and_keeps_nothing_on_the_e
 
 @on_event_loop
 async def test_the_delay_of_a_slower_device_ends_with_its_run() -> None:
-    controller, device, notes = make(delay_s=PATIENCE_S)
+    controller, device, notes = make(latency_ms=PATIENCE_S * 1e3)
     controller.feed(arriving(power(1), b"late", timeout_s=0.02))
     controller.feed(arriving(power(2), b"stopped"))
     await eventually(lambda: notes.sent)
@@ -304,3 +315,33 @@ def test_what_an_adaptor_does_wrong_fails_one_run(operation: str, arguments: dic
         await controller.close()
 
     fails()
+
+
+@on_event_loop
+async def test_a_device_moves_requests_and_responses_at_its_bandwidth() -> None:
+    device, notes = Device(), Notes()
+    engine = Engine(Identity("math", "math-0", "here"), default_catalogue())
+    model = DeviceModel.of(DeviceSettings(bandwidth_mb_s=0.001))
+    controller = Controller(engine, device, notes, model=model)
+    graph = TaskGraph("slow")
+    graph.math.shift_left(value=1 << 400, bits=1)
+    controller.feed(arriving(graph, b"run"))
+    await eventually(lambda: notes.sent)
+    (hop,) = notes.sent[0].completion.trail
+    assert hop.finished_at - hop.started_at >= (hop.request_bytes + hop.response_bytes) / 1000
+    assert hop.request_bytes > 50
+    await controller.close()
+
+
+@on_event_loop
+async def test_a_device_carries_out_as_many_calls_at_once_as_it_is_to() -> None:
+    device, notes = Device(), Notes()
+    engine = Engine(Identity("math", "math-0", "here"), default_catalogue())
+    controller = Controller(engine, device, notes, model=DeviceModel.of(DeviceSettings(parallelism=3)))
+    calls = [unary(controller, "math.power", base=base) for base in range(5)]
+    await eventually(lambda: len(device.begun) == 3)
+    device.may_go_on.set()
+    for call in calls:
+        await call
+    assert len(device.begun) == 5
+    await controller.close()

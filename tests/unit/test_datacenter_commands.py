@@ -21,6 +21,7 @@ from Services.fractos.errors import NotFoundError
 
 HERE = Path("/datacenter")
 CLIENTS = ("clients add", "clients list", "clients revoke")
+NETWORK = ("network show", "network set", "network cut", "network heal", "network reset")
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,12 @@ def test_what_is_not_given_has_its_default() -> None:
         ("clients add ann --days 0", "0 days; give 1 to 36500"),
         ("clients add ann --days 36501", "36501 days; give 1 to 36500"),
         ("clients add ann --days soon", "invalid"),
+        ("network", "ACTION"),
+        ("network mend", "invalid choice: 'mend'"),
+        ("network set --latency-ms 10001", "10001: give a number from 0 to 10000"),
+        ("network set --loss nan", "nan: give a number from 0 to 0.5"),
+        ("network set --bandwidth-mbit fast", "invalid"),
+        ("network show storage-0", "unrecognized arguments"),
     ],
 )
 def test_a_wrong_command_line_is_said_with_exit_code_2(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,7 +85,7 @@ def test_a_wrong_command_line_is_said_with_exit_code_2(line: str, said: str, cap
 
 
 @pytest.mark.parametrize(
-    "command", ["", "up", "down", "status", "logs", "check", "demo", "train", "chaos", "clients", *CLIENTS]
+    "command", ["", "up", "down", "status", "logs", "check", "demo", "train", "chaos", "clients", *CLIENTS, "network", *NETWORK]
 )
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:

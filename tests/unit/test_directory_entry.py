@@ -56,7 +56,9 @@ def test_an_index_that_was_asked_for_is_given_or_refused(wanted: int, taken: set
 
 
 def test_only_an_entry_in_the_way_is_a_rival() -> None:
-    assert registration(1).wants(member(1))
-    assert registration(None).wants(member(1))
-    assert not registration(2).wants(member(1))
-    assert not registration(None, "cnn").wants(member(1))
+    entry = f"{entry_prefix(registration(), 1)}0000000003"
+    assert registration(1).competes(entry)
+    assert registration(None).competes(entry)
+    assert not registration(2).competes(entry)
+    assert not registration(11).competes(entry)
+    assert not registration(None, "cnn").competes(entry)

@@ -44,11 +44,11 @@ def answered(array: numpy.ndarray) -> Message:
 
 
 @pytest.mark.parametrize("whole", [False, True])
-@pytest.mark.parametrize("shape", [(200,), (25, 2, 4)])
+@pytest.mark.parametrize("shape", [(2000,), (250, 2, 4)])
 def test_a_large_array_lies_in_memory_from_the_beginning(shape: tuple[int, ...], whole: bool) -> None:
     store = reusing_store()
     answer = call_memory(store, whole=whole).carry_out(lambda: answered(numpy.empty(shape)))
-    expected = numpy.arange(200.0).reshape(shape)
+    expected = numpy.arange(2000.0).reshape(shape)
     assert isinstance(answer.response, math_pb2.ScaleResponse)
     tensor = answer.response.tensor
     assert (tensor.dtype, tuple(tensor.shape), tensor.data) == ("float64", shape, b"")

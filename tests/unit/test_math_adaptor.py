@@ -13,7 +13,7 @@ from protos import math_pb2 as pb
 from Services.ComputationalNodes.MathCompute.Math_Adaptor.math_adaptor import MathAdaptor
 from Services.ComputationalNodes.MathCompute.Node.arithmetic import MAX_BITS, MAX_SHIFTED_BITS
 from Services.fractos.errors import InvalidArgumentError, OutOfRangeError
-from Services.fractos.operations import Catalogue
+from Services.fractos.operations import Catalogue, Operation
 from Services.fractos.values import from_big_integer, from_tensor, to_big_integer, to_tensor
 
 CATALOGUE = Catalogue.from_protos()
@@ -86,3 +86,28 @@ def test_what_is_no_tensor_is_refused(tensor: fractos_pb2.Tensor, shown: str) ->
 
 def test_only_shift_left_runs_on_the_event_loop() -> None:
     assert [operation.name for operation in CATALOGUE.of_type("math") if ADAPTOR.is_inline(operation)] == ["shift_left"]
+
+
+def test_crop_and_similarity() -> None:
+    picture = numpy.arange(400 * 500 * 3, dtype=numpy.uint16).reshape(400, 500, 3)
+    request = pb.CropRequest(image=to_tensor(picture), top=10, left=20, height=30, width=40)
+    response: Any = ADAPTOR.call(operation_of("crop"), request)
+    part = from_tensor(response.image)
+    assert part.dtype == numpy.uint16
+    numpy.testing.assert_array_equal(part, picture[10:40, 20:60])
+    a, b = to_tensor(numpy.array([1.0, 0.0])), to_tensor(numpy.array([1, 1], numpy.uint8))
+    answer: Any = ADAPTOR.call(operation_of("similarity"), pb.SimilarityRequest(a=a, b=b))
+    assert answer.value == pytest.approx(0.5**0.5)
+    assert answer.verdict == "different"
+    answer = ADAPTOR.call(operation_of("similarity"), pb.SimilarityRequest(a=a, b=b, threshold=0.0))
+    assert answer.verdict == "same"
+    with pytest.raises(InvalidArgumentError, match=r"^b is not a tensor") as caught:
+        ADAPTOR.call(operation_of("similarity"), pb.SimilarityRequest(a=a))
+    assert caught.value.field == "b"
+
+
+def operation_of(name: str) -> Operation:
+    operation = CATALOGUE.get(f"math.{name}")
+    assert operation
+    assert operation.repeatable
+    return operation

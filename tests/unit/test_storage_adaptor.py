@@ -13,17 +13,18 @@ import numpy
 import pytest
 from PIL import Image
 
-from protos import storage_pb2
+from protos import fractos_pb2, storage_pb2
 from Services.fractos.errors import (
     DataLossError,
     FailedPreconditionError,
     FractosError,
+    InvalidArgumentError,
     OutOfRangeError,
     ResourceExhaustedError,
 )
 from Services.fractos.operations import Catalogue
 from Services.fractos.step import Step
-from Services.fractos.values import from_big_integer, from_tensor, to_big_integer
+from Services.fractos.values import from_big_integer, from_tensor, to_big_integer, to_tensor
 from Services.StorageNode.Storage_Adaptor.storage_adaptor import StorageAdaptor
 from tests.unit.storage_steps import step
 
@@ -76,6 +77,7 @@ def test_bytes_texts_and_integers(call: Client, folder: Path) -> None:
         ("write_text", {"text": "1"}),
         ("write_integer", {"value": to_big_integer(1)}),
         ("append_text", {"text": "1"}),
+        ("write_tensor", {"tensor": to_tensor(numpy.ones(3))}),
         ("delete", {}),
     ],
 )
@@ -85,7 +87,7 @@ def test_each_change_is_made_once_for_a_step(call: Client, folder: Path, operati
     assert call(operation, step("run/1"), name="a", **arguments) == answer
     assert (folder / "admin" / "a").read_text() == "another run's"
     call(operation, name="a", **arguments)  # outside any run
-    assert [path.read_text() for path in (folder / "admin").iterdir()] != ["another run's"]
+    assert [path.read_bytes() for path in (folder / "admin").iterdir()] != [b"another run's"]
 
 
 def test_texts_are_appended_once_for_a_step(tmp_path: Path) -> None:
@@ -114,6 +116,14 @@ def test_an_image_is_a_tensor(call: Client) -> None:
     call("write_bytes", name="cut.png", data=buffer.getvalue()[:60])
 
 
+def test_arrays(call: Client, folder: Path) -> None:
+    array = numpy.arange(6, dtype=numpy.float32).reshape(2, 3)
+    call("write_tensor", name="a.npy", tensor=to_tensor(array))
+    found = from_tensor(call("read_tensor", name="a.npy").tensor)
+    assert (found.dtype, found.tolist()) == (array.dtype, array.tolist())
+    numpy.testing.assert_array_equal(numpy.load(folder / "admin" / "a.npy"), array)
+
+
 @pytest.mark.parametrize(
     ("operation", "arguments", "error", "field"),
     [
@@ -123,6 +133,14 @@ def test_an_image_is_a_tensor(call: Client) -> None:
         ("read_integer", {"name": "t"}, FailedPreconditionError, "name"),
         ("read_text", {"name": "cut.gif"}, FailedPreconditionError, "name"),
         ("write_integer", {"name": "n", "value": to_big_integer(1 << 4_000_000)}, OutOfRangeError, "value"),
+        ("read_tensor", {"name": "t"}, FailedPreconditionError, "name"),
+        (
+            "write_tensor",
+            {"name": "n", "tensor": fractos_pb2.Tensor(dtype="float64", shape=[2])},
+            InvalidArgumentError,
+            "tensor",
+        ),
+        ("write_tensor", {"name": "n", "tensor": to_tensor(numpy.zeros(2**26, bool))}, ResourceExhaustedError, "tensor"),
         ("write_text", {"name": "big", "text": "a" * (2**26 + 1)}, ResourceExhaustedError, "text"),
         ("write_bytes", {"name": "big", "data": bytes(2**26 + 1)}, ResourceExhaustedError, "data"),
     ],

@@ -8,12 +8,12 @@ from protos import fractos_pb2
 from protos import storage_pb2 as pb
 from Services import pictures
 from Services.fractos.adaptor import Adaptor
-from Services.fractos.errors import FractosError
+from Services.fractos.errors import FractosError, InvalidArgumentError
 from Services.fractos.interruption import current
 from Services.fractos.operations import Catalogue
 from Services.fractos.step import Step
-from Services.fractos.values import from_big_integer, to_big_integer
-from Services.StorageNode.Node import contents
+from Services.fractos.values import from_big_integer, from_tensor, to_big_integer, to_tensor
+from Services.StorageNode.Node import arrays, contents
 from Services.StorageNode.Node.files import Files
 
 
@@ -93,6 +93,20 @@ class StorageAdaptor(Adaptor):
         self._files.write(request.client_id, request.name, request.data, step=step)
         return pb.WriteBytesResponse()
 
+    def read_tensor(self, request: pb.ReadTensorRequest) -> pb.ReadTensorResponse:
+        """Read an array in NumPy's .npy format."""
+        data = self._files.read(request.client_id, request.name)
+        return pb.ReadTensorResponse(tensor=to_tensor(arrays.array_of(data, _source(request))))
+
+    def write_tensor(self, request: pb.WriteTensorRequest, step: Step | None) -> pb.WriteTensorResponse:
+        """Write an array in NumPy's .npy format."""
+        try:
+            data = arrays.file_of(from_tensor(request.tensor))
+        except InvalidArgumentError as error:
+            raise InvalidArgumentError(f"tensor is {error.message}", field="tensor") from error
+        self._files.write(request.client_id, request.name, data, field="tensor", step=step)
+        return pb.WriteTensorResponse()
+
     def list(self, request: pb.ListRequest) -> pb.ListResponse:
         """List a client's files in alphabetical order, subfolders included."""
         return pb.ListResponse(names=self._files.list(request.client_id, request.prefix))
@@ -102,5 +116,5 @@ class StorageAdaptor(Adaptor):
         return pb.DeleteResponse(deleted=self._files.delete(request.client_id, request.name, step))
 
 
-def _source(request: pb.ReadImageRequest | pb.ReadIntegerRequest | pb.ReadTextRequest) -> str:
+def _source(request: pb.ReadImageRequest | pb.ReadIntegerRequest | pb.ReadTextRequest | pb.ReadTensorRequest) -> str:
     return f"{request.client_id}/{request.name}"

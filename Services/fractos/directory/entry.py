@@ -26,9 +26,10 @@ class Registration:
     pid: int
     log: str
 
-    def wants(self, member: Member) -> bool:
-        """Whether it would take the name of `member` if that were free."""
-        return self.node_type == member.node_type and self.index in (None, index_of(member))
+    def competes(self, entry_name: str) -> bool:
+        """Whether an entry of that name may have the node's name that this one wants."""
+        node = entry_name.removesuffix(entry_name.rpartition("-")[2])
+        return f"-{self.node_type}-" in node if self.index is None else node.endswith(f"-{self.node_type}-{self.index}-")
 
 
 def index_of(member: Member) -> int:
@@ -87,8 +88,13 @@ def choose_index(registration: Registration, living: Iterable[Member]) -> int:
         return next(index for index in itertools.count() if index not in holders)
     holder = holders.get(registration.index)
     if holder is not None:
-        raise AlreadyExistsError(
-            f"{holder.name} is running already: pid {holder.pid} at {holder.address}, log {holder.log};"
-            " stop it first, or start this node under another number"
-        )
+        raise taken(holder)
     return registration.index
+
+
+def taken(holder: Member) -> AlreadyExistsError:
+    """The error for a name that a living process has."""
+    return AlreadyExistsError(
+        f"{holder.name} is running already: pid {holder.pid} at {holder.address}, log {holder.log};"
+        " stop it first, or start this node under another number"
+    )

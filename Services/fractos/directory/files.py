@@ -53,26 +53,37 @@ class FileDirectory(Directory):
         """Notice changes by `follow`, which is given the folder and what to call."""
         self._folder = Path(record.address) / record.datacenter / "nodes"
         self._sequence_file = self._folder.with_name("sequence")
-        self._follow = follow
+        self._notice = follow
         self._roster = Roster()
         self._revocations = Revocations()
         self._revocation_files = RevocationFiles(self._folder.with_name("revocations"))
         self._entries: dict[str, _Entry] = {}  # by name
+        self._follows = True
         self._changes: Changes | None = None
         self._registration: Registration | None = None
         self._own: tuple[str, int] | None = None  # name and locked descriptor of this process's entry
         self._retry: asyncio.TimerHandle | None = None
 
-    async def start(self, timeout_s: float = 10.0) -> None:
+    async def start(self, timeout_s: float = 10.0, *, follow: bool = True) -> None:
         """Make the folder if it is missing and read who is there; takes a few milliseconds, whatever `timeout_s` is.
 
         Raises UnavailableError, naming the folder, if it cannot be used.
         """
+        self._follows = follow
         try:
-            self._changes = self._follow(self._folder, self._look)
+            self._changes = self._notice(self._folder, self._look)
             self._look()
         except OSError as error:
             await self.close()
+            raise self._unusable(error) from error
+
+    async def follow(self) -> None:
+        """Follow the others from now on; see Directory."""
+        self._check_started()
+        self._follows = True
+        try:
+            self._look()
+        except OSError as error:
             raise self._unusable(error) from error
 
     async def prepare(self) -> None:
@@ -148,7 +159,7 @@ class FileDirectory(Directory):
 
     def _look(self) -> None:
         """Bring the members up to date, and keep this process listed."""
-        self._read_folder()
+        self._read_folder(self._is_followed)
         self._read_revocations()
         listed = self._own is not None and self._own[0] in self._entries
         if self._registration is not None and not listed and self._retry is None:
@@ -166,14 +177,19 @@ class FileDirectory(Directory):
             self._revocations.replace(service, self._revocation_files.read(service, known, time.time()))
 
     def _publish(self) -> None:
-        self._roster.replace(entry.member for entry in self._entries.values() if entry.member is not None)
+        if self._follows:
+            self._roster.replace(entry.member for entry in self._entries.values() if entry.member is not None)
 
-    def _read_folder(self) -> None:
-        """Take in new entries, forget those that are gone and delete those of dead processes."""
+    def _is_followed(self, name: str) -> bool:
+        return self._follows or (self._own is not None and name == self._own[0])
+
+    def _read_folder(self, matters: Callable[[str], bool]) -> None:
+        """Take in new entries that matter, forget the others and those that are gone, delete those of dead processes."""
         try:
-            names = {path.name for path in self._folder.iterdir() if not path.name.startswith(UNPUBLISHED)}
+            found = [path.name for path in self._folder.iterdir()]
         except FileNotFoundError:
-            names = set()
+            found = []
+        names = {name for name in found if not name.startswith(UNPUBLISHED) and matters(name)}
         for name in self._entries.keys() - names:
             self._forget(name)
         for name in names - self._entries.keys():
@@ -191,14 +207,14 @@ class FileDirectory(Directory):
         """Create this process's entry. Raises BlockingIOError while another process does the same, and AlreadyExistsError."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with _locked(self._sequence_file) as counter:
-            self._read_folder()
+            self._read_folder(lambda name: self._follows or registration.competes(name))
             index = choose_index(registration, (entry.member for entry in self._entries.values() if entry.member is not None))
             name = f"{entry_prefix(registration, index)}{self._next_sequence(counter):010}"
             content = encode(registration, index, time.time())
             self._withdraw()
             self._own = name, _create_entry(self._folder, name, content)
         self._registration = replace(registration, index=index)
-        self._read_folder()
+        self._read_folder(self._is_followed)
         return decode(name, content)
 
     def _list_again(self, registration: Registration) -> None:

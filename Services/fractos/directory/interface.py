@@ -56,8 +56,18 @@ class Directory(ABC):
     """
 
     @abstractmethod
-    async def start(self, timeout_s: float = 10.0) -> None:
-        """Connect and read who is there. Raises UnavailableError, naming the address, if that takes longer."""
+    async def start(self, timeout_s: float = 10.0, *, follow: bool = True) -> None:
+        """Connect and read who is there. Raises UnavailableError, naming the address, if that takes longer.
+
+        Who does not `follow` the others knows none of them, and costs the directory next to nothing when they come and go.
+        """
+
+    @abstractmethod
+    async def follow(self) -> None:
+        """Read who is there and follow the others from now on, as with `start(follow=True)`.
+
+        Raises UnavailableError if the directory cannot be reached; they are followed nevertheless, once it can.
+        """
 
     @abstractmethod
     async def prepare(self) -> None:

@@ -5,9 +5,8 @@ written goes through one task per directory, woken by watches and by changes of 
 
 A revocation is the permanent entry `/mockdc/<datacenter>/revocations/<service>/<id>`, so no type of node has that name.
 
-Names are given out under an optimistic lock. A registration reads the version of its type's node, then the entries, and
-creates its own entry in one transaction that also sets the type's node at that version: of two that start at once ZooKeeper
-commits one, which gets the lower sequence, and the other reads again.
+What is watched grows with what is used: one that does not follow the others watches its own entry and its revocations. Of a
+type's entries only the new ones are read. A long list is not read too often, since all who follow it read it at every change.
 """
 
 from __future__ import annotations
@@ -19,24 +18,16 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from kazoo.exceptions import (
-    BadVersionError,
-    ConnectionLoss,
-    NoAuthError,
-    NoNodeError,
-    RolledBackError,
-    RuntimeInconsistency,
-    SessionExpiredError,
-)
+from kazoo.exceptions import ConnectionLoss, NoAuthError, NoNodeError, SessionExpiredError
 
 from protos import fractos_pb2
 from Services.fractos.directory.credentials import read_credentials, refusal
-from Services.fractos.directory.entry import Registration, choose_index, decode, encode, entry_prefix, index_of
+from Services.fractos.directory.entry import Registration, decode, index_of
 from Services.fractos.directory.interface import Directory, DirectoryRecord, Member, RevocationWatcher, Watcher
-from Services.fractos.directory.probe import certainly_dead
 from Services.fractos.directory.revocation_nodes import RevocationNodes
 from Services.fractos.directory.revocations import Revocations
 from Services.fractos.directory.roster import Roster
+from Services.fractos.directory.zookeeper_names import NAMES, Names
 from Services.fractos.directory.zookeeper_session import ZooKeeperSession
 from Services.fractos.errors import (
     AlreadyExistsError,
@@ -51,7 +42,8 @@ REGISTER_TIMEOUT_S = 15.0
 REVOKE_TIMEOUT_S = 5.0
 REVOCATIONS = "revocations"
 RETRY_S = 1.0
-CONFLICTS = (BadVersionError, NoNodeError, RolledBackError, RuntimeInconsistency)  # someone else was faster
+PAUSE_S = 0.0001  # for each entry of a list that was read: how long until it is read again
+NO_TYPES = {REVOCATIONS, NAMES}
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +62,11 @@ class ZooKeeperDirectory(Directory):
         self._refreshes: list[asyncio.Future[None]] = []  # who waits for all to be read again
         self._roster = Roster()
         self._entries: dict[str, dict[str, Member | None]] = {}  # path of the type → name → member, None if it is not one
+        self._names = Names(self._root)
+        self._follows = True
+        self._own: Member | None = None  # this process's entry, while it is certainly there
         self._stale: set[str] = set()  # the paths whose children have to be read again
+        self._read_at: dict[str, float] = {}  # path of the type → when its list was read last
         self._wake = asyncio.Event()
         self._complete: asyncio.Future[None] | None = None  # done once the members have been read
         self._session: ZooKeeperSession | None = None
@@ -78,12 +74,13 @@ class ZooKeeperDirectory(Directory):
         self._registration: Registration | None = None
         self._listed: asyncio.Future[Member] | None = None
 
-    async def start(self, timeout_s: float = 10.0) -> None:
+    async def start(self, timeout_s: float = 10.0, *, follow: bool = True) -> None:
         """Connect and read who is there; servers that are still coming up are tried again until `timeout_s` have passed.
 
         Raises UnavailableError, naming the address, if it takes longer, ConfigurationError if it is no address or the password
         cannot be read, and PermissionDeniedError if this process may not read.
         """
+        self._follows = follow
         credentials = read_credentials(self._record)
         try:
             self._session = ZooKeeperSession(self._hosts, self._on_connected, self._on_change, credentials)
@@ -104,6 +101,11 @@ class ZooKeeperDirectory(Directory):
         except PermissionDeniedError:
             await self.close()
             raise
+
+    async def follow(self) -> None:
+        """Follow the others from now on; see Directory. Raises UnavailableError if ZooKeeper does not answer for 5 s."""
+        self._follows = True
+        await self._now()
 
     @property
     def _remedy(self) -> str:
@@ -207,11 +209,21 @@ class ZooKeeperDirectory(Directory):
 
     def _on_connected(self) -> None:
         self._entries.clear()  # servers that lost their data may have given a name out again
+        self._own = None
         self._stale = {self._root, *map(self._revocation_nodes.folder_of, self._revocations.services)}
         self._wake.set()
 
     def _on_change(self, path: str) -> None:
-        self._stale.add(path)
+        """What has changed is read again: at once, unless it is a long list that was read just now."""
+        loop = asyncio.get_running_loop()
+        due = self._read_at.get(path, 0.0) + PAUSE_S * len(self._entries.get(path, ()))
+        loop.call_later(max(0.0, due - loop.time()), self._read_again, path)
+
+    def _read_again(self, path: str) -> None:
+        if self._root in (path, path.rpartition("/")[0]) or path.startswith(self._revocation_nodes.root):
+            self._stale.add(path)
+        elif self._own is not None and path == self._names.path_of(self._own):
+            self._own = None
         self._wake.set()
 
     async def _follow(self, session: ZooKeeperSession) -> None:
@@ -253,8 +265,9 @@ class ZooKeeperDirectory(Directory):
             if path == self._root:
                 await session.ensure(self._shared, shared=True)
                 await session.ensure(path)
-                types = {f"{path}/{node_type}" for node_type in await session.children(path) if node_type != REVOCATIONS}
-                self._stale |= types - self._entries.keys()
+                if self._follows:
+                    types = {f"{path}/{name}" for name in await session.children(path) if name not in NO_TYPES}
+                    self._stale |= types - self._entries.keys()
             elif path.startswith(self._revocation_nodes.root):
                 await self._read_revocations(session, path.rpartition("/")[2])
             else:
@@ -276,6 +289,7 @@ class ZooKeeperDirectory(Directory):
         except NoNodeError:
             self._entries.pop(path, None)
             return
+        self._read_at[path] = asyncio.get_running_loop().time()
         known = self._entries.get(path, {})
         new = [name for name in names if name not in known]
         read = dict(zip(new, await asyncio.gather(*(_read_entry(session, path, name) for name in new)), strict=True))
@@ -284,60 +298,25 @@ class ZooKeeperDirectory(Directory):
     async def _keep_listed(self, session: ZooKeeperSession) -> None:
         """List this process if it registered and has no entry: at first, and after its session has expired."""
         registration, listed = self._registration, self._listed
-        if registration is None or listed is None:
+        if registration is None or listed is None or self._own is not None:
             return
         try:
-            member = await self._claim(session, registration)
+            member = await self._names.claim(session, registration)
         except AlreadyExistsError as error:
             if not self._tell_waiting(error):  # someone took the name while this process was not listed
-                logger.warning("this node cannot be listed again before there is another change: %s", error)
+                logger.warning("this node cannot be listed again before its name is free: %s", error)
+                await session.exists(self._names.path_of_name(registration))
             return
         self._registration = replace(registration, index=index_of(member))
-        await self._refresh(session)
+        if not await session.exists(self._names.path_of(member)):
+            self._wake.set()
+            return
+        self._own = member
+        if self._follows:
+            self._stale.add(f"{self._root}/{member.node_type}")
+            await self._refresh(session)
         if not listed.done():
             listed.set_result(member)
-
-    async def _claim(self, session: ZooKeeperSession, registration: Registration) -> Member:
-        """Return this process's entry, created if there is none. It may be there although a creation seemed to fail."""
-        path = f"{self._root}/{registration.node_type}"
-        living: set[str] = set()
-        while True:
-            own = self._own_entry(path, registration.id)
-            if own is not None:
-                return own
-            await session.ensure(path)
-            version = await session.version(path)
-            await self._read_entries(session, path)
-            if self._own_entry(path, registration.id) is None:
-                await self._create(session, registration, path, version, living)
-                await self._read_entries(session, path)
-
-    def _own_entry(self, path: str, own_id: str) -> Member | None:
-        members = self._entries.get(path, {}).values()
-        return next((member for member in members if member is not None and member.id == own_id), None)
-
-    async def _create(
-        self, session: ZooKeeperSession, registration: Registration, path: str, version: int, living: set[str]
-    ) -> None:
-        """Try once to create the entry, in place of dead ones in its way; does nothing if someone else was faster.
-
-        The ids of those found alive are added to `living` and are not probed again.
-        """
-        entries = {name: member for name, member in self._entries.get(path, {}).items() if member is not None}
-        suspects = [name for name, member in entries.items() if registration.wants(member) and member.id not in living]
-        verdicts = await asyncio.gather(*(certainly_dead(entries[name], registration.address) for name in suspects))
-        dead = {name for name, is_dead in zip(suspects, verdicts, strict=True) if is_dead}
-        living.update(entries[name].id for name in suspects if name not in dead)
-        index = choose_index(registration, (member for name, member in entries.items() if name not in dead))
-        transaction = session.transaction()
-        transaction.set_data(path, b"", version)
-        for name in dead:
-            transaction.delete(f"{path}/{name}")
-        content = encode(registration, index, time.time())
-        transaction.create(f"{path}/{entry_prefix(registration, index)}", content, ephemeral=True, sequence=True)
-        for result in await session.commit(transaction):
-            if isinstance(result, Exception) and not isinstance(result, CONFLICTS):
-                raise result
 
 
 async def _read_entry(session: ZooKeeperSession, path: str, name: str) -> Member | None:

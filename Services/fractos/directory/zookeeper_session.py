@@ -101,20 +101,19 @@ class ZooKeeperSession:
         with contextlib.suppress(NoNodeError):
             await self._call(self._client.delete_async(path))
 
-    async def children(self, path: str) -> list[str]:
-        """The names of a node's children, in no order; their next change is reported."""
-        names: list[str] = await self._call(self._client.get_children_async(path, watch=self._watch))
+    async def children(self, path: str, *, watched: bool = True) -> list[str]:
+        """The names of a node's children, in no order; their next change is reported if they are `watched`."""
+        names: list[str] = await self._call(self._client.get_children_async(path, watch=self._watch if watched else None))
         return names
+
+    async def exists(self, path: str) -> bool:
+        """Whether a node is there; its next change is reported."""
+        return await self._call(self._client.exists_async(path, watch=self._watch)) is not None
 
     async def content(self, path: str) -> bytes:
         """A node's content."""
         content: bytes = (await self._call(self._client.get_async(path)))[0]
         return content
-
-    async def version(self, path: str) -> int:
-        """How often a node's content has been set."""
-        version: int = (await self._call(self._client.get_async(path)))[1].version
-        return version
 
     def transaction(self) -> TransactionRequest:
         """Operations to be filled in and committed together."""

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TypeAlias
@@ -18,13 +18,16 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from protos import fractos_pb2, fractos_pb2_grpc
-from Services.fractos.errors import FailedPreconditionError, UnauthenticatedError
+from Services.fractos.errors import FailedPreconditionError, UnauthenticatedError, UnavailableError
 from Services.fractos.events import FrameReceived, LinkLost, LinkOpened, PeerEpoch
 from Services.fractos.plan import MAX_MESSAGE_BYTES
 from Services.fractos.transport import handshake
+from Services.fractos.transport.acknowledger import ACKNOWLEDGE_DELAY_S, Acknowledger, ServerContext
+from Services.fractos.transport.emulation import NodeNetwork
+from Services.fractos.transport.held_frames import HeldFrames
 from Services.fractos.transport.interface import Deliver, Transport
 from Services.fractos.transport.local_stream import LocalStream, open_stream
-from Services.fractos.transport.streams import BROKEN, Outbox, Work
+from Services.fractos.transport.streams import BROKEN, Outbox
 
 log = logging.getLogger(__name__)
 
@@ -47,12 +50,11 @@ OPTIONS = [
 CONNECT_TIMEOUT_S = 2.0
 PROOF_TIMEOUT_S = 5.0  # how long a stranger may hold a call open
 CLOSE_TIMEOUT_S = 1.0
-ACKNOWLEDGE_DELAY_S = 0.2  # an acknowledgement a frame would double the work of the event loops
 WATCH_S = 0.5  # how often a channel is looked after
 SILENCE_S = 2.5  # how long a peer may acknowledge nothing before it counts as dead, as if stopped or cut off
 SLOWEST_BYTES_PER_S = 1 << 20  # so much longer for what is on its way
-ACKNOWLEDGE_BYTES = 1 << 20  # large values are acknowledged at once, since their sender keeps them until then
 
+IDLE_S = 60.0  # how long a channel that nobody keeps stays open with nothing to carry
 PEERS = 1000  # addresses that frames are counted for
 
 CONNECT = "/mockdc.fractos.v1.Channel/Connect"
@@ -60,19 +62,30 @@ HEARTBEAT = b""  # a frame without a body: counted and acknowledged, and that is
 
 Clock = Callable[[], float]
 Call: TypeAlias = "grpc.aio.StreamStreamCall[fractos_pb2.Frames, fractos_pb2.Acknowledgement] | LocalStream"
-ServerContext: TypeAlias = "grpc.aio.ServicerContext[fractos_pb2.Frames, fractos_pb2.Acknowledgement] | LocalStream"
 
 
 class GrpcTransport(Transport):
     """The sending side: a link for each address that something was sent to."""
 
-    def __init__(self, datacenter: str, key: bytes, node: str, deliver: Deliver, clock: Clock) -> None:
-        """`key` is the datacenter's, by which the nodes that are called know this one, and it knows them."""
+    def __init__(
+        self,
+        datacenter: str,
+        key: bytes,
+        node: str,
+        deliver: Deliver,
+        clock: Clock,
+        network: NodeNetwork | None = None,
+    ) -> None:
+        """`key` is the datacenter's, by which the nodes that are called know this one, and it knows them.
+
+        `network`: how slow the emulated links may be.
+        """
         self._datacenter = datacenter
         self._key = key
         self._node = node
         self._deliver = deliver
         self._clock = clock
+        self._network = network
         self._links: dict[str, _Link] = {}
         self._to_flush: dict[_Link, None] = {}
         self.sent: dict[str, list[int]] = {}  # by address: how many frames, and of how many bytes
@@ -96,6 +109,11 @@ class GrpcTransport(Transport):
         link = self._links.get(address) or self._open(address)
         link.kept = True
 
+    def release(self, address: str) -> None:
+        """Let a channel go once it carries nothing for a minute."""
+        if (link := self._links.get(address)) is not None:
+            link.kept = False
+
     async def close(self) -> None:
         """Send what is queued, within a second, then close every channel."""
         links = list(self._links.values())
@@ -113,21 +131,33 @@ class GrpcTransport(Transport):
     def _open(self, address: str) -> _Link:
         challenge = os.urandom(handshake.CHALLENGE_BYTES)
         opening = handshake.introduce(self._datacenter, self._node, address, self._clock(), challenge)
-        link = self._links[address] = _Link(opening, self._key, self._deliver, self._lost)
+        link = self._links[address] = _Link(opening, self._key, self._deliver, self._lost, self._forget, self._network)
         return link
 
     def _lost(self, link: _Link) -> None:
         """Forget a link before its loss is told, since what follows may open the next one."""
-        if self._links.get(link.address) is link:
-            del self._links[link.address]
+        self._forget(link)
         unknown, unsent = ([fractos_pb2.Frame.FromString(one) for one in frames if one] for frames in link.remains())
         self._deliver(LinkLost(link.address, link.opened, unknown, unsent))
+
+    def _forget(self, link: _Link) -> None:
+        if self._links.get(link.address) is link:
+            del self._links[link.address]
 
 
 class _Link:
     """One stream to one address, from its opening to its loss."""
 
-    def __init__(self, opening: handshake.Opening, key: bytes, deliver: Deliver, lost: Callable[[_Link], None]) -> None:
+    def __init__(
+        self,
+        opening: handshake.Opening,
+        key: bytes,
+        deliver: Deliver,
+        lost: Callable[[_Link], None],
+        idle: Callable[[_Link], None],
+        network: NodeNetwork | None,
+    ) -> None:
+        """`lost` hears of its loss; `idle` is told before it is closed since nothing was sent for long."""
         self.address = opening.address
         self.outbox: Outbox[bytes] = Outbox(len)  # serialized frames
         self.opened = False
@@ -137,6 +167,8 @@ class _Link:
         self._proof = b""  # until it was sent
         self._deliver = deliver
         self._lost = lost
+        self._idle = idle
+        self._network = network
         self._unacknowledged: deque[bytes] = deque()
         self._acknowledged = 0
         self._epoch = 0
@@ -162,7 +194,7 @@ class _Link:
             async with _stream(self._opening) as call:
                 await self._exchange(call)
         except asyncio.TimeoutError:
-            reason = f"it could not be opened within {CONNECT_TIMEOUT_S:g} s"
+            reason = f"it could not be opened within {self._opening_timeout_s():g} s"
         except grpc.aio.AioRpcError as error:
             reason = f"{error.code().name}: {error.details()}"
         except UnauthenticatedError as error:
@@ -181,7 +213,7 @@ class _Link:
 
         Raises UnauthenticatedError if it does not prove that the receiver belongs to the datacenter.
         """
-        first = await asyncio.wait_for(call.read(), CONNECT_TIMEOUT_S)
+        first = await asyncio.wait_for(call.read(), self._opening_timeout_s())
         if not isinstance(first, fractos_pb2.Acknowledgement):
             return
         self._opening.check_proof(self._key, handshake.RECEIVER, first.challenge, first.proof)
@@ -203,16 +235,32 @@ class _Link:
 
         Counts its own turns instead of looking at a clock: when the whole machine has been paused, nobody was silent.
         """
-        acknowledged, silent_s = -1, 0.0
-        while silent_s < SILENCE_S + sum(map(len, self._unacknowledged)) / SLOWEST_BYTES_PER_S:
+        acknowledged, silent_s, idle_s = -1, 0.0, 0.0
+        while silent_s < self._patience_s():
             if self.kept and not self._unacknowledged:
                 self.outbox.put(HEARTBEAT)
                 self.outbox.flush()
             await asyncio.sleep(WATCH_S)
             silent = self._unacknowledged and self._acknowledged == acknowledged
+            is_idle = not (self.kept or self.outbox or self._unacknowledged) and self._acknowledged == acknowledged
+            idle_s = idle_s + WATCH_S if is_idle else 0.0
+            if idle_s >= IDLE_S:
+                self._closing = True
+                self._idle(self)
+                call.cancel()
+                return
             acknowledged, silent_s = self._acknowledged, silent_s + WATCH_S if silent else 0.0
         log.warning("%s has acknowledged nothing for %g s", self.address, silent_s)
         call.cancel()
+
+    def _patience_s(self) -> float:
+        """How long the peer may be silent."""
+        size_bytes = sum(map(len, self._unacknowledged))
+        patience_s = SILENCE_S + size_bytes / SLOWEST_BYTES_PER_S
+        return patience_s + self._network.patience_s(self.address, size_bytes) if self._network else patience_s
+
+    def _opening_timeout_s(self) -> float:
+        return CONNECT_TIMEOUT_S + (self._network.opening_patience_s(self.address) if self._network else 0.0)
 
     async def _read(self, call: Call) -> None:
         while isinstance(acknowledgement := await call.read(), fractos_pb2.Acknowledgement):
@@ -253,36 +301,68 @@ class ChannelServicer(fractos_pb2_grpc.ChannelServicer):
     """The receiving side: checks who opens a channel, delivers its frames, acknowledges them."""
 
     def __init__(
-        self, datacenter: str, key: bytes, address: str, deliver: Deliver, clock: Clock, epoch: Callable[[], int]
+        self,
+        datacenter: str,
+        key: bytes,
+        address: str,
+        deliver: Deliver,
+        clock: Clock,
+        epoch: Callable[[], int],
+        network: NodeNetwork | None = None,
     ) -> None:
-        """`key` is the datacenter's, `address` what others call this node by; `epoch` returns that of `Acknowledgement`."""
+        """`key` is the datacenter's, `address` what others call this node by; `epoch` returns that of `Acknowledgement`.
+
+        `network` holds back what comes, as emulated links do.
+        """
         self._datacenter = datacenter
         self._key = key
         self._address = address
         self._deliver = deliver
         self._clock = clock
         self._epoch = epoch
+        self._network = network
 
     async def Connect(self, request_iterator: object, context: ServerContext) -> None:
         """Serve one channel until its sender closes it."""
         try:
             metadata = context.invocation_metadata() or ()
             opening = handshake.check(metadata, self._datacenter, self._address, self._clock())
-            frames = await self._admit(opening, context)
-        except (FailedPreconditionError, UnauthenticatedError) as error:
+            acknowledger = Acknowledger(context, self._epoch)
+            held = None
+            if self._network is not None:
+                arrived = partial(self._arrived, opening.node)
+                held = await self._network.opened(opening.node, arrived, acknowledger.accepted)
+            try:
+                await self._serve(opening, context, acknowledger, held)
+            finally:
+                acknowledger.cancel()
+                if held is not None:
+                    held.close()
+        except (FailedPreconditionError, UnauthenticatedError, UnavailableError) as error:
             log.warning("refused a channel from %s: %s", context.peer(), error)
             await context.abort(grpc.StatusCode[error.status], error.message)
+
+    async def _serve(
+        self, opening: handshake.Opening, context: ServerContext, acknowledger: Acknowledger, held: HeldFrames | None
+    ) -> None:
+        """Have frames arrive until the sender closes the channel."""
+        frames = await self._admit(opening, context)
         log.info("channel from %s opened", opening.node)
-        acknowledger = _Acknowledger(context, self._epoch)
-        try:
-            while isinstance(frames, fractos_pb2.Frames):
-                if received := _received(frames, opening.node):
-                    self._deliver(*received)
+        while isinstance(frames, fractos_pb2.Frames):
+            if held is None or held.link is None:
+                self._arrived(opening.node, frames.frames)
                 acknowledger.accepted(len(frames.frames), sum(map(len, frames.frames)))
-                frames = await context.read()
-            await acknowledger.finish()
-        finally:
-            acknowledger.cancel()
+            else:
+                held.hold(frames.frames)
+                await held.room()
+            frames = await context.read()
+        if held is not None:
+            await held.all()
+        await acknowledger.finish()
+
+    def _arrived(self, source: str, frames: Sequence[bytes]) -> None:
+        if received := _received(frames, source):
+            self._deliver(*received)
 
     async def _admit(self, opening: handshake.Opening, context: ServerContext) -> object:
         """Exchange the proofs. Returns what came with the sender's: its first frames. Raises UnauthenticatedError."""
@@ -299,9 +379,9 @@ class ChannelServicer(fractos_pb2_grpc.ChannelServicer):
         return first
 
 
-def _received(frames: fractos_pb2.Frames, source: str) -> list[FrameReceived]:
+def _received(frames: Sequence[bytes], source: str) -> list[FrameReceived]:
     received = []
-    for serialized in frames.frames:
+    for serialized in frames:
         if serialized == HEARTBEAT:
             continue
         try:
@@ -309,50 +389,3 @@ def _received(frames: fractos_pb2.Frames, source: str) -> list[FrameReceived]:
         except DecodeError as error:
             log.warning("dropped a frame that does not parse: %s", error)
     return received
-
-
-class _Acknowledger:
-    """Counts the frames of one channel and tells the sender now and then."""
-
-    def __init__(self, context: ServerContext, epoch: Callable[[], int]) -> None:
-        self._context = context
-        self._epoch = epoch
-        self._loop = asyncio.get_running_loop()
-        self._accepted = 0
-        self._told = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self._writer: Work | None = None
-
-    def accepted(self, count: int, size_bytes: int) -> None:
-        """Count frames. They are acknowledged after the delay, large ones at once."""
-        self._accepted += count
-        if size_bytes >= ACKNOWLEDGE_BYTES:
-            self._begin()
-        elif self._timer is None:
-            self._timer = self._loop.call_later(ACKNOWLEDGE_DELAY_S, self._begin)
-
-    async def finish(self) -> None:
-        """Acknowledge what is left, at once."""
-        self._begin()
-        if self._writer is not None:
-            await self._writer.wait()
-
-    def cancel(self) -> None:
-        """Acknowledge nothing more."""
-        for pending in (self._timer, self._writer):
-            if pending is not None:
-                pending.cancel()
-
-    async def write(self) -> None:
-        """Acknowledge all that was accepted so far."""
-        with suppress(*BROKEN):  # whoever reads the stream learns why
-            while self._told < self._accepted:  # again for frames that came during the write
-                self._told = self._accepted
-                await self._context.write(fractos_pb2.Acknowledgement(accepted=self._told, epoch=self._epoch()))
-
-    def _begin(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._writer is None or self._writer.done:
-            self._writer = Work(self.write())

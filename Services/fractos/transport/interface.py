@@ -36,5 +36,9 @@ class Transport(ABC):
         """Open a channel although there is nothing to send, so that its loss is noticed."""
 
     @abstractmethod
+    def release(self, address: str) -> None:
+        """Undo `keep`: a channel that carries nothing for long may be closed, which nobody is told."""
+
+    @abstractmethod
     async def close(self) -> None:
         """Send what is queued, within a second, then close every channel."""

@@ -14,6 +14,7 @@ from protos import fractos_pb2
 from Services.fractos.errors import DeadlineExceededError, MemoryLostError
 from Services.fractos.memory_block import MemoryPart, MemoryView
 from Services.fractos.transport import memory_mapping
+from Services.fractos.transport.emulation import NodeNetwork
 from Services.fractos.transport.memory_mapping import MemoryMapping
 from Services.fractos.transport.memory_stream import MemoryStream
 from Services.fractos.transport.memory_traffic import STREAM, UNIX, MemoryTraffic
@@ -37,12 +38,19 @@ class MemoryFetcher:
     """The reading side of a node. Lives on the event loop."""
 
     def __init__(
-        self, store: OwnStore, clock: Callable[[], float], traffic: MemoryTraffic, *, streams_only: bool = False
+        self,
+        store: OwnStore,
+        clock: Callable[[], float],
+        traffic: MemoryTraffic,
+        network: NodeNetwork | None = None,
+        *,
+        streams_only: bool = False,
     ) -> None:
-        """`streams_only`: as if no owner were on this host."""
+        """`network`: how long the emulated links have fetches take. `streams_only`: as if no owner were on this host."""
         self._store = store
         self._clock = clock
         self._traffic = traffic
+        self._network = network
         self._streams_only = streams_only
         self._loop = asyncio.get_running_loop()
         self._mappings: dict[str, MemoryMapping] = {}  # by owner, those used last at the end
@@ -63,7 +71,7 @@ class MemoryFetcher:
         if remaining_s <= 0:
             raise late
         try:
-            return await asyncio.wait_for(self._fetch(memory), remaining_s)
+            return await asyncio.wait_for(self._fetch_in_time(memory), remaining_s)
         except asyncio.TimeoutError:
             raise late from None
 
@@ -91,6 +99,19 @@ class MemoryFetcher:
     def connections(self) -> int:
         """How many owners this node is connected with."""
         return len(self._mappings) + len(self._streams)
+
+    async def _fetch_in_time(self, memory: fractos_pb2.Memory) -> MemoryView:
+        """Fetch, and take as long as the emulated links do. What the machine takes for it is a part of that."""
+        if self._network is None:
+            return await self._fetch(memory)
+        asked_at = await self._network.ask(memory.owner)
+        view = await self._fetch(memory)
+        try:
+            await self._network.receive(memory.owner, memory.size, asked_at)
+        except BaseException:
+            view.close()
+            raise
+        return view
 
     async def _fetch(self, memory: fractos_pb2.Memory) -> MemoryView:
         mapping = None if self._streams_only else self._mapping(memory.owner)

@@ -9,8 +9,10 @@ import asyncio
 import errno
 import logging
 import socket
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Coroutine
 from contextlib import closing
+from typing import Any, NamedTuple, TypeAlias
 
 from google.protobuf.message import DecodeError
 
@@ -19,6 +21,7 @@ from Services.fractos.errors import Context, FractosError, InvalidArgumentError,
 from Services.fractos.memory import MemoryStore
 from Services.fractos.memory_block import MemoryPart
 from Services.fractos.transport import memory_packets
+from Services.fractos.transport.emulation import NodeNetwork
 from Services.fractos.transport.memory_packets import Answer, Question
 from Services.fractos.transport.memory_traffic import UNIX, MemoryTraffic
 
@@ -26,7 +29,10 @@ log = logging.getLogger(__name__)
 
 CONNECTIONS = 1000
 BACKLOG = 128
+CROSSING = 1000  # answers that are on their way to one reader
 RETRY_S = 0.5  # after the system gave no descriptor for a connection
+
+Crossing: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 
 class MemoryPassing:
@@ -38,8 +44,13 @@ class MemoryPassing:
         clock: Callable[[], float],
         traffic: MemoryTraffic,
         may_leave: Callable[[fractos_pb2.Capability], float],
+        network: NodeNetwork | None = None,
     ) -> None:
-        """`may_leave(capability)`: until when what its holder hands over may stay. Raises PermissionDeniedError."""
+        """`may_leave(capability)`: until when what its holder hands over may stay. Raises PermissionDeniedError.
+
+        `network`: how long the emulated links have clients wait.
+        """
+        self._network = network
         self._may_leave = may_leave
         self._store = store
         self._clock = clock
@@ -105,19 +116,34 @@ class MemoryPassing:
         if self._listener is not None:
             self._loop.add_reader(self._listener.fileno(), self._accept)
 
-    def _answer(self, connection: _Connection, question: Question, descriptors: list[int]) -> tuple[Answer, MemoryPart | None]:
+    def _answer(self, connection: _Connection, question: Question, descriptors: list[int]) -> _Reply:
         try:
             memory = _parsed(question)
             if descriptors:
                 left = self._take_over(memory, descriptors)
                 connection.left.append(left.object)
-                return Answer(question.number, memory=left.SerializeToString()), None
+                answer = Answer(question.number, memory=left.SerializeToString())
+                return _Reply(answer, None, self._crossing(question, left.size, 0))
             part = self._open(memory)
         except FractosError as error:
-            return Answer(question.number, failure_of(error, Context()).SerializeToString()), None
-        if part is not None:
-            self._traffic.sent(question.reader, UNIX, part.size)
-        return Answer(question.number), part
+            answer = Answer(question.number, failure_of(error, Context()).SerializeToString())
+            return _Reply(answer, None, self._crossing(question, 0, 0))
+        if part is None:  # the stream takes the time
+            return _Reply(Answer(question.number), None, None)
+        self._traffic.sent(question.reader, UNIX, part.size)
+        return _Reply(Answer(question.number), part, self._crossing(question, 0, part.size))
+
+    def _crossing(self, question: Question, given_bytes: int, returned_bytes: int) -> Crossing | None:
+        """What takes as long as the emulated links do for a client's question and its answer; None if they take no time."""
+        network = self._network
+        if network is None or not network.shapes_clients or not network.is_client(question.reader):
+            return None
+
+        async def cross() -> None:
+            await network.from_client(given_bytes)
+            await network.to_client(returned_bytes)
+
+        return cross
 
     def _take_over(self, memory: fractos_pb2.Memory, descriptors: list[int]) -> fractos_pb2.Memory:
         """Keep what a client hands over. Returns the Memory that it is now."""
@@ -141,20 +167,34 @@ class MemoryPassing:
         return None
 
 
+class _Reply(NamedTuple):
+    """What a reader gets."""
+
+    answer: Answer
+    part: MemoryPart | None  # it is closed when it has been sent
+    crossing: Crossing | None  # what has to end before
+
+    def close(self) -> None:
+        """It is not needed any more."""
+        if self.part is not None:
+            self.part.close()
+
+
 class _Connection:
     """One reader."""
 
     def __init__(
         self,
         connection: socket.socket,
-        answer: Callable[[_Connection, Question, list[int]], tuple[Answer, MemoryPart | None]],
+        answer: Callable[[_Connection, Question, list[int]], _Reply],
         closed: Callable[[_Connection], None],
     ) -> None:
         self.left: list[bytes] = []  # the objects that were handed over on it
         self._connection = connection
         self._answer = answer
         self._closed = closed
-        self._waiting: tuple[Answer, MemoryPart | None] | None = None  # an answer that the reader has no room for
+        self._waiting: deque[_Reply] = deque()  # which the reader has no room for
+        self._crossing: set[asyncio.Task[None]] = set()  # each with a reply that is still on its way
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(connection.fileno(), self._read)
 
@@ -163,8 +203,10 @@ class _Connection:
         self._loop.remove_reader(self._connection.fileno())
         self._loop.remove_writer(self._connection.fileno())
         self._connection.close()
-        if self._waiting is not None and self._waiting[1] is not None:
-            self._waiting[1].close()
+        for crossing in self._crossing:
+            crossing.cancel()
+        for reply in self._waiting:
+            reply.close()
         self._closed(self)
 
     def _read(self) -> None:
@@ -174,37 +216,65 @@ class _Connection:
                     if not packet:
                         self.close()
                         return
-                    if not self._send(*self._answer(self, Question.unpacked(packet), descriptors)):
+                    reply = self._answer(self, Question.unpacked(packet), descriptors)
+                    if reply.crossing is not None:
+                        self._send_late(reply, reply.crossing)
+                    elif not self._send(reply):
                         return
         except (OSError, ValueError) as error:
             log.info("hung up on a reader of Memory: %s", error)
             self.close()
 
-    def _send(self, answer: Answer, part: MemoryPart | None) -> bool:
+    def _send_late(self, reply: _Reply, crossing: Crossing) -> None:
+        if len(self._crossing) >= CROSSING:
+            reply.close()
+            raise ValueError(f"{CROSSING} answers are on their way to it")
+        task = self._loop.create_task(crossing())
+        self._crossing.add(task)
+
+        def arrived(task: asyncio.Task[None]) -> None:
+            self._crossing.discard(task)
+            if task.cancelled() or task.exception() is not None or self._connection.fileno() < 0:
+                reply.close()
+                return
+            try:
+                self._send(reply)
+            except OSError:
+                self.close()
+
+        task.add_done_callback(arrived)
+
+    def _send(self, reply: _Reply) -> bool:
         """Answer, and return whether that was possible. Else nothing is read until the reader has room."""
+        if self._waiting:
+            self._waiting.append(reply)
+            return False
         try:
-            memory_packets.send(self._connection, answer.packed(), part.descriptor if part is not None else -1)
+            memory_packets.send(
+                self._connection, reply.answer.packed(), reply.part.descriptor if reply.part is not None else -1
+            )
         except BlockingIOError:
-            self._waiting = answer, part
+            self._waiting.append(reply)
             self._loop.remove_reader(self._connection.fileno())
             self._loop.add_writer(self._connection.fileno(), self._send_again)
             return False
         except OSError:
-            if part is not None:
-                part.close()
+            reply.close()
             raise
-        if part is not None:
-            part.close()
+        reply.close()
         return True
 
     def _send_again(self) -> None:
-        assert self._waiting is not None
-        waiting, self._waiting = self._waiting, None
+        waiting, self._waiting = self._waiting, deque()
         try:
-            if self._send(*waiting):
+            while waiting and self._send(waiting.popleft()):
+                pass
+            self._waiting.extend(waiting)
+            if not self._waiting:
                 self._loop.remove_writer(self._connection.fileno())
                 self._loop.add_reader(self._connection.fileno(), self._read)
         except OSError:
+            self._waiting.extend(waiting)
             self.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
@@ -14,6 +15,7 @@ from Services.fractos.errors import DeadlineExceededError, InvalidArgumentError,
 from Services.fractos.memory import MemoryStore
 from Services.fractos.placement import Identity
 from Services.fractos.transport import memory_chunks
+from Services.fractos.transport.emulation import NodeNetwork
 from Services.fractos.transport.memory_fetcher import MemoryFetcher
 from Services.fractos.transport.memory_traffic import STREAM, MemoryTraffic
 from Services.fractos.transport.status import translated_errors
@@ -38,6 +40,7 @@ class MemoryService:
         clock: Callable[[], float],
         traffic: MemoryTraffic,
         is_node: Callable[[str], bool],
+        network: NodeNetwork | None = None,
     ) -> None:
         """`is_node(address)`: a copy must not make this node call anybody else.
 
@@ -50,6 +53,7 @@ class MemoryService:
         self._clock = clock
         self._traffic = traffic
         self._is_node = is_node
+        self._network = network
 
     def handler(self) -> grpc.GenericRpcHandler:
         """For a `grpc.aio` server."""
@@ -65,9 +69,9 @@ class MemoryService:
                 request_deserializer=fractos_pb2.ReadMemoryRequest.FromString,
                 response_serializer=memory_chunks.as_it_is,
             ),
-            "Copy": _unary(self.copy, fractos_pb2.CopyMemoryRequest, fractos_pb2.CopyMemoryResponse),
-            "Publish": _unary(self.publish, fractos_pb2.PublishMemoryRequest, fractos_pb2.PublishMemoryResponse),
-            "Release": _unary(self.release, fractos_pb2.ReleaseMemoryRequest, fractos_pb2.ReleaseMemoryResponse),
+            "Copy": self._unary(self.copy, fractos_pb2.CopyMemoryRequest, fractos_pb2.CopyMemoryResponse),
+            "Publish": self._unary(self.publish, fractos_pb2.PublishMemoryRequest, fractos_pb2.PublishMemoryResponse),
+            "Release": self._unary(self.release, fractos_pb2.ReleaseMemoryRequest, fractos_pb2.ReleaseMemoryResponse),
         }
         return grpc.method_handlers_generic_handler(name, methods)
 
@@ -76,18 +80,19 @@ class MemoryService:
         async with translated_errors(context, self._identity):
             first = await context.read()  # before any refusal, which gRPC's client takes for a defect while it still writes
             expires_at = self._may_create(_metadata(context))
+            began_at = await self._network.from_client(0) if self._network is not None else 0.0
             if not isinstance(first, fractos_pb2.CreateMemoryRequest):
                 raise InvalidArgumentError("the first message of Create gives the size of the object", field="size")
             memory = self._store.create(first.size, expires_at)
             try:
                 await context.write(fractos_pb2.CreateMemoryResponse(memory=memory))
-                await asyncio.wait_for(self._fill(memory, first, context), expires_at - self._clock())
+                await asyncio.wait_for(self._fill(memory, first, context, began_at), expires_at - self._clock())
             except asyncio.TimeoutError:
                 raise DeadlineExceededError("the Memory has expired: its capability allows no more time") from None
             finally:
                 self._store.free(memory.object)
 
-    async def _fill(self, memory: fractos_pb2.Memory, request: object, context: Context) -> None:
+    async def _fill(self, memory: fractos_pb2.Memory, request: object, context: Context, began_at: float) -> None:
         """Write what the caller sends, and return when it has no more to say."""
         offset = 0
         while isinstance(request, fractos_pb2.CreateMemoryRequest):
@@ -95,7 +100,11 @@ class MemoryService:
                 self._store.write(memory.object, offset, request.data)
                 offset += len(request.data)
             if request.publish:
+                if self._network is not None:
+                    await self._network.from_client(offset, began_at)
                 published = await asyncio.to_thread(self._store.publish_object, memory, self._clock())
+                if self._network is not None:
+                    await self._network.to_client(0)
                 await context.write(fractos_pb2.CreateMemoryResponse(memory=published))
             request = await context.read()
 
@@ -103,6 +112,8 @@ class MemoryService:
         """Stream a part, then its digest."""
         async with translated_errors(context, self._identity):
             peer = str(dict(_metadata(context)).get(memory_chunks.READER, ""))
+            network = self._network if self._network is not None and self._network.is_client(peer) else None
+            asked_at = await network.from_client(0) if network is not None else 0.0
             with self._store.open(request.memory, self._clock()).view() as view:
                 digest = xxhash.xxh3_128()
                 with _StallTimer() as timer:
@@ -112,7 +123,10 @@ class MemoryService:
                         await context.write(memory_chunks.chunk(data))
                         self._traffic.sent(peer, STREAM, len(data))
                         timer.progress()
-                    self._traffic.sent(peer, STREAM, 0)  # an empty one is listed as well
+                self._traffic.sent(peer, STREAM, 0)  # an empty one is listed as well
+                if network is not None:
+                    await network.to_client(request.memory.size, asked_at)
+                with _StallTimer():
                     await context.write(memory_chunks.last(digest.digest()))
 
     async def copy(self, request: fractos_pb2.CopyMemoryRequest, context: Context) -> fractos_pb2.CopyMemoryResponse:
@@ -140,6 +154,18 @@ class MemoryService:
         async with translated_errors(context, self._identity):
             self._store.release(request.memory, self._clock())
         return fractos_pb2.ReleaseMemoryResponse()
+
+    def _unary(
+        self, call: Callable[[Any, Context], Awaitable[Any]], request: Any, response: Any
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        async def answer(message: Any, context: Context) -> Any:
+            if self._network is None:
+                return await call(message, context)
+            return await self._network.answer(message, partial(call, message, context))
+
+        return grpc.unary_unary_rpc_method_handler(
+            answer, request_deserializer=request.FromString, response_serializer=response.SerializeToString
+        )
 
 
 class _StallTimer:
@@ -176,9 +202,3 @@ class _StallTimer:
 
 def _metadata(context: Context) -> Metadata:
     return tuple(context.invocation_metadata() or ())
-
-
-def _unary(call: Callable[[Any, Context], Awaitable[Any]], request: Any, response: Any) -> grpc.RpcMethodHandler[Any, Any]:
-    return grpc.unary_unary_rpc_method_handler(
-        call, request_deserializer=request.FromString, response_serializer=response.SerializeToString
-    )

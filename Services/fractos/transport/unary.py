@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
@@ -12,6 +13,7 @@ from protos import fractos_pb2
 from Services.fractos.controller import Controller
 from Services.fractos.errors import InvalidArgumentError
 from Services.fractos.operations import Operation
+from Services.fractos.transport.emulation import NodeNetwork
 from Services.fractos.transport.status import translated_errors
 
 LONGEST_S = 3600.0  # for calls without a deadline
@@ -21,12 +23,14 @@ Metadata: TypeAlias = "Iterable[tuple[str, str | bytes]]"
 Handler = Callable[[Message, grpc.aio.ServicerContext[Message, Message]], Awaitable[Message]]
 
 
-def unary_service(operations: list[Operation], controller: Controller, clock: Callable[[], float]) -> grpc.GenericRpcHandler:
+def unary_service(
+    operations: list[Operation], controller: Controller, clock: Callable[[], float], network: NodeNetwork
+) -> grpc.GenericRpcHandler:
     """Return the gRPC service that offers `operations`, all of one service, through the Controller."""
     service = operations[0].rpc.split("/")[1]
     methods = {
         operation.rpc.split("/")[2]: grpc.unary_unary_rpc_method_handler(
-            _handler(operation, controller, clock),
+            _handler(operation, controller, clock, network),
             request_deserializer=operation.request_class.FromString,
             response_serializer=operation.response_class.SerializeToString,
         )
@@ -35,11 +39,12 @@ def unary_service(operations: list[Operation], controller: Controller, clock: Ca
     return grpc.method_handlers_generic_handler(service, methods)
 
 
-def _handler(operation: Operation, controller: Controller, clock: Callable[[], float]) -> Handler:
+def _handler(operation: Operation, controller: Controller, clock: Callable[[], float], network: NodeNetwork) -> Handler:
     async def call(request: Message, context: grpc.aio.ServicerContext[Message, Message]) -> Message:
         async with translated_errors(context, controller.engine.identity):
             deadline = deadline_of(context, clock())
-            return await controller.call(operation, request, deadline, capability_of(context.invocation_metadata()))
+            capability = capability_of(context.invocation_metadata())
+            return await network.answer(request, partial(controller.call, operation, request, deadline, capability))
         raise AssertionError("translated_errors ends the call")
 
     return call

@@ -10,8 +10,9 @@ from Services.ComputationalNodes.CNN.Node.device import Device
 from Services.ComputationalNodes.CNN.Node.models import DEFAULT
 from Services.ComputationalNodes.CNN.Node.training import EPOCHS
 from Services.fractos.adaptor import Adaptor
+from Services.fractos.interruption import current
 from Services.fractos.operations import Catalogue
-from Services.fractos.values import from_tensor
+from Services.fractos.values import from_tensor, to_tensor
 
 NODE = Path("Services/ComputationalNodes/CNN/Node")
 
@@ -20,6 +21,7 @@ class CnnAdaptor(Adaptor):
     """Offers the models of one folder."""
 
     node_type = "cnn"
+    threads = 64  # calls that wait for one another: as many as two batches, one of them at work
 
     def __init__(self, catalogue: Catalogue, device: Device) -> None:
         super().__init__(catalogue)
@@ -42,8 +44,14 @@ class CnnAdaptor(Adaptor):
     def predict(self, request: pb.PredictRequest) -> pb.PredictResponse:
         """Name the class of a picture."""
         model = _model(request)
-        prediction = self._device.predict(from_tensor(request.image), model)
+        prediction = self._device.predict(from_tensor(request.image), model, current().check)
         return pb.PredictResponse(label=prediction.label, probability=prediction.probability, model=model)
+
+    def embed(self, request: pb.EmbedRequest) -> pb.EmbedResponse:
+        """Give the vector that the network makes of a picture."""
+        model = _model(request)
+        embedding = self._device.embed(from_tensor(request.image), model, current().check)
+        return pb.EmbedResponse(embedding=to_tensor(embedding), model=model)
 
     def train(self, request: pb.TrainRequest) -> pb.TrainResponse:
         """Start a training."""
@@ -74,5 +82,7 @@ class CnnAdaptor(Adaptor):
         return response
 
 
-def _model(request: pb.PredictRequest | pb.TrainRequest | pb.CancelTrainingRequest | pb.DescribeModelRequest) -> str:
+def _model(
+    request: pb.PredictRequest | pb.EmbedRequest | pb.TrainRequest | pb.CancelTrainingRequest | pb.DescribeModelRequest,
+) -> str:
     return request.model if request.HasField("model") else DEFAULT

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,20 +11,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from Services.ComputationalNodes.CNN.Node import dataset, training
+from Services.ComputationalNodes.CNN.Node import dataset, loaded_models, training
+from Services.ComputationalNodes.CNN.Node.batching import Check
 from Services.ComputationalNodes.CNN.Node.models import DEFAULT, Model, Models
 from Services.ComputationalNodes.CNN.Node.trainer import Progress, Training
-from Services.fractos.errors import DataLossError, FailedPreconditionError, FractosError, InvalidArgumentError
+from Services.fractos.errors import FailedPreconditionError, FractosError, InvalidArgumentError
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
-    from Services.ComputationalNodes.CNN.Node.prediction import Network
+    from Services.ComputationalNodes.CNN.Node.prediction import Answer
 
 log = logging.getLogger(__name__)
 
+LOOK_S = 1.0  # how often it looks whether another process has trained a model anew
 THRESHOLD = 0.5  # from this probability of the second class on, it is the answer
-MAX_LOADED = 8  # models in memory, some 30 MB each; the one not used for longest gives way
 
 
 @dataclass(frozen=True)
@@ -46,12 +44,6 @@ class Description:
     figures: list[str]  # paths of pictures of the training of the model, as PNG files
 
 
-@dataclass(frozen=True)
-class _Loaded:
-    model: Model
-    network: Network
-
-
 class Device:
     """Models in one folder, in memory as they are used. Safe in several threads."""
 
@@ -60,10 +52,10 @@ class Device:
         self._folder = models
         self._training_data = training_data
         self._models = Models(models)
-        self._lock = threading.Lock()
-        self._loaded: dict[str, _Loaded] = {}  # the one used last is last
+        self._loaded = loaded_models.LoadedModels(self._models)
         self._training_lock = threading.Lock()
         self._training: Training | None = None
+        self._stopped = threading.Event()
 
     def start(self) -> None:
         """Import TensorFlow, then load the default model if there is one. Takes some seconds.
@@ -71,32 +63,40 @@ class Device:
         Removes what trainings left that were killed.
         """
         self._sweep()
-        _prediction()  # not at the first prediction: it holds the interpreter for seconds, and a node must answer its peers
+        loaded_models.tensorflow()  # not at the first prediction: it holds the interpreter for seconds, and peers want answers
         self._load_early(DEFAULT)
+        threading.Thread(target=self._look, name="models", daemon=True).start()
 
     def stop(self) -> None:
         """End a training that is running."""
+        self._stopped.set()
         if self._training is not None:
             self.cancel_training(self._training.model)
 
-    def predict(self, image: NDArray[Any], name: str = DEFAULT) -> Prediction:
+    def predict(self, image: NDArray[Any], name: str = DEFAULT, check: Check = lambda: None) -> Prediction:
         """Name the class of a picture, (height, width, 3) uint8 in RGB, of the size that the model was trained for.
 
+        Calls in several threads are computed together. One of them ends with what `check` raises, and leaves the others alone.
         Raises FailedPreconditionError while there is no such model, InvalidArgumentError if the image has another shape or
         type, DataLossError if the model's files are damaged.
         """
-        loaded = self._use(name)
-        shape = (loaded.model.height, loaded.model.width, 3)
-        if image.shape != shape or image.dtype != np.uint8:
-            raise InvalidArgumentError(
-                f"image is {image.shape} {image.dtype}, but model {name!r} takes {shape} uint8:"
-                f" read the picture with width={shape[1]}, height={shape[0]}",
-                field="image",
-            )
-        second = loaded.network.probability(image)
+        model, answer = self._ask(image, name, check)
+        second = answer.probability
         if second >= THRESHOLD:
-            return Prediction(loaded.model.classes[1], second)
-        return Prediction(loaded.model.classes[0], 1 - second)
+            return Prediction(model.classes[1], second)
+        return Prediction(model.classes[0], 1 - second)
+
+    def embed(self, image: NDArray[Any], name: str = DEFAULT, check: Check = lambda: None) -> NDArray[np.float32]:
+        """What the network makes of a picture before it decides: (n,) float32 of length 1.
+
+        Raises as `predict` does, and FailedPreconditionError if the model is too old for that.
+        """
+        _, answer = self._ask(image, name, check)
+        if answer.embedding is None:
+            raise FailedPreconditionError(
+                f"model {name!r} was saved by an earlier version, which had no embeddings; train it again"
+            )
+        return answer.embedding
 
     def train(
         self,
@@ -146,44 +146,25 @@ class Device:
         except (FractosError, OSError) as error:
             log.warning("could not remove what a killed training left: %s", error)
 
-    def _use(self, name: str) -> _Loaded:
-        """The model of that name as it is on disk by now, from memory if it is there."""
-        with self._lock:
-            loaded = self._loaded.pop(name, None)
-            model = self._models.find(name)
-            if loaded is None or loaded.model != model:
-                loaded = self._load(name, model)
-            self._loaded[name] = loaded
-            if len(self._loaded) > MAX_LOADED:
-                del self._loaded[next(iter(self._loaded))]
-        return loaded
-
-    def _load(self, name: str, model: Model | None) -> _Loaded:
-        if model is None:
-            flag = "" if name == DEFAULT else f" --model {name}"
-            raise FailedPreconditionError(
-                f"there is no model {name!r}; train it with `python3 run_datacenter.py train --dataset FOLDER{flag}`"
+    def _ask(self, image: NDArray[Any], name: str, check: Check) -> tuple[Model, Answer]:
+        model, network = self._loaded.use(name)
+        shape = (model.height, model.width, 3)
+        if image.shape != shape or image.dtype != np.uint8:
+            raise InvalidArgumentError(
+                f"image is {image.shape} {image.dtype}, but model {name!r} takes {shape} uint8:"
+                f" read the picture with width={shape[1]}, height={shape[0]}",
+                field="image",
             )
-        try:
-            return _Loaded(model, _prediction().Network(self._models.network(name, model), (model.height, model.width, 3)))
-        except DataLossError:
-            newer = self._models.find(name)
-            if newer == model:
-                raise
-            return self._load(name, newer)  # it was replaced while it was being read
+        return model, network.call(image, check)
+
+    def _look(self) -> None:
+        while not self._stopped.wait(LOOK_S):
+            self._loaded.look()
 
     def _load_early(self, name: str) -> None:
         """Spare the first prediction the time to load. What is wrong with the model, a prediction says."""
         try:
             if self._models.find(name):
-                self._use(name)
+                self._loaded.load(name)
         except FractosError as error:
             log.warning("could not load model %s: %s", name, error)
-
-
-def _prediction() -> ModuleType:
-    """`prediction.py`, and with it TensorFlow: the rest of the Device does without."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from Services.ComputationalNodes.CNN.Node import prediction  # noqa: PLC0415
-
-    return prediction

@@ -22,6 +22,7 @@ from Services.ComputationalNodes.CNN.Node.picture_file import SHAPE, SIDE, Pictu
 
 BATCH = 16  # pictures; small ones learn most in a given time on a few cores
 VALIDATION_BATCH = 64
+SIDE_BY_SIDE = 2  # batches that are made ready at a time
 PATIENCE = 4  # epochs without a lower validation loss before it stops
 ENOUGH = 0.002  # of validation loss: nothing is left to learn
 SPEED = 1e-3  # the first learning rate; a third of it after two epochs without a lower validation loss
@@ -107,42 +108,57 @@ def build() -> keras.Model:
 
 
 def save(network: keras.Model, folder: Path) -> None:
-    """Write a network as a SavedModel: one function, (n, *SHAPE) uint8 → (n,) float32, and the weights it needs."""
+    """Write a network as a SavedModel: one function of (n, *SHAPE) uint8, and the weights it needs.
 
-    def predict(images: Any) -> Any:
-        return {"probability": network(tf.cast(images, tf.float32), training=False)[:, 0]}
+    It gives `probability`, (n,) float32, and `embedding`, (n, m) float32: the activations before the last layer, as vectors of
+    length 1 (of zeros where none is active).
+    """
+    both = keras.Model(network.inputs, [*network.outputs, network.layers[-2].output])
+
+    def answer(images: Any) -> Any:
+        probability, activations = both(tf.cast(images, tf.float32), training=False)
+        return {"probability": probability[:, 0], "embedding": tf.math.l2_normalize(activations, axis=1)}
 
     module = tf.Module()
     module.weights = [variable.value for variable in network.variables]
     takes = [tf.TensorSpec((None, *SHAPE), tf.uint8, name="images")]
-    tf.saved_model.save(module, str(folder), signatures=tf.function(predict, input_signature=takes))
+    tf.saved_model.save(module, str(folder), signatures=tf.function(answer, input_signature=takes))
 
 
 def _batches(pictures: Pictures, labels: Any, indices: Any, size: int, seed: int | None = None) -> Any:
-    """The pictures at `indices` as batches; with a `seed` in another order and altered otherwise in every epoch."""
+    """The pictures at `indices` as batches; with a `seed` in another order and altered otherwise in every epoch.
+
+    Several batches are read and altered side by side, and handed out in their order: what chance decides depends on the seed
+    and on the number of the batch, not on which thread is first.
+    """
 
     def fetch(some: Any, their_labels: Any) -> tuple[Any, Any]:
-        images = tf.numpy_function(pictures.rows, [some], tf.uint8)
+        images = tf.numpy_function(pictures.rows, [some], tf.uint8, stateful=False)  # else one at a time, for determinism
         return tf.ensure_shape(images, (None, *SHAPE)), their_labels[:, None]
 
-    batches = tf.data.Dataset.from_tensor_slices((indices, labels[indices].astype(np.float32)))
-    if seed is not None:
-        batches = batches.shuffle(len(indices), seed=seed)
-    batches = batches.batch(size).map(fetch)
-    if seed is not None:
-        batches = batches.map(lambda images, their_labels: (augment(images), their_labels))
-    return batches.prefetch(2)
+    def fetch_altered(chosen: tuple[Any, Any], chance: Any) -> tuple[Any, Any]:
+        images, their_labels = fetch(*chosen)
+        return augment(images, chance), their_labels
+
+    chosen = tf.data.Dataset.from_tensor_slices((indices, labels[indices].astype(np.float32)))
+    if seed is None:
+        return chosen.batch(size).map(fetch, SIDE_BY_SIDE).prefetch(2)
+    batches = chosen.shuffle(len(indices), seed=seed).batch(size)
+    chances = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).batch(2)
+    return tf.data.Dataset.zip(batches, chances).map(fetch_altered, SIDE_BY_SIDE).prefetch(2)
 
 
-def augment(images: Any) -> Any:
+def augment(images: Any, chance: Any) -> Any:
     """Mirror, turn, zoom, shift and light pictures at random: (n, *SHAPE) uint8 → float32 of 0 to 255.
 
-    One affine map from the result's pixels to the picture's does it all, which takes a quarter of the time of a layer each.
+    `chance`, (2,) int64, decides how. One affine map from the result's pixels to the picture's does it all, which takes a
+    quarter of the time of a layer each.
     """
     count = tf.shape(images)[0]
+    drawn = iter(tf.unstack(tf.random.stateless_uniform([6, count], chance)))
 
     def draw(low: float, high: float) -> Any:
-        return tf.random.uniform([count], low, high)
+        return low + (high - low) * next(drawn)
 
     mirror = tf.where(draw(0, 1) < 0.5, -1.0, 1.0)
     turn, scale = draw(-TURN, TURN), draw(1 - ZOOM, 1 + ZOOM)

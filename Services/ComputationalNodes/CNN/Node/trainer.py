@@ -50,7 +50,7 @@ class Training:
     """One run of `training.py`. Safe in several threads."""
 
     def __init__(self, options: Options, when_complete: Callable[[], None]) -> None:
-        """Start the process; `when_complete` is called in another thread once the model is there."""
+        """Start the process. Once the model is there, `when_complete` is called in another thread; then it is complete."""
         self.model = options.model
         self._progress = Progress(State.RUNNING, options.epochs)
         self._when_complete = when_complete
@@ -109,9 +109,9 @@ class Training:
 
     def _end(self, done: bool, error: str) -> None:
         if done:
+            self._when_complete()
             self._progress = replace(self._progress, state=State.COMPLETE)
             log.info("model %s is trained", self.model)
-            self._when_complete()
         elif self._cancelled:
             self._progress = replace(self._progress, state=State.CANCELLED)
             log.info("the training of model %s was cancelled", self.model)

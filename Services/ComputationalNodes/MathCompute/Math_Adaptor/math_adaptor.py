@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class MathAdaptor(Adaptor):
-    """Offers exact arithmetic, and tensors times a number. An integer longer than results may be is refused unread."""
+    """Offers exact arithmetic, and work on arrays. An integer longer than results may be is refused unread."""
 
     node_type = "math"
 
@@ -59,6 +59,18 @@ class MathAdaptor(Adaptor):
         array, factor = _tensor("tensor", request.tensor), request.factor
         dtype = tensors.result_type(array)  # before room is made for the result, perhaps at the cost of other runs
         return pb.ScaleResponse(tensor=filled_tensor(array.shape, dtype, lambda out: tensors.scale(array, factor, out)))
+
+    def crop(self, request: pb.CropRequest) -> pb.CropResponse:
+        """A rectangle of an array's first two axes."""
+        image = _tensor("image", request.image)
+        part = tensors.crop(image, request.top, request.left, request.height, request.width)
+        return pb.CropResponse(image=filled_tensor(part.shape, part.dtype, lambda out: tensors.copy(part, out)))
+
+    def similarity(self, request: pb.SimilarityRequest) -> pb.SimilarityResponse:
+        """The cosine of the angle between two arrays, and whether they are the same by it."""
+        threshold = request.threshold if request.HasField("threshold") else tensors.THRESHOLD
+        value = tensors.similarity(_tensor("a", request.a), _tensor("b", request.b))
+        return pb.SimilarityResponse(value=value, verdict=tensors.verdict(value, threshold))
 
 
 def _integer(field: str, argument: fractos_pb2.BigInteger, max_bits: int = arithmetic.MAX_BITS) -> int:

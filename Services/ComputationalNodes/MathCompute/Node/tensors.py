@@ -1,4 +1,4 @@
-"""Arrays of numbers times a number. The first call imports NumPy: a math node that gets no arrays goes without."""
+"""Arrays of numbers: multiplied, cut, compared. The first call imports NumPy: a math node that gets no arrays goes without."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from Services.fractos.errors import InvalidArgumentError, OutOfRangeError
 if TYPE_CHECKING:
     import numpy
 
+THRESHOLD = 0.9  # from which similarity on two arrays count as the same, unless the caller says otherwise
 MAX_BYTES = 2**28  # of a result, which keeps a core busy for some tenths of a second
 
 
@@ -31,6 +32,67 @@ def scale(array: numpy.ndarray, factor: float, out: numpy.ndarray | None = None)
     with numpy.errstate(all="ignore"):
         numpy.multiply(array, factor, out=out, dtype=dtype)
     return out
+
+
+def crop(image: numpy.ndarray, top: int, left: int, height: int, width: int) -> numpy.ndarray:
+    """Return rows top to top + height and columns left to left + width of an array: a view of it, which copies nothing.
+
+    Further axes stay whole. Raises InvalidArgumentError for an array of fewer than two axes, OutOfRangeError for a rectangle
+    that is empty or not within it.
+    """
+    if image.ndim < 2:
+        raise InvalidArgumentError(f"image has {image.ndim} axes; rows and columns make at least 2", field="image")
+    for axis, (first, many, start, count) in enumerate((("top", "height", top, height), ("left", "width", left, width))):
+        size = image.shape[axis]
+        if count < 1:
+            raise OutOfRangeError(f"{many} is {count}; it must be 1 or more", field=many)
+        if start < 0 or start >= size:
+            raise OutOfRangeError(f"{first} is {start}; the image has {size}, counted from 0", field=first)
+        if start + count > size:
+            raise OutOfRangeError(f"{first} + {many} is {start + count}, beyond the {size} of the image", field=many)
+    return image[top : top + height, left : left + width]
+
+
+def copy(source: numpy.ndarray, target: numpy.ndarray) -> None:
+    """Write an array into another one of the same shape and type."""
+    target[...] = source
+
+
+def similarity(a: numpy.ndarray, b: numpy.ndarray) -> float:
+    """Return the cosine of the angle between two arrays of real numbers, from -1 to 1: their product over their lengths.
+
+    It is computed in float64 on arrays divided by their largest element, so that no square is too large or too small for it.
+    Raises InvalidArgumentError if the shapes differ, or for an array without elements, of zeros, or with what is no finite
+    real number.
+    """
+    if a.shape != b.shape:
+        raise InvalidArgumentError(
+            f"a is {a.shape} and b is {b.shape}; only arrays of the same shape can be compared", field="b"
+        )
+    product = float(_unit("a", a) @ _unit("b", b))
+    return max(-1.0, min(1.0, product))  # rounding may lead a little beyond
+
+
+def verdict(value: float, threshold: float = THRESHOLD) -> str:
+    """Say "same" where a similarity reaches the threshold, else "different". Raises OutOfRangeError for an impossible one."""
+    if not -1 <= threshold <= 1:
+        raise OutOfRangeError(f"threshold is {threshold:g}; a cosine is -1 to 1", field="threshold")
+    return "same" if value >= threshold else "different"
+
+
+def _unit(name: str, array: numpy.ndarray) -> numpy.ndarray:
+    """The elements in a row, as float64, divided so that their squares add up to 1."""
+    import numpy  # noqa: PLC0415
+
+    if array.dtype.kind not in "biuf":
+        raise InvalidArgumentError(f"{name} has elements of type {array.dtype}, which are no real numbers", field=name)
+    row = array.reshape(-1).astype(numpy.float64)
+    largest = float(numpy.abs(row).max(initial=0.0))
+    if not 0 < largest < float("inf"):
+        wrong = "is all zeros, which point nowhere" if largest == 0 else "has elements that are not finite"
+        raise InvalidArgumentError(f"{name} {wrong}", field=name)
+    row /= largest
+    return row / numpy.sqrt(row @ row)
 
 
 def result_type(array: numpy.ndarray) -> numpy.dtype:

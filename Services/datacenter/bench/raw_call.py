@@ -1,6 +1,7 @@
 """One raw gRPC unary call, client and server in a process each: the unit that latencies are divided by.
 
-gRPC as it comes: these processes import nothing of the project, which sets switches of gRPC for itself.
+gRPC as it comes: these processes are started by the name of this file and import nothing of the project, which sets switches of
+gRPC for itself. Used by `bench latency` and by benchmarks/ring.py.
 """
 
 from __future__ import annotations
@@ -27,11 +28,15 @@ class RawCall:
 
     def median_ms(self, calls: int) -> float:
         """Have the client call, one call after the other, and return their median duration in milliseconds."""
+        return statistics.median(self.durations_ms(calls))
+
+    def durations_ms(self, calls: int) -> list[float]:
+        """Have the client call, one call after the other, and return how long each took, in milliseconds."""
         assert self._client.stdin is not None
         assert self._client.stdout is not None
         self._client.stdin.write(f"{calls}\n")
         self._client.stdin.flush()
-        return float(self._client.stdout.readline())
+        return [float(duration) for duration in self._client.stdout.readline().split()]
 
 
 @contextmanager
@@ -50,7 +55,9 @@ def raw_call(experiments: str | None = None) -> Iterator[RawCall]:
 def _process(environment: dict[str, str], *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """This file as a program; it ends when its stdin is closed."""
     command = [sys.executable, __file__, *arguments]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True
+    ) as process:
         try:
             yield process
         finally:
@@ -80,7 +87,7 @@ def _call(port: str) -> None:
                 start = time.perf_counter()
                 echo(b"x" * 64)
                 durations.append(time.perf_counter() - start)
-            print(statistics.median(durations) * 1e3, flush=True)
+            print(*(duration * 1e3 for duration in durations), flush=True)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def request_arrivals(arrived: Iterable[fractos_pb2.Request]) -> list[dict[str, A
 def memory_arrivals(memories: Iterable[fractos_pb2.Memory], address: str, placement: Placement) -> list[dict[str, Any]]:
     """What the node at `address` has to fetch, each part once."""
     parts = {(one.owner, one.object, one.offset, one.size): one for one in memories if one.owner != address}
-    return [{"source": placement.name_of(one.owner), "value_bytes": one.size} for one in parts.values()]
+    return [{"source": placement.name_at(one.owner) or one.owner, "value_bytes": one.size} for one in parts.values()]
 
 
 def completion_arrival(completion: fractos_pb2.Completion, source: str, frame_bytes: int) -> dict[str, Any]:

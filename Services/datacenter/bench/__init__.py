@@ -1,0 +1,1 @@
+"""`run_datacenter.py bench`: what the datacenter costs, and what a centre would cost the application."""
