@@ -89,14 +89,17 @@ class LocalStream(asyncio.Protocol):
     # -- what a call and a servicer's context offer -----------------------------------------------------------------------
 
     async def read(self) -> Message | object:
-        """Return the next message, or `grpc.aio.EOF` after the last. Raises AioRpcError if the receiver refused."""
-        serialized = await self._next()
-        if serialized is None:
+        """Return the messages that are there as one, or `grpc.aio.EOF` after the last. Raises AioRpcError if it was refused.
+
+        Serialized messages merge when they are joined, and those of our methods are lists or counters: one that is behind
+        takes in all at once, and what follows from it travels together again.
+        """
+        if not await self._arrived():
             if self._refusal is not None:
                 raise self._refusal
             return grpc.aio.EOF
         try:
-            return self._reads.FromString(serialized)
+            return self._reads.FromString(self._taken(len(self._unread)))
         except DecodeError as error:
             log.warning("closed a stream: what came is no %s: %s", self._reads.__name__, error)
             self._break_off()
@@ -152,8 +155,8 @@ class LocalStream(asyncio.Protocol):
 
     async def introduced(self, methods: Mapping[str, Method]) -> Method:
         """Wait for what the opener says, and return what it wants. Raises ValueError if it makes no sense."""
-        said = await asyncio.wait_for(self._next(), OPENING_TIMEOUT_S)
-        name, texts = json.loads(said or b"null") or ("", ())
+        said = self._taken(1) if await asyncio.wait_for(self._arrived(), OPENING_TIMEOUT_S) else b"null"
+        name, texts = json.loads(said) or ("", ())
         if name not in methods:
             raise ValueError(f"it asks for {str(name)[:100]!r}, of which nothing is known here")
         self._metadata = [(key, bytes.fromhex(value) if key.endswith(BINARY) else value) for key, value in texts]
@@ -231,20 +234,24 @@ class LocalStream(asyncio.Protocol):
             self._refusal = grpc.aio.AioRpcError(grpc.StatusCode[code], nothing, nothing, details)
             self._end()
 
-    async def _next(self) -> bytes | None:
-        """The next message; None: there are no more."""
+    async def _arrived(self) -> bool:
+        """Wait for a message. Returns False if there are no more."""
         while not self._unread:
             if self._is_cancelled:
                 raise asyncio.CancelledError
             if self._has_ended or self._is_done:
-                return None
+                return False
             self._arrival = self._loop.create_future()
             await self._arrival
-        content = self._unread.popleft()
-        before, self._unread_bytes = self._unread_bytes, self._unread_bytes - len(content)
+        return True
+
+    def _taken(self, count: int) -> bytes:
+        """Remove so many messages, joined."""
+        taken = b"".join([self._unread.popleft() for _ in range(count)])
+        before, self._unread_bytes = self._unread_bytes, self._unread_bytes - len(taken)
         if before > UNREAD_BYTES >= self._unread_bytes and not self._has_ended:
             self._transport.resume_reading()
-        return content
+        return taken
 
     def _wake(self) -> None:
         if self._arrival is not None and not self._arrival.done():
