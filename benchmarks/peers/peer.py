@@ -44,9 +44,10 @@ class Peer(ABC):
         print("ready", flush=True)
         for line in sys.stdin:
             work, *numbers = line.split()
-            print(self._measured(work, [int(number) for number in numbers], array), flush=True)
+            print(self.measured(work, [int(number) for number in numbers], array), flush=True)
 
-    def _measured(self, work: str, numbers: list[int], array: numpy.ndarray) -> float:
+    def measured(self, work: str, numbers: list[int], array: numpy.ndarray) -> float:
+        """Measure one work: milliseconds, or chains per second."""
         if work == "rate":
             return self.rate(*numbers)
         if work == "large":
