@@ -14,6 +14,8 @@ from Services.fractos.ledger import CLOCK_BOUND_S
 
 log = logging.getLogger(__name__)
 
+AT_A_TIME = 8  # steps whose values are under way: those of other hosts are in this process until they are stored
+
 
 class Bringing:
     """What is under way to one node. Lives on the Controller's event loop."""
@@ -23,6 +25,7 @@ class Bringing:
         self._memory = memory
         self._feed = feed
         self._tasks: set[asyncio.Task[None]] = set()
+        self._turns = asyncio.Semaphore(AT_A_TIME)
 
     def begin(self, effect: BringMemory) -> None:
         """Fetch, and keep copies for the run."""
@@ -39,8 +42,9 @@ class Bringing:
         copies: list[fractos_pb2.Memory] = []
         error: FractosError | None = None
         try:
-            views = await asyncio.gather(*(self._memory.fetcher.fetch(one, effect.deadline) for one in effect.memories))
-            copies = await asyncio.to_thread(self._keep, effect, views)
+            async with self._turns:
+                views = await asyncio.gather(*(self._memory.fetcher.fetch(one, effect.deadline) for one in effect.memories))
+                copies = await asyncio.to_thread(self._keep, effect, views)
         except FractosError as refused:
             error = refused
         except Exception as failed:  # the run has to hear of it, whatever it is

@@ -35,6 +35,10 @@ class View(Protocol):
 class Store(Protocol):
     """Where this node keeps what its calls make: `memory.py`."""
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether so many objects are kept that small values had better stay in messages."""
+
     def publish(self, data: Bytes, *, run_id: bytes, began_at: float, expires_at: float) -> fractos_pb2.Memory:
         """Keep bytes for a run. Raises ResourceExhaustedError."""
 
@@ -143,7 +147,8 @@ class CallMemory:
     @property
     def inline_limit(self) -> int:
         """Values of up to so many bytes stay in the message."""
-        return 0 if self._call.leave else self._node.inline_limit
+        leaves_all = self._call.leave and not self._node.store.is_crowded
+        return 0 if leaves_all else self._node.inline_limit
 
     def read(self, memory: fractos_pb2.Memory) -> memoryview:
         """The bytes that an argument of this call refers to."""

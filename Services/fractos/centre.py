@@ -43,10 +43,8 @@ class Centre:
         self._end = end
 
     def take(self, run: Run, completion: fractos_pb2.Completion, now: float) -> None:
-        """Take the reply of a step in the present attempt of a run; one that comes again changes nothing."""
+        """Take the reply of a step that the present attempt of a run awaits."""
         step = run.plan.steps[completion.step]
-        if step.id in run.gathered.replied:
-            return
         run.gathered.replied.add(step.id)
         operation = self._catalogue.get(step.operation)
         assert operation is not None  # the plan was checked
@@ -57,8 +55,12 @@ class Centre:
         if run.plan.topology != STAR or not elsewhere:
             self._pass_on(run, step, outputs, now)
             return
+        if stranger := next((one.owner for one in elsewhere if not self._placement.is_known(one.owner)), ""):
+            self._attempts.repeat_soon(run, f"{stranger}, where a value is Memory, is no node of this datacenter", now)
+            return
         run.gathered.bringing[step.id] = outputs, elsewhere
-        self._emit(BringMemory(WorkKey(run.run_id, run.attempt, step.id), elsewhere, run.deadline, run.submitted_at))
+        parts = list({_part(one): one for one in elsewhere}.values())
+        self._emit(BringMemory(WorkKey(run.run_id, run.attempt, step.id), parts, run.deadline, run.submitted_at))
 
     def on_memory_brought(self, run: Run, event: MemoryBrought, now: float) -> None:
         """Go on with a step whose values have come here, in the present attempt of a run."""
@@ -69,8 +71,9 @@ class Centre:
             self._end(run, event.error, now)
         else:
             run.arrivals += memory_arrivals(memories, self._identity.address, self._placement)
-            for memory, copy in zip(memories, event.copies, strict=True):
-                memory.CopyFrom(copy)
+            copies = dict(zip({_part(one): None for one in memories}, event.copies, strict=True))
+            for memory in memories:
+                memory.CopyFrom(copies[_part(memory)])
             self._pass_on(run, run.plan.steps[event.key.step], outputs, now)
 
     def _pass_on(self, run: Run, step: fractos_pb2.Step, outputs: Outputs, now: float) -> None:
@@ -81,3 +84,7 @@ class Centre:
             if len(bound) == run.plan.needs[waiting.id] and run.result is None:
                 del run.gathered.bound[waiting.id]
                 self._attempts.send_step(run, waiting, bound, now)
+
+
+def _part(memory: fractos_pb2.Memory) -> tuple[str, bytes, int, int]:
+    return memory.owner, memory.object, memory.offset, memory.size

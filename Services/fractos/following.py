@@ -44,12 +44,12 @@ class Following(grpc.aio.ServerInterceptor):
         self._directory = directory
         self._beginning: asyncio.Task[None] | None = None
 
-    async def begin(self) -> None:
+    async def begin(self, patience_s: float = PATIENCE_S) -> None:
         """Return once the node knows the others, or cannot get to know them soon: then it will when the directory answers."""
         if self._beginning is None:
             self._beginning = asyncio.create_task(self._begin(), name="following the directory")
         if not self._beginning.done():
-            await asyncio.wait({self._beginning}, timeout=PATIENCE_S)
+            await asyncio.wait({self._beginning}, timeout=patience_s)
 
     async def _begin(self) -> None:
         try:

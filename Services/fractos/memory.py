@@ -248,6 +248,11 @@ class MemoryStore:
         return self._pool.used_bytes if self._pool is not None else 0
 
     @property
+    def is_crowded(self) -> bool:
+        """Whether half of the objects that there may be are there."""
+        return self._room.is_crowded
+
+    @property
     def objects(self) -> int:
         """How many objects there are."""
         return len(self._objects)
@@ -266,8 +271,6 @@ class MemoryStore:
             self._taken.clear()
             if self._pool is not None:
                 _close_all(self._pool.shrink(0))
-
-    # ---------------------------------------------------------------------------------------------------------------------
 
     def _allow(self, memory: fractos_pb2.Memory, right: Rights, now: float) -> None:
         """Before anything is looked up: whoever has no right learns nothing."""

@@ -35,6 +35,11 @@ class MemoryRoom:
         self._runs: dict[bytes, _Share] = {}
         self.used_bytes = 0
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether half of the objects that there may be are there."""
+        return len(self._sizes) > self._limit_objects // 2
+
     def make(self, size: int, age: Age | None) -> list[bytes]:
         """Return the objects to take from younger runs so that another one fits. Nothing is changed.
 

@@ -163,6 +163,7 @@ class _Node:
                 await stop.wait()
                 await self._stop(server, local, directory, parts)
         finally:
+            await local.close()
             await directory.close()
             if self._adaptor is not None:
                 await asyncio.to_thread(self._adaptor.stop)
@@ -193,7 +194,9 @@ class _Node:
             tasks.append(asyncio.create_task(asyncio.to_thread(self._adaptor.start)))
         await asyncio.gather(*tasks)
         member = await self._register(directory, address)
-        if self._clients is not None or is_first(member.name):
+        if self._clients is not None:
+            await following.begin(self._configuration.start_timeout_s)  # else it would refuse the first runs
+        elif is_first(member.name):
             await following.begin()
         identity = Identity(member.node_type, member.name, member.address, member.log, member.id)
         parts = self._assemble(server, directory, identity)

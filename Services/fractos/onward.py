@@ -84,6 +84,7 @@ class Onward:
         if beside or request.memories:
             del request.memories[:]
             request.memories.extend(beside)
+        request.ClearField("arrival")  # that of the Request that came
         request.arrival.value_bytes = value_bytes
         request.sent_at = now
         if len(bound) > MAX_MESSAGE_BYTES:

@@ -68,6 +68,13 @@ class Run:
         self.result = result
         self.trail, self.arrivals, self.gathered = (), [], Gathered()
 
+    def awaits(self, completion: fractos_pb2.Completion) -> bool:
+        """Whether a Completion of this attempt is news: one may come twice."""
+        if not completion.HasField("reply"):
+            return completion.step in self.pending or completion.lost or completion.HasField("failure")
+        step = self.plan.steps.get(completion.step)
+        return step is not None and step.reply and step.id not in self.gathered.replied
+
     def add_trail(self, trail: Sequence[fractos_pb2.Hop]) -> None:
         """Take note of more steps that were done."""
         self.trail = _merged(self.trail, trail) if self.trail else trail

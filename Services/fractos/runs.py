@@ -198,7 +198,7 @@ class Runs:
         run = self._running.get(completion.run_id)
         if run is None or completion.attempt != run.attempt or run.result is not None or run.tickets:
             return  # with tickets: nothing of it has been sent from here yet
-        if arrival is not None:
+        if arrival is not None and run.awaits(completion):
             run.arrivals.append(arrival)
         run.add_trail(completion.trail)
         if completion.lost:
@@ -207,7 +207,7 @@ class Runs:
         if completion.HasField("failure"):
             self._end(run, now, completion.failure)
             return
-        if completion.HasField("reply"):
+        if completion.HasField("reply") and run.awaits(completion):
             self._centre.take(run, completion, now)
         run.pending.discard(completion.step)
         if not run.pending:

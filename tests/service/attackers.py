@@ -87,6 +87,8 @@ def some_arguments(what: Operation, **given: Any) -> dict[str, Any]:
     for name, field in what.arguments().items():
         if name in given:
             values[name] = given[name]
+        elif field.message_type is fractos_pb2.Tensor.DESCRIPTOR:
+            values[name] = fractos_pb2.Tensor(dtype="uint8", shape=[4], data=b"evil")
         elif field.message_type is not None:
             values[name] = fractos_pb2.BigInteger(magnitude=b"\x07")
         else:

@@ -38,6 +38,14 @@ class MaliciousAdaptor(Adaptor):
         """The Adaptor of a node."""
         return cls(catalogue)
 
+    def crop(self, request: pb.CropRequest) -> pb.CropResponse:
+        """Not asked for."""
+        raise AssertionError
+
+    def similarity(self, request: pb.SimilarityRequest) -> pb.SimilarityResponse:
+        """Not asked for."""
+        raise AssertionError
+
     def scale(self, request: pb.ScaleRequest) -> pb.ScaleResponse:
         """In a device thread."""
         given = request.tensor.memory

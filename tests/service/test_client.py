@@ -134,7 +134,7 @@ def test_a_failed_run_raises_one_error_that_says_everything(datacenter: Datacent
 @pytest.mark.parametrize(
     ("submit", "kind", "says"),
     [
-        (lambda d, g: d.run(g, topology="star"), InvalidArgumentError, "no topology 'star'"),
+        (lambda d, g: d.run(g, topology="mesh"), InvalidArgumentError, "no topology 'mesh'"),
         (lambda d, g: d.run(g, timeout_s=-1), InvalidArgumentError, "timeout_s is -1"),
         (lambda d, g: d.run(g, timeout_s=-10), InvalidArgumentError, "timeout_s is -10"),
         (lambda d, g: d.run(g, timeout_s=0), InvalidArgumentError, "timeout_s is 0"),

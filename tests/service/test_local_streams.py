@@ -159,3 +159,25 @@ async def test_a_name_that_is_taken_leaves_grpc(caplog: pytest.LogCaptureFixture
         await second.serve({})
         await second.close()
     assert "over gRPC as well" in caplog.text
+
+
+@on_event_loop
+async def test_who_comes_when_all_streams_are_taken_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("Services.fractos.transport.local_stream.STREAMS", 0)
+    async with listening():
+        stream = await open_stream(ADDRESS, CONNECT, (), fractos_pb2.Acknowledgement, MAX_FRAMES_BYTES)
+        assert stream is not None
+        with pytest.raises(grpc.aio.AioRpcError, match="0 streams of this host are served"):
+            await stream.read()
+        stream.cancel()
+
+
+@on_event_loop
+async def test_an_opening_that_is_too_long_is_not_read() -> None:
+    async with listening() as (delivered, listener):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as opener:
+            opener.setblocking(False)
+            opener.connect(socket_name(ADDRESS))
+            opener.sendall(HEADER.pack(1 << 20, MESSAGE))
+            await eventually(lambda: not listener._serving)
+        assert delivered.runs == []

@@ -70,6 +70,11 @@ class Store:
         return iter(self._objects)
 
     @property
+    def is_crowded(self) -> bool:
+        """It never holds that many objects."""
+        return False
+
+    @property
     def used_bytes(self) -> int:
         """How much it holds."""
         return sum(len(one.data) for one in self._objects.values())

@@ -177,7 +177,10 @@ def test_more_than_all_is_never_possible(store: MemoryStore) -> None:
 
 
 def test_objects_are_limited_like_bytes(store: MemoryStore) -> None:
-    young = [publish(store, b"1") for _ in range(10)]
+    young = [publish(store, b"1") for _ in range(5)]
+    assert not store.is_crowded
+    young += [publish(store, b"1") for _ in range(5)]
+    assert store.is_crowded
     with pytest.raises(ResourceExhaustedError, match="10 of 10 objects"):
         publish(store, b"1")
     publish(store, b"1", OLD)

@@ -159,7 +159,10 @@ class FileDirectory(Directory):
 
     def _look(self) -> None:
         """Bring the members up to date, and keep this process listed."""
-        self._read_folder(self._is_followed)
+        if self._follows:
+            self._read_folder(self._is_followed)
+        elif self._own is not None and self._own[0] in self._entries and not (self._folder / self._own[0]).exists():
+            self._forget(self._own[0])  # with everybody reading the whole folder its cost would grow with the square
         self._read_revocations()
         listed = self._own is not None and self._own[0] in self._entries
         if self._registration is not None and not listed and self._retry is None:

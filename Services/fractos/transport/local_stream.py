@@ -21,6 +21,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeAlias, cast
 
 import grpc
@@ -38,7 +39,9 @@ BINARY = "-bin"  # metadata keys that end so have bytes for values, as in gRPC
 OPENING_TIMEOUT_S = 5.0  # how long who connects may say nothing
 UNREAD_BYTES = 4 << 20  # so much may wait to be read; then the sender has to
 BACKLOG = 128
-STREAMS = 1000
+STREAMS = 10_000  # that are served at a time
+OPENING_BYTES = 64 << 10  # the longest that is taken of who has not said yet what the stream is for
+CLOSE_TIMEOUT_S = 15.0  # how long the other end may take to read the last of a stream that is over
 
 
 class Method(NamedTuple):
@@ -85,6 +88,7 @@ class LocalStream(asyncio.Protocol):
         self._arrival: asyncio.Future[None] | None = None  # what `read` waits for
         self._room: asyncio.Future[None] | None = None  # what `write` waits for
         self._metadata: Metadata = ()
+        self._closing: asyncio.TimerHandle | None = None
 
     # -- what a call and a servicer's context offer -----------------------------------------------------------------------
 
@@ -134,9 +138,13 @@ class LocalStream(asyncio.Protocol):
 
     async def abort(self, code: grpc.StatusCode, details: str) -> None:
         """Refuse the stream. Raises AbortError, which ends the servicer's method."""
+        self.refuse(code, details)
+        raise grpc.aio.AbortError("the stream was refused")
+
+    def refuse(self, code: grpc.StatusCode, details: str) -> None:
+        """Say why the stream is not served."""
         if not self._has_ended:
             self._send(REFUSED, json.dumps([code.name, details]).encode())
-        raise grpc.aio.AbortError("the stream was refused")
 
     async def abort_with_status(self, status: grpc.Status) -> None:
         """The same, with code and details of a status."""
@@ -153,14 +161,21 @@ class LocalStream(asyncio.Protocol):
         """Say that this end is there."""
         self._send(WELCOME, b"")
 
-    async def introduced(self, methods: Mapping[str, Method]) -> Method:
-        """Wait for what the opener says, and return what it wants. Raises ValueError if it makes no sense."""
+    async def introduced(self, methods: Mapping[str, Method], max_bytes: int) -> Method:
+        """Wait for what the opener says, and return what it wants; its messages may have up to `max_bytes`.
+
+        Raises ValueError if it makes no sense.
+        """
         said = self._taken(1) if await asyncio.wait_for(self._arrived(), OPENING_TIMEOUT_S) else b"null"
-        name, texts = json.loads(said) or ("", ())
-        if name not in methods:
+        opening = json.loads(said)
+        name, texts = opening if isinstance(opening, list) and len(opening) == 2 else ("", ())
+        if not isinstance(name, str) or name not in methods:
             raise ValueError(f"it asks for {str(name)[:100]!r}, of which nothing is known here")
-        self._metadata = [(key, bytes.fromhex(value) if key.endswith(BINARY) else value) for key, value in texts]
-        self._reads = methods[name].reads
+        try:
+            self._metadata = [(key, bytes.fromhex(value) if key.endswith(BINARY) else value) for key, value in texts]
+        except (TypeError, AttributeError) as error:
+            raise ValueError(f"its metadata make no sense: {error}") from error
+        self._reads, self._max_bytes = methods[name].reads, max_bytes
         return methods[name]
 
     def is_own_user(self) -> bool:
@@ -168,8 +183,9 @@ class LocalStream(asyncio.Protocol):
         return memory_packets.is_own_user(self._transport.get_extra_info("socket"))
 
     def close(self) -> None:
-        """End the stream after what was written."""
+        """End the stream after what was written, which the other end has to read soon."""
         self._transport.close()
+        self._closing = self._loop.call_later(CLOSE_TIMEOUT_S, self._transport.abort)
 
     # -- called by the event loop -----------------------------------------------------------------------------------------
 
@@ -200,6 +216,8 @@ class LocalStream(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """The other end has closed it, or is dead."""
+        if self._closing is not None:
+            self._closing.cancel()
         self._end()
         self._lost(self)
 
@@ -221,7 +239,7 @@ class LocalStream(asyncio.Protocol):
     def _take(self, kind: int, content: bytes) -> None:
         if kind == MESSAGE:
             self._unread.append(content)
-            self._unread_bytes += len(content)
+            self._unread_bytes += HEADER.size + len(content)
             self._wake()
         elif kind == WELCOME:
             self.is_welcome = True
@@ -248,7 +266,7 @@ class LocalStream(asyncio.Protocol):
     def _taken(self, count: int) -> bytes:
         """Remove so many messages, joined."""
         taken = b"".join([self._unread.popleft() for _ in range(count)])
-        before, self._unread_bytes = self._unread_bytes, self._unread_bytes - len(taken)
+        before, self._unread_bytes = self._unread_bytes, self._unread_bytes - len(taken) - count * HEADER.size
         if before > UNREAD_BYTES >= self._unread_bytes and not self._has_ended:
             self._transport.resume_reading()
         return taken
@@ -295,7 +313,7 @@ class LocalListener:
 
         def made() -> LocalStream:
             # The class of its messages is known once it has said which method it is for.
-            return LocalStream(Message, self._max_bytes, connected=self._begin, lost=self._end)
+            return LocalStream(Message, OPENING_BYTES, connected=self._begin, lost=self._end)
 
         if self._socket is not None:
             self._server = await asyncio.get_running_loop().create_unix_server(made, sock=self._socket)
@@ -313,12 +331,17 @@ class LocalListener:
             await asyncio.wait(serving)
 
     def _begin(self, stream: LocalStream) -> None:
-        if len(self._serving) >= STREAMS or not stream.is_own_user():
-            log.warning("refused a stream: it is of another user, or there are %d", len(self._serving))
+        if not stream.is_own_user():
+            log.warning("refused a stream of another user")
             stream.cancel()
             return
         stream.welcome()
-        self._serving[stream] = asyncio.create_task(_served(stream, self._methods))
+        if len(self._serving) >= STREAMS:
+            log.warning("refused a stream: %d are served, which is the limit", STREAMS)
+            stream.refuse(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{STREAMS} streams of this host are served, which is the limit")
+            stream.close()
+            return
+        self._serving[stream] = asyncio.create_task(_served(stream, self._methods, self._max_bytes))
 
     def _end(self, stream: LocalStream) -> None:
         if (task := self._serving.pop(stream, None)) is not None:
@@ -348,17 +371,23 @@ async def open_stream(
     return stream
 
 
-async def _served(stream: LocalStream, methods: Mapping[str, Method]) -> None:
+async def _served(stream: LocalStream, methods: Mapping[str, Method], max_bytes: int) -> None:
     try:
-        method = await stream.introduced(methods)
-        await method.serve(None, stream)
-    except grpc.aio.AbortError:
-        pass  # it was told why
-    except asyncio.TimeoutError:
-        log.warning("closed a stream that said nothing for %g s", OPENING_TIMEOUT_S)
-    except (ValueError, TypeError, AttributeError) as error:
-        log.warning("closed a stream: %s", error)
+        method = await _introduced(stream, methods, max_bytes)
+        if method is not None:
+            with suppress(grpc.aio.AbortError):  # whoever opened it was told why
+                await method.serve(None, stream)
     except Exception:
         log.exception("a stream failed")
     finally:
         stream.close()
+
+
+async def _introduced(stream: LocalStream, methods: Mapping[str, Method], max_bytes: int) -> Method | None:
+    try:
+        return await stream.introduced(methods, max_bytes)
+    except asyncio.TimeoutError:
+        log.warning("closed a stream that said nothing for %g s", OPENING_TIMEOUT_S)
+    except ValueError as error:
+        log.warning("closed a stream: %s", error)
+    return None
