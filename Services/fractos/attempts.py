@@ -11,14 +11,13 @@ from collections.abc import Callable, Mapping
 from protos import fractos_pb2
 from Services.fractos.delivery import Bound
 from Services.fractos.errors import FailedPreconditionError, FractosError, ResourceExhaustedError, UnavailableError
-from Services.fractos.events import Effect, FreeMemory, Log, Record, SendFrame
+from Services.fractos.events import Effect, Log, Record, SendFrame
 from Services.fractos.links import Links
 from Services.fractos.placement import Identity, Owner, Placement
 from Services.fractos.plan import MAX_MESSAGE_BYTES, MAX_VALUE_BYTES, node_type
 from Services.fractos.records import AttemptRecord, Place
 from Services.fractos.run import Gathered, Run
 from Services.fractos.schedule import Schedule
-from Services.fractos.topology import STAR
 
 MAX_ATTEMPTS = 16
 REPEAT_S = 0.02  # how long the third attempt waits, doubled with each one after it; the second is sent at once
@@ -72,8 +71,6 @@ class Attempts:
         run.pending = set(run.plan.ends)
         run.trail = ()
         run.arrivals, run.gathered = [], Gathered()
-        if run.plan.topology == STAR and run.attempt > run.first_attempt:
-            self._emit(FreeMemory((run.run_id,)))  # what came here in the attempt before
         try:
             frames = self._frames(run, now)
         except UnavailableError as error:  # a node has died since it was chosen

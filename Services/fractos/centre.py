@@ -1,6 +1,7 @@
 """The application node's part in a star: it sends each step alone, once everything that the step waits for has come back. Pure.
 
-In a star large values come here too, since the next node is to get them from here; in a fast-star only references do.
+In a star large values come here too, since the next node is to get them from here; in a fast-star only references do. What has
+come here stays until the run ends: a device of an earlier attempt may still be fetching it, and answers for the later one.
 """
 
 from __future__ import annotations
