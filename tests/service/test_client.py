@@ -307,7 +307,8 @@ class TestDeaths:
             nodes.wait_until_busy("math-0")
             nodes.kill("math-0")
             run.result()
-            assert {(hop.node, hop.attempt) for hop in run.trail} == {("math-1", 2)}
+            assert {hop.node for hop in run.trail} == {"math-1"}
+            assert min(hop.attempt for hop in run.trail) == 2  # a third one follows when the directory drops the node
 
     def test_a_run_in_a_stopped_node_goes_on_at_the_standby_and_the_woken_one_does_no_harm(self, tmp_path: Path) -> None:
         with running(tmp_path, "application-0", "math-0") as nodes, connect(nodes.root) as datacenter:
