@@ -73,12 +73,13 @@ def _measure(context: Context, described: Mapping[str, Parameter]) -> Outcome:
 
 
 def write(outcome: Outcome, results: Path) -> None:
-    """Write the rows and the plots of a benchmark into a folder."""
+    """Write the rows and the plots of a benchmark into a folder. Where it has measured nothing, what is there stays."""
+    if not outcome.rows:
+        return
     write_atomically(results / f"{outcome.bench}.json", outcome.as_json())
     write_atomically(results / f"{outcome.bench}.csv", outcome.as_csv())
-    if outcome.rows:
-        for chart in MODULES[outcome.bench].charts(outcome):
-            plots.draw(chart, results)
+    for chart in MODULES[outcome.bench].charts(outcome):
+        plots.draw(chart, results)
 
 
 def _check_writable(folder: Path) -> None:
