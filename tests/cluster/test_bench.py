@@ -101,6 +101,34 @@ def test_the_cost_of_the_centre_is_measured_and_every_bill_is_right(temporary: P
     assert "1 ms, 100 KB, 4" in output
 
 
+def test_starts_are_measured_and_nodes_weighed(temporary: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    bench(temporary, "start", "--quick", "--out", str(out))
+    found = json.loads((out / "results/start.json").read_text())
+    figures = {(row["variant"], row["figure"]): row["median"] for row in found["rows"]}
+    assert 10 < figures["math node", "resident"] < 1000
+    assert 10 < figures["storage node", "resident"] < 1000
+    assert 0 < figures["math node", "start"] < 60
+    if found["notes"]:
+        assert found["notes"][0].startswith("Without the default datacenter: ZooKeeper")
+        assert not os.environ.get("CI"), found["notes"]
+    else:
+        assert 0 < figures["default datacenter, 3 ZooKeeper servers", "start"] < PATIENCE_S
+    assert "## How long a start takes" in (out / "REPORT.md").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_program_that_is_interrupted_while_it_starts_a_datacenter_stops_it(temporary: Path, number: signal.Signals) -> None:
+    command = [sys.executable, str(CODE_ROOT / "benchmarks/ring.py")]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "TMPDIR": str(temporary)}
+    ) as running:
+        until(lambda: list(temporary.glob("ring-benchmark-*/Services/config")), "a datacenter")
+        running.send_signal(number)
+        running.communicate(timeout=60)
+    assert running.returncode != 0  # and the fixture looks for what is left
+
+
 def test_ctrl_c_stops_everything(temporary: Path, tmp_path: Path) -> None:
     with start(temporary, "throughput", "--out", str(tmp_path / "out")) as running:
         until(lambda: list(temporary.glob("mockdc-bench-*/Services/config")), "a datacenter")

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from types import ModuleType
 
-from Services.datacenter.bench import data, failover, image, latency, machine, plots, report, scale, throughput, topology
+from Services.datacenter.bench import data, failover, image, latency, machine, plots, report, scale, start, throughput, topology
 from Services.datacenter.bench.context import Context, temporary_model
 from Services.datacenter.bench.options import Options
 from Services.datacenter.bench.results import Outcome, Parameter
@@ -26,6 +26,7 @@ MODULES: Mapping[str, ModuleType] = {
     "data": data,
     "image": image,
     "failover": failover,
+    "start": start,
     "scale": scale,
 }
 
