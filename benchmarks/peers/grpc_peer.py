@@ -69,7 +69,6 @@ class Asynchronous(Peer):
     def __init__(self, addresses: list[str], stack: ExitStack) -> None:
         self._loop = asyncio.new_event_loop()
         stack.callback(self._loop.close)
-        asyncio.set_event_loop(self._loop)
         self._loop.run_until_complete(self._connect(addresses))
 
     def chain(self, steps: int) -> int:

@@ -28,11 +28,11 @@ def temporary(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "tmp"
     folder.mkdir()
     yield folder
-    assert [path.name for path in folder.iterdir() if not path.name.startswith(AUTOGRAPH)] == []
     left = [process for process in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(process.info["cmdline"] or ())]
     for process in left:
         process.kill()
     assert not left
+    assert [path.name for path in folder.iterdir() if not path.name.startswith(AUTOGRAPH)] == []
 
 
 def start(temporary: Path, *arguments: str) -> subprocess.Popen[str]:
