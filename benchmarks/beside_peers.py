@@ -8,19 +8,21 @@ round, so that a slow moment of the machine hits all of them:
 - an array of 8 MiB handed in and multiplied in 8 steps, until the last has ended.
 
 How each is used is said in `benchmarks/peers/`. Ratios are those of one round: below 1 is quicker for latencies and the array,
-above 1 more for chains per second. Ours records, checks and acknowledges each run as always.
+above 1 more for chains per second. The figures are also written to peers.json, which the report of
+`run_datacenter.py bench` shows. Ours records, checks and acknowledges each run as always.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import signal
+import os
 import statistics
 import subprocess
-import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 
@@ -28,12 +30,17 @@ import numpy
 from memory_chain import check, our_round
 from ring import datacenter_folder, median_ms, ring, throughput
 
+from Services.datacenter.bench import machine, report
+from Services.datacenter.bench.command import MODULES
+from Services.datacenter.bench.measuring import summarize
+from Services.datacenter.bench.peers import BENCH, MEASURED, OURS, RATIO, row_of
+from Services.datacenter.bench.results import Outcome
 from Services.fractos import Datacenter, connect
+from Services.fractos.config import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 PEERS = ROOT / "benchmarks/peers"
 PYTHON = ROOT / ".venv-peers/bin/python"
-OURS = "ours"
 PROGRAMS = {
     "Ray": ("ray_peer.py", "actors"),
     "Ray, compiled": ("ray_peer.py", "compiled"),
@@ -45,9 +52,10 @@ LENGTHS = (1, 3, 8)
 LARGE_STEPS = 8
 TIMES = 30  # chains of a round, of each length
 RUNS = 1000  # of a round, for those per second
-FEWER = {"Dask": 10}  # so many times fewer of both, or a round would take minutes
+FEWER = {"Dask": (3, 2)}  # so many times fewer of both, or a round would take minutes
 WARM_UP = 2  # rounds
 
+Round = dict[str, dict[str, float]]  # by work and system
 Measure = Callable[[str, int, int], float]  # work, steps, times
 
 
@@ -78,9 +86,10 @@ class Peer:
 def started(name: str) -> Iterator[Peer]:
     """Start a peer's program and wait until it is ready. It ends with the context, and all that it started."""
     program, *arguments = PROGRAMS[name]
-    # Its own warnings are of no use here. What it prints when it fails is kept apart from its answers.
+    # The project sets switches of gRPC for itself, in this process too: the others have theirs as it comes.
+    environment = {name: value for name, value in os.environ.items() if name != "GRPC_EXPERIMENTS"}
     command = [str(PYTHON), str(PEERS / program), *arguments]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             peer = Peer(name, process)
             peer.answer()
@@ -96,10 +105,12 @@ def ours(datacenter: Datacenter) -> Measure:
     check(datacenter, array, LARGE_STEPS)
 
     def measure(work: str, steps: int, times: int) -> float:
-        if work == "latency":
-            return median_ms(partial(datacenter.run, rings[steps]), times)
         if work == "rate":
             return throughput(datacenter, rings[3], times)
+        if work == "latency":
+            datacenter.run(rings[steps])  # once unmeasured, as all do
+            return median_ms(partial(datacenter.run, rings[steps]), times)
+        our_round(datacenter, array, steps)
         return our_round(datacenter, array, steps)[1]
 
     return measure
@@ -107,26 +118,50 @@ def ours(datacenter: Datacenter) -> Measure:
 
 def works(name: str) -> dict[str, tuple[str, int, int]]:
     """What one round asks of a system."""
-    fewer = FEWER.get(name, 1)
-    latencies = {f"chain of {length}, ms per step": ("latency", length, TIMES // fewer) for length in LENGTHS}
+    fewer_times, fewer_runs = FEWER.get(name, (1, 1))
+    latencies = {f"chain of {length}, ms per step": ("latency", length, TIMES // fewer_times) for length in LENGTHS}
     return latencies | {
-        "three-step chains per second": ("rate", 3, RUNS // fewer),
+        "three-step chains per second": ("rate", 3, RUNS // fewer_runs),
         f"8 MiB through {LARGE_STEPS} steps, ms": ("large", LARGE_STEPS, 1),
     }
 
 
-def round_of(systems: dict[str, Measure]) -> dict[str, dict[str, float]]:
-    """One round: by work and system, what was measured."""
-    found: dict[str, dict[str, float]] = {}
+def round_of(systems: dict[str, Measure], number: int) -> Round:
+    """One round: by work and system, what was measured. The order of the systems is the other way round in odd rounds."""
+    found: Round = {}
     for work in works(OURS):
-        for name, measure in systems.items():
+        values = {}
+        for name in reversed(systems) if number % 2 else systems:
             kind, steps, times = works(name)[work]
-            value = measure(kind, steps, times)
-            found.setdefault(work, {})[name] = value / steps if kind == "latency" else value
+            value = systems[name](kind, steps, times)
+            values[name] = value / steps if kind == "latency" else value
+        found[work] = {name: values[name] for name in systems}
     return found
 
 
-def summary(rounds: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, dict[str, float]]]:
+def outcome_of(rounds: list[Round], began: str, took_s: float) -> Outcome:
+    """The same as `bench` writes: a row for each work of each system, and for each ratio."""
+    rows = []
+    for work, systems in rounds[0].items():
+        unit = "runs/s" if works(OURS)[work][0] == "rate" else "ms"
+        for name in systems:
+            values = [one[work][name] for one in rounds]
+            rows.append(row_of(name, MEASURED, work, unit, summarize(values)))
+            if name != OURS:
+                ratios = [one[work][OURS] / one[work][name] for one in rounds]
+                rows.append(row_of(name, RATIO, work, "", summarize(ratios)))
+    return Outcome(BENCH, tuple(rows), began=began, took_s=round(took_s, 1), machine=machine.describe())
+
+
+def write(outcome: Outcome, folder: Path) -> None:
+    """Write the results, and the report beside the folder anew if there is one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / f"{BENCH}.json", outcome.as_json())
+    if (folder.parent / report.FILE).exists():
+        report.write(folder.parent, folder, MODULES)
+
+
+def summary(rounds: list[Round]) -> dict[str, dict[str, dict[str, float]]]:
     """By work and system: median, lowest and highest, and the median of ours through theirs in the same round."""
     figures: dict[str, dict[str, dict[str, float]]] = {}
     for work, systems in rounds[0].items():
@@ -159,15 +194,23 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--rounds", type=int, default=10, help="how many rounds to measure (default: %(default)s)")
     parser.add_argument("--peers", nargs="*", choices=PROGRAMS, default=list(PROGRAMS), help="which of them (default: all)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=ROOT / "benchmarks/results",
+        metavar="FOLDER",
+        help="where peers.json goes (default: %(default)s)",
+    )
     options = parser.parse_args()
     if options.peers and not PYTHON.exists():
         raise SystemExit("error: the peers are not installed; type: make peers")
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
     with ExitStack() as stack:
         folder = stack.enter_context(datacenter_folder())
         systems = {OURS: ours(stack.enter_context(connect(folder, client_id="admin")))}
         systems |= {name: stack.enter_context(started(name)).measure for name in options.peers}
-        rounds = [round_of(systems) for _ in range(WARM_UP + options.rounds)][WARM_UP:]
+        began, clock = datetime.now(timezone.utc).isoformat(timespec="seconds"), time.monotonic()
+        rounds = [round_of(systems, number) for number in range(WARM_UP + options.rounds)][WARM_UP:]
+    write(outcome_of(rounds, began, time.monotonic() - clock), options.out.absolute())
     figures = summary(rounds)
     print(json.dumps(figures, indent=2) if options.json else as_text(figures))
     return 0

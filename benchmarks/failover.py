@@ -56,6 +56,7 @@ class Series:
     wrong: int = 0
     duplicated: int = 0
     added_s: list[float] = field(default_factory=list)
+    added_by_time_s: list[list[float]] = field(default_factory=list)  # of the runs in flight each time
     median_s: float = float("inf")  # targets
     p99_s: float = float("inf")
 
@@ -78,18 +79,18 @@ def disturb(nodes: Nodes, kind: str, fate: str, times: int, seed: int) -> Series
     rng = random.Random(seed)
     appends = Appends(nodes.folder, f"{kind}-{fate}.txt", ROUNDS)
     calm_s: list[float] = []
-    disturbed_s: list[float] = []
+    disturbed_s: list[list[float]] = []
     with connect(nodes.folder, client_id=CLIENT) as datacenter:
         for _ in range(times):
             calm_s += _batch(datacenter, appends, series, lambda: None)
             leader = nodes.leader(kind)
-            disturbed_s += _batch(
-                datacenter, appends, series, partial(_after, rng.uniform(*SPREAD_S), nodes, leader, NUMBER[fate])
-            )
+            trouble = partial(_after, rng.uniform(*SPREAD_S), nodes, leader, NUMBER[fate])
+            disturbed_s.append(_batch(datacenter, appends, series, trouble))
             nodes.start_again(leader)
             series.times += 1
     usual_s = statistics.median(calm_s) if calm_s else 0.0
-    series.added_s = [took_s - usual_s for took_s in disturbed_s]
+    series.added_by_time_s = [[took_s - usual_s for took_s in runs] for runs in disturbed_s]
+    series.added_s = [added_s for runs in series.added_by_time_s for added_s in runs]
     _count(series, appends)
     return series
 

@@ -25,6 +25,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from Services.datacenter import interruption
 from Services.datacenter.bench.raw_call import RawCall, raw_call
 from Services.fractos import Datacenter, TaskGraph, connect
 
@@ -117,15 +118,20 @@ def throughput(datacenter: Datacenter, graph: TaskGraph, runs: int) -> float:
 
 @contextmanager
 def datacenter_folder(authorization: str = "checked") -> Iterator[Path]:
-    """A running datacenter in a temporary folder, which needs capabilities or is "open"."""
+    """A running datacenter in a temporary folder, which needs capabilities or is "open".
+
+    From now on Ctrl-C and SIGTERM interrupt the program, and nothing interrupts the stopping of the datacenter.
+    """
     with tempfile.TemporaryDirectory(prefix="ring-benchmark-") as folder:
         (Path(folder) / "data_center_setup.cfg").write_text(CONFIGURATION.format(authorization=authorization))
         command = [sys.executable, str(ROOT / "run_datacenter.py"), "--path", folder]
-        subprocess.run([*command, "up"], check=True, stdout=subprocess.DEVNULL)
+        interruption.listen()
         try:
+            subprocess.run([*command, "up"], check=True, stdout=subprocess.DEVNULL)
             yield Path(folder)
         finally:
-            subprocess.run([*command, "down"], check=True, stdout=subprocess.DEVNULL)
+            with interruption.ignored():
+                subprocess.run([*command, "down"], check=True, stdout=subprocess.DEVNULL)
 
 
 def as_text(figures: dict[str, dict[str, float]]) -> str:

@@ -7,6 +7,7 @@ documented way for chains that grow at run time. Tasks are pinned to the workers
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import Any
 
 import numpy
@@ -38,11 +39,12 @@ class Dask(Peer):
     def rate(self, runs: int) -> float:
         """As Peer says."""
         start = time.perf_counter()
-        left = runs
-        while left > 0:
-            some = min(left, IN_FLIGHT)
-            self._client.gather([self._submit(shift, 1, 3) for _ in range(some)])
-            left -= some
+        flying = deque(self._submit(shift, 1, 3) for _ in range(min(IN_FLIGHT, runs)))
+        for _ in range(runs - len(flying)):
+            flying.popleft().result()
+            flying.append(self._submit(shift, 1, 3))
+        for one in flying:
+            one.result()
         return runs / (time.perf_counter() - start)
 
     def large(self, array: numpy.ndarray, steps: int) -> None:

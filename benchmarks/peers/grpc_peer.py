@@ -67,20 +67,21 @@ class Asynchronous(Peer):
     """grpc.aio stubs; several runs at a time are tasks."""
 
     def __init__(self, addresses: list[str], stack: ExitStack) -> None:
-        self._runner = stack.enter_context(asyncio.Runner())
-        self._runner.run(self._connect(addresses))
+        self._loop = asyncio.new_event_loop()
+        stack.callback(self._loop.close)
+        self._loop.run_until_complete(self._connect(addresses))
 
     def chain(self, steps: int) -> int:
         """As Peer says."""
-        return self._runner.run(self._chain(steps))
+        return self._loop.run_until_complete(self._chain(steps))
 
     def rate(self, runs: int) -> float:
         """As Peer says."""
-        return self._runner.run(self._rate(runs))
+        return self._loop.run_until_complete(self._rate(runs))
 
     def large(self, array: numpy.ndarray, steps: int) -> None:
         """As Peer says."""
-        self._runner.run(self._large(array.tobytes(), steps))
+        self._loop.run_until_complete(self._large(array.tobytes(), steps))
 
     async def _connect(self, addresses: list[str]) -> None:
         channels = [grpc.aio.insecure_channel(address, OPTIONS) for address in addresses]

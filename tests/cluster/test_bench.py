@@ -28,11 +28,11 @@ def temporary(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "tmp"
     folder.mkdir()
     yield folder
-    assert [path.name for path in folder.iterdir() if not path.name.startswith(AUTOGRAPH)] == []
     left = [process for process in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(process.info["cmdline"] or ())]
     for process in left:
         process.kill()
     assert not left
+    assert [path.name for path in folder.iterdir() if not path.name.startswith(AUTOGRAPH)] == []
 
 
 def start(temporary: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -69,6 +69,10 @@ def test_latency_is_measured_and_reported(temporary: Path, tmp_path: Path) -> No
     assert list(durations) == ["raw gRPC call", "ring of 1", "ring of 4", "ring of 8"]
     assert all(0 < row["lowest"] <= row["median"] <= row["p99"] for row in durations.values())
     assert all(row["n"] >= 60 for row in durations.values())
+    steps = {row["variant"]: row for row in found["rows"] if row["figure"] == "per step"}
+    assert [8 * steps["ring of 8"][key] for key in ("low", "high")] == pytest.approx(
+        [durations["ring of 8"][key] for key in ("low", "high")]
+    )
     assert {"processor", "cores", "memory", "system", "Python", "grpcio", "code"} <= set(found["machine"])
     assert len((out / "results/latency.csv").read_text().splitlines()) == len(found["rows"]) + 1
     check_plots(out / "results", "latency")
@@ -85,6 +89,10 @@ def test_the_cost_of_the_centre_is_measured_and_every_bill_is_right(temporary: P
     output = bench(temporary, "topology", "--quick", "--out", str(out))
     found = json.loads((out / "results/topology.json").read_text())
     assert found["failures"] == []
+    counts = {
+        figure: [row["n"] for row in found["rows"] if row["figure"] == figure] for figure in ("duration", "traffic", "devices")
+    }
+    assert counts["duration"] == counts["traffic"] == counts["devices"]  # without the rounds to warm up
     hops = {
         (row["parameters"]["application"], row["parameters"]["devices"], row["variant"]): row["median"]
         for row in found["rows"]
@@ -99,6 +107,44 @@ def test_the_cost_of_the_centre_is_measured_and_every_bill_is_right(temporary: P
     assert "| face verification | star |" in report
     assert "Beside the paper" in report
     assert "1 ms, 100 KB, 4" in output
+
+
+def test_the_rate_of_data_is_as_precise_as_its_time(temporary: Path, tmp_path: Path) -> None:
+    bench(temporary, "data", "--quick", "--out", str(tmp_path / "out"))
+    found = json.loads((tmp_path / "out/results/data.json").read_text())["rows"]
+    times, rates = ([row for row in found if row["figure"] == figure] for figure in ("duration", "rate"))
+    assert len(times) == len(rates) == 4
+    for one, other in zip(times, rates, strict=True):
+        whole_mb = 4 * one["parameters"]["bytes"] / 1e6
+        assert [other["low"], other["high"]] == pytest.approx([whole_mb / one["high"], whole_mb / one["low"]])
+
+
+def test_starts_are_measured_and_nodes_weighed(temporary: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    bench(temporary, "start", "--quick", "--out", str(out))
+    found = json.loads((out / "results/start.json").read_text())
+    figures = {(row["variant"], row["figure"]): row["median"] for row in found["rows"]}
+    assert 10 < figures["math node", "resident"] < 1000
+    assert 10 < figures["storage node", "resident"] < 1000
+    assert 0 < figures["math node", "start"] < 60
+    if found["notes"]:
+        assert found["notes"][0].startswith("Without the default datacenter: ZooKeeper")
+        assert not os.environ.get("CI"), found["notes"]
+    else:
+        assert 0 < figures["default datacenter, 3 ZooKeeper servers", "start"] < PATIENCE_S
+    assert "## How long a start takes" in (out / "REPORT.md").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_program_that_is_interrupted_while_it_starts_a_datacenter_stops_it(temporary: Path, number: signal.Signals) -> None:
+    command = [sys.executable, str(CODE_ROOT / "benchmarks/ring.py")]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "TMPDIR": str(temporary)}
+    ) as running:
+        until(lambda: list(temporary.glob("ring-benchmark-*/Services/config")), "a datacenter")
+        running.send_signal(number)
+        running.communicate(timeout=60)
+    assert running.returncode != 0  # and the fixture looks for what is left
 
 
 def test_ctrl_c_stops_everything(temporary: Path, tmp_path: Path) -> None:

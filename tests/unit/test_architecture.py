@@ -73,7 +73,7 @@ def test_the_engine_does_no_io(name: str) -> None:
     assert not touched
 
 
-@pytest.mark.parametrize("name", ["charts", "findings", "measuring", "results", "rules"])
+@pytest.mark.parametrize("name", ["charts", "findings", "measuring", "peers", "results", "rules"])
 def test_what_figures_say_is_worked_out_without_io(name: str) -> None:
     path = ROOT / "Services" / "datacenter" / "bench" / f"{name}.py"
     assert not {module.partition(".")[0] for module in imports(path)} & IMPURE

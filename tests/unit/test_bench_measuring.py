@@ -162,3 +162,25 @@ def test_rounds_may_have_many_samples() -> None:
     one = measured.summary("a")
     assert (one.n, one.median, one.highest) == (3 * FEWEST, 2, 9)
     assert (one.low, one.high) == (2, 2)  # of the medians of rounds
+
+
+def test_the_interval_lies_evenly_about_the_middle() -> None:
+    for n in range(1, 300):
+        low, high = interval([float(value) for value in range(n)])
+        assert low + high == n - 1
+
+
+def test_the_median_lies_in_its_own_interval_however_uneven_rounds_are() -> None:
+    rounds = iter([[5.0] * 99] + [[1.0]] * 20)
+    one = measure({"a": lambda: next(rounds)}, Rules(warm_up=0), Clock()).summary("a")
+    assert one.low <= one.median <= one.high
+    assert one.median == 1
+
+
+def test_a_derived_figure_is_as_precise_as_the_rounds_are() -> None:
+    values = iter([1.0, 2.0, 4.0, 8.0])
+    rules = Rules(warm_up=0, precision=0.0, most=4, limit_s=1e9)
+    measured = measure({"a": lambda: [next(values)] * 1000}, rules, Clock())
+    rate = measured.derived("a", lambda took: 8 / took)
+    assert (rate.low, rate.median, rate.high, rate.n) == (1, 3, 8, 4)
+    assert not rate.converged

@@ -6,8 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from Applications.face_verification import embedded
+from Services.datacenter.bench.image import PICTURE
+from Services.datacenter.bench.own_datacenter import CLIENT
 from Services.datacenter.bench.rules import Link, Stage, Traffic, Value, chain, expected, network_ms
 from Services.datacenter.bench.workloads import Workload, face_verification, image_prediction
+from Services.fractos import TaskGraph
 from Services.fractos.topology import FAST_STAR, RING, STAR
 
 pure = settings(deadline=None, database=None)
@@ -67,6 +71,14 @@ def test_the_time_of_the_network_alone() -> None:
     assert network_ms(large, RING, LINK, 65_536) == pytest.approx(3 + 2 + 8)  # and two to ask for it
     assert network_ms(large, FAST_STAR, LINK, 65_536) == pytest.approx(4 + 2 + 8)
     assert network_ms(large, STAR, LINK, 65_536) == pytest.approx(4 + 2 * (2 + 8))
+
+
+def test_the_face_verification_is_the_application_of_that_name() -> None:
+    application = TaskGraph("as a user runs it")
+    embedded(application, CLIENT, PICTURE)
+    steps = [(step.operation, step.arguments) for step in application._message.steps]
+    assert [operation for operation, _ in steps] == ["storage.read_image", "math.crop", "cnn.embed"]
+    assert [(step.operation, step.arguments) for step in face_verification(2048).graph._message.steps[1:4]] == steps
 
 
 @pytest.mark.parametrize("workload", [image_prediction("Cat"), face_verification(2048)], ids=lambda one: one.name)

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from types import ModuleType
 
-from Services.datacenter.bench import data, failover, image, latency, machine, plots, report, scale, throughput, topology
+from Services.datacenter.bench import data, failover, image, latency, machine, plots, report, scale, start, throughput, topology
 from Services.datacenter.bench.context import Context, temporary_model
 from Services.datacenter.bench.options import Options
 from Services.datacenter.bench.results import Outcome, Parameter
@@ -26,6 +26,7 @@ MODULES: Mapping[str, ModuleType] = {
     "data": data,
     "image": image,
     "failover": failover,
+    "start": start,
     "scale": scale,
 }
 
@@ -73,12 +74,13 @@ def _measure(context: Context, described: Mapping[str, Parameter]) -> Outcome:
 
 
 def write(outcome: Outcome, results: Path) -> None:
-    """Write the rows and the plots of a benchmark into a folder."""
+    """Write the rows and the plots of a benchmark into a folder. Where it has measured nothing, what is there stays."""
+    if not outcome.rows:
+        return
     write_atomically(results / f"{outcome.bench}.json", outcome.as_json())
     write_atomically(results / f"{outcome.bench}.csv", outcome.as_csv())
-    if outcome.rows:
-        for chart in MODULES[outcome.bench].charts(outcome):
-            plots.draw(chart, results)
+    for chart in MODULES[outcome.bench].charts(outcome):
+        plots.draw(chart, results)
 
 
 def _check_writable(folder: Path) -> None:

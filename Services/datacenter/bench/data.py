@@ -12,7 +12,6 @@ import psutil
 from Services.datacenter.bench.charts import Chart, Line, Table, median, number, point, size
 from Services.datacenter.bench.context import Context
 from Services.datacenter.bench.graphs import durations_ms
-from Services.datacenter.bench.measuring import summarize
 from Services.datacenter.bench.own_datacenter import running
 from Services.datacenter.bench.results import Outcome, Row
 from Services.fractos import Datacenter, TaskGraph
@@ -57,10 +56,10 @@ def _measure(context: Context, datacenter: Datacenter, size_bytes: int, limit_s:
     source.release()
     rows = []
     for variant in (OURS, BARE):
-        rates = [STEPS * array.nbytes / sample / 1e6 for one in measured.samples[variant] for sample in one]
+        rate = measured.derived(variant, lambda median_ms: STEPS * array.nbytes / median_ms / 1e6)
         parameters = {"bytes": size_bytes}
         rows.append(Row("data", variant, "duration", "ms", measured.summary(variant), parameters))
-        rows.append(Row("data", variant, "rate", "GB/s", summarize(rates), parameters))
+        rows.append(Row("data", variant, "rate", "GB/s", rate, parameters))
     return rows
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from Services.datacenter.bench.charts import Chart, Table, number
 from Services.datacenter.bench.context import Context
@@ -39,11 +41,17 @@ def run(context: Context) -> Outcome:
         if not file.exists():
             raise FailedPreconditionError(f"`{PROGRAM.name} {' '.join(flags)}` ended with code {code}")
         found = json.loads(file.read_text(encoding="utf-8"))
+    return outcome_of(found)
+
+
+def outcome_of(found: Sequence[Mapping[str, Any]]) -> Outcome:
+    """What is made of the series in the program's file. The runs of one kill count as one value, their median."""
     rows, failures = [], []
     for series in found:
         parameters = {"times": series["times"]}
-        if series["added_s"]:
-            rows.append(Row("failover", series["name"], "added", "s", summarize(series["added_s"]), parameters))
+        if by_time := series["added_by_time_s"]:
+            added = summarize([one for runs in by_time for one in runs], [statistics.median(runs) for runs in by_time])
+            rows.append(Row("failover", series["name"], "added", "s", added, parameters))
         if series["lost"] or series["wrong"] or series["duplicated"]:
             counts = f"{len(series['lost'])} lost, {series['wrong']} wrong, {series['duplicated']} done twice"
             failures.append(f"{series['name']}: {counts}")

@@ -8,7 +8,7 @@ from functools import partial
 from Services.datacenter.bench.charts import Chart, Line, Table, median, number, point
 from Services.datacenter.bench.context import Context
 from Services.datacenter.bench.graphs import durations_ms, ring
-from Services.datacenter.bench.measuring import Batch, summarize
+from Services.datacenter.bench.measuring import Batch
 from Services.datacenter.bench.own_datacenter import running
 from Services.datacenter.bench.raw_call import raw_call
 from Services.datacenter.bench.results import Outcome, Row
@@ -38,9 +38,8 @@ def run(context: Context) -> Outcome:
     for length in lengths:
         name, parameters = name_of(length), {"steps": length}
         whole, ratio = measured.summary(name), measured.ratio(name, RAW)
-        per_step = [sample / length for one in measured.samples[name] for sample in one]
         rows.append(Row("latency", name, "duration", "ms", whole, parameters))
-        rows.append(Row("latency", name, "per step", "ms", summarize(per_step), parameters))
+        rows.append(Row("latency", name, "per step", "ms", whole.scaled(1 / length), parameters))
         rows.append(Row("latency", name, "per step / raw call", "", ratio.scaled(1 / length), parameters))
     return Outcome("latency", tuple(rows))
 

@@ -21,7 +21,7 @@ FEWEST = 6  # values that a 95 % interval of a median needs: two ranks of five h
 class Summary:
     """What samples of one thing say."""
 
-    median: float
+    median: float  # of the medians of the rounds, where there were any
     low: float  # of the 95 % confidence interval of the median
     high: float
     q1: float
@@ -62,17 +62,23 @@ class Measured:
     rules: Rules
 
     def summary(self, variant: str) -> Summary:
-        """What the samples of a variant say; its interval is that of the medians of the rounds."""
-        rounds = self.samples[variant]
-        return summarize(
-            [sample for one in rounds for sample in one], [statistics.median(one) for one in rounds], self.rules.precision
-        )
+        """What the samples of a variant say; the median and its interval are those of the medians of the rounds."""
+        samples = [sample for one in self.samples[variant] for sample in one]
+        return summarize(samples, self._medians(variant), self.rules.precision)
+
+    def derived(self, variant: str, figure: Callable[[float], float]) -> Summary:
+        """What another figure says that follows from the median of a round."""
+        values = [figure(value) for value in self._medians(variant)]
+        return summarize(values, values, self.rules.precision)
 
     def ratio(self, variant: str, unit: str) -> Summary:
         """How many times another variant, the `unit`, a variant takes: each round by itself."""
-        pairs = zip(self.samples[variant], self.samples[unit], strict=True)
-        values = [statistics.median(one) / statistics.median(other) for one, other in pairs]
+        pairs = zip(self._medians(variant), self._medians(unit), strict=True)
+        values = [one / other for one, other in pairs]
         return summarize(values, values, self.rules.precision)
+
+    def _medians(self, variant: str) -> list[float]:
+        return [statistics.median(one) for one in self.samples[variant]]
 
 
 def measure(
@@ -110,8 +116,7 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     ordered, n = sorted(values), len(values)
     reach = NORMAL * math.sqrt(n) / 2
     first = max(math.floor(n / 2 - reach), 0)
-    last = min(math.ceil(n / 2 + reach), n - 1)
-    return ordered[first], ordered[last]
+    return ordered[first], ordered[n - 1 - first]
 
 
 def error_of(values: Sequence[float]) -> float:
@@ -126,7 +131,10 @@ def error_of(values: Sequence[float]) -> float:
 
 
 def summarize(samples: Sequence[float], values: Sequence[float] = (), precision: float = math.inf) -> Summary:
-    """What samples say. `values` are what the interval is made of: by default the samples themselves.
+    """What samples say. `values` are what the median and its interval are of: by default the samples themselves.
+
+    Where samples come in rounds, `values` is one for each: those of a round resemble one another, so that an interval of all
+    would be far too narrow.
 
     Raises ValueError without samples.
     """
@@ -135,7 +143,7 @@ def summarize(samples: Sequence[float], values: Sequence[float] = (), precision:
     values = values or samples
     low, high = interval(values)
     return Summary(
-        median=statistics.median(samples),
+        median=statistics.median(values),
         low=low,
         high=high,
         q1=percentile(samples, 25),

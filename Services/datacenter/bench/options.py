@@ -17,6 +17,7 @@ BENCHES = {  # what each answers
     "image": "how long a prediction takes, cold, warm and many at a time, beside the bare work",
     "topology": "what the centre costs: star, fast-star and ring on emulated networks",
     "failover": "how much longer runs take when a node is killed",
+    "start": "how long a node and the default datacenter take to be ready, and how large an idle node is",
     "scale": "what many nodes cost: the time to start them and the latency of runs",
 }
 ALL = "all"

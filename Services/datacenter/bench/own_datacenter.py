@@ -15,6 +15,7 @@ from types import MappingProxyType
 from Services.datacenter import interruption, launcher, layout
 from Services.datacenter.lock import exclusive
 from Services.datacenter.modules import run_module
+from Services.datacenter.observation import NodeStatus
 from Services.datacenter.screen import Screen
 from Services.datacenter.setup import SAMPLES
 from Services.datacenter.training import FIRST_MODEL
@@ -54,31 +55,54 @@ def running(
 
     `keys`: more lines of configuration, by type of node or section. `prepare` is called with the folder before the start.
     """
+    with started(configuration_text(nodes, keys), prepare) as own, connect(own.root, client_id=CLIENT) as connection:
+        yield OwnDatacenter(own.root, connection, own.up_s)
+
+
+@dataclass(frozen=True)
+class Started:
+    """A datacenter that runs, and nobody is connected to it."""
+
+    root: Path
+    nodes: tuple[NodeStatus, ...]
+    up_s: float  # until every node was ready
+
+
+@contextmanager
+def started(
+    text: str, prepare: Callable[[Path], None] = lambda root: None, *, set_up_before: bool = False
+) -> Iterator[Started]:
+    """Start what a data_center_setup.cfg says. `set_up_before`: what `--setup` makes is not in `up_s`.
+
+    Raises FailedPreconditionError if ZooKeeper is needed and missing.
+    """
     with tempfile.TemporaryDirectory(prefix="mockdc-bench-") as folder:
         root = Path(folder)
-        (root / "data_center_setup.cfg").write_text(configuration_text(nodes, keys), encoding="utf-8")
+        (root / "data_center_setup.cfg").write_text(text, encoding="utf-8")
         prepare(root)
         configuration = load(root)
         silent = Screen(io.StringIO())
         try:
             with exclusive(layout.lock_file(root), silent.say):
+                if set_up_before:
+                    launcher.set_up_only(configuration, silent)
                 began = time.perf_counter()
-                launcher.up(configuration, silent)
+                launch = launcher.up(configuration, silent)
                 up_s = time.perf_counter() - began
-            with connect(root, client_id=CLIENT) as connection:
-                yield OwnDatacenter(root, connection, up_s)
+            yield Started(root, launch.observation.nodes, up_s)
         finally:
             with interruption.ignored(), exclusive(layout.lock_file(root), silent.say):
                 launcher.down(root)
 
 
-def configuration_text(nodes: Mapping[str, int], keys: Mapping[str, str] = NONE) -> str:
-    """The data_center_setup.cfg of so many nodes of each type, without ZooKeeper and without a supervisor."""
+def configuration_text(nodes: Mapping[str, int], keys: Mapping[str, str] = NONE, *, zookeeper: bool = False) -> str:
+    """The data_center_setup.cfg of so many nodes of each type; without ZooKeeper also without a supervisor."""
+    directory = "zookeeper = True" if zookeeper else "zookeeper = False\nrestart = never"
     names = ", ".join(f"{kind}_controller" for kind in nodes)
     sections = [f"[DataCenter]\nname = bench\n{keys.get('DataCenter', '')}", f"[Controllers]\ncontroller_names = {names}"]
     sections += [f"[{name}]\n{lines}" for name, lines in keys.items() if name not in {*CONTROLLERS, "DataCenter"}]
     for kind, count in nodes.items():
-        lines = f"paths_to_controller = {CONTROLLERS[kind]}\nreplicas = {count}\nzookeeper = False\nrestart = never"
+        lines = f"paths_to_controller = {CONTROLLERS[kind]}\nreplicas = {count}\n{directory}"
         sections.append(f"[{kind}_controller]\n{lines}\n{keys.get(kind, '')}")
     return "\n".join(sections) + "\n"
 

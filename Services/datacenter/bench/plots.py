@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,6 +107,8 @@ def _heat_map(figure: Figure, chart: HeatMap) -> None:
 def _write_values(axes: Axes, values: Sequence[Sequence[float]]) -> None:
     for row, cells in enumerate(values):
         for column, value in enumerate(cells):
+            if math.isnan(value):
+                continue
             strong = value > LARGEST_FACTOR * 0.6 or value < 1 / (LARGEST_FACTOR * 0.6)
             colour = "white" if strong else "black"
             axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=9)

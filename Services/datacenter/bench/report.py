@@ -2,47 +2,47 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
+from Services.datacenter.bench import peers
 from Services.datacenter.bench.charts import Table
 from Services.datacenter.bench.results import Outcome, Parameter
 from Services.fractos.config import write_atomically
 
 FILE = "REPORT.md"
-PEERS = "peers.json"  # of `make bench-peers`, if it lies among the results
 INTRODUCTION = """\
 # What the datacenter costs
 
 Written by `python3 run_datacenter.py bench`; the figures are in [results](results/) as JSON and CSV, one line for each.
-A figure is the median of all samples; the interval beside it, and the band around a line, is the 95 % confidence
-interval of the median of rounds. In a round every variant is measured once, so that a slow moment of the machine hits
-all of them. Figures of different machines are not to be compared; ratios are.
+In a round every variant is measured once, so that a slow moment of the machine hits all of them. A figure is the median
+of the medians of the rounds; the interval beside it, and the band around a line, is the 95 % confidence interval of that
+median; quartiles and percentiles are those of all samples. Figures of different machines are not to be compared; ratios are.
 """
 
 
 def write(out: Path, results: Path, modules: Mapping[str, ModuleType]) -> Path | None:
-    """Write the report of all results that lie in a folder, and return its path; None if there are none."""
+    """Write the report of all results that lie in a folder, and return its path; None if there are none.
+
+    Those of `make bench-peers` are taken into it if they are there.
+    """
+    modules = {**modules, peers.BENCH: peers}
     outcomes = [found for bench in modules if (found := _read(results / f"{bench}.json"))]
     if not outcomes:
         return None
     path = out / FILE
-    write_atomically(path, text_of(outcomes, modules, _read_peers(results / PEERS), results.name))
+    write_atomically(path, text_of(outcomes, modules, results.name))
     return path
 
 
-def text_of(outcomes: list[Outcome], modules: Mapping[str, ModuleType], peers: Any = None, folder: str = "results") -> str:
-    """The report. `folder` is where the plots are, seen from the report; `peers` what PEERS holds."""
+def text_of(outcomes: list[Outcome], modules: Mapping[str, ModuleType], folder: str = "results") -> str:
+    """The report. `folder` is where the plots are, seen from the report."""
     parts = [INTRODUCTION]
     if any(outcome.quick for outcome in outcomes):
         parts.append("**Some of it was measured with `--quick`: good to see that it works, not to compare.**\n")
     for outcome in outcomes:
         parts.append(_section(outcome, modules[outcome.bench], folder))
-    if peers is not None:
-        parts.append(f"## Beside others\n\n{_peers(peers)}\n")
     parts.append(_machines(outcomes))
     return "\n".join(parts)
 
@@ -81,27 +81,3 @@ def _read(path: Path) -> Outcome | None:
         return Outcome.of_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError, LookupError):
         return None
-
-
-def _read_peers(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
-def _peers(known: Any) -> str:
-    """Whatever shape it has: the long table, or an object of objects with figures."""
-    rows = known.get("rows") if isinstance(known, dict) else known
-    if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
-        keys = [key for key in dict.fromkeys(key for row in rows for key in row) if key not in {"parameters"}]
-        return Table(keys, [[_shown(row.get(key, "")) for key in keys] for row in rows]).as_markdown()
-    if isinstance(known, dict) and all(isinstance(value, dict) for value in known.values()):
-        keys = list(dict.fromkeys(key for value in known.values() for key in value))
-        table = [[name, *(_shown(value.get(key, "")) for key in keys)] for name, value in known.items()]
-        return Table(("", *keys), table).as_markdown()
-    return f"```json\n{json.dumps(known, indent=2)}\n```"
-
-
-def _shown(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
@@ -90,8 +90,3 @@ class Outcome:
 def values_of(rows: Iterable[Row], parameter: str) -> list[Parameter]:
     """The values that a parameter takes, each once, in their order in the rows."""
     return list(dict.fromkeys(row.parameters[parameter] for row in rows if parameter in row.parameters))
-
-
-def variants_of(rows: Sequence[Row]) -> list[str]:
-    """The variants, each once, in their order in the rows."""
-    return list(dict.fromkeys(row.variant for row in rows))

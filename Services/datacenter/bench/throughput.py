@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 
 from Services.datacenter.bench.charts import Chart, Line, Table, median, number, point
 from Services.datacenter.bench.context import Context
 from Services.datacenter.bench.graphs import rate, ring
 from Services.datacenter.bench.measuring import Batch
+from Services.datacenter.bench.open_loop import latencies_ms
 from Services.datacenter.bench.own_datacenter import running
 from Services.datacenter.bench.results import Outcome, Row
 from Services.fractos import Datacenter, TaskGraph
-from Services.fractos.client import Run
 
 TITLE = "How many runs a second"
 ABOUT = """\
@@ -29,8 +25,6 @@ STEPS = 3
 ROUND_S, QUICK_ROUND_S = 0.5, 0.1  # how long a number is kept in flight in each round
 OPEN_PART = 0.3  # of the time
 HALF = "half of the best rate"
-TICK_S = 0.001
-SWITCH_S = 0.0005  # between threads
 
 
 def run(context: Context) -> Outcome:
@@ -49,7 +43,7 @@ def run(context: Context) -> Outcome:
             for level in levels
         ]
         best = max(row.summary.median for row in rows)
-        opened = context.measure(HALF, {HALF: partial(open_loop, own.connection, graph, best / 2, 2 * seconds)})
+        opened = context.measure(HALF, {HALF: partial(latencies_ms, own.connection, graph, best / 2, 2 * seconds)})
     parameters = {"rate": round(best / 2)}
     rows.append(Row("throughput", HALF, "duration", "ms", opened.summary(HALF), parameters))
     return Outcome("throughput", tuple(rows))
@@ -57,41 +51,6 @@ def run(context: Context) -> Outcome:
 
 def _one_rate(datacenter: Datacenter, graph: TaskGraph, in_flight: int, seconds: float) -> list[float]:
     return [rate(datacenter, graph, in_flight, seconds)]
-
-
-def open_loop(datacenter: Datacenter, graph: TaskGraph, per_second: float, seconds: float) -> list[float]:
-    """Submit at a rate and return how long each run took, in milliseconds, from when it was due."""
-    durations: list[float] = []
-    flying: deque[tuple[float, Run]] = deque()
-    submitted = 0
-    with _quick_turns():
-        began = time.perf_counter()
-        while (now := time.perf_counter()) < began + seconds or flying:
-            while now < began + seconds and submitted < (now - began) * per_second:
-                flying.append((began + submitted / per_second, datacenter.submit(graph, wait=True)))
-                submitted += 1
-            _take_ended(flying, durations)
-            time.sleep(TICK_S)
-    return durations
-
-
-@contextmanager
-def _quick_turns() -> Iterator[None]:
-    """Have the connection's thread wait for its turn no longer than a run takes: Python's own interval is 5 ms."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_S)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
-
-
-def _take_ended(flying: deque[tuple[float, Run]], durations: list[float]) -> None:
-    """Take note of the runs that have ended; they do so nearly in the order of their submission."""
-    while flying and flying[0][1].done():
-        due, ended = flying.popleft()
-        ended.result()
-        durations.append((time.perf_counter() - due) * 1e3)
 
 
 def tables(outcome: Outcome) -> Sequence[Table]:

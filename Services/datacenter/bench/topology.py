@@ -23,7 +23,7 @@ from Services.datacenter.bench.rules import Link, expected, network_ms
 from Services.datacenter.bench.workloads import Workload
 from Services.fractos import Datacenter
 from Services.fractos.config import MemorySettings
-from Services.fractos.errors import FailedPreconditionError
+from Services.fractos.errors import FailedPreconditionError, FractosError
 from Services.fractos.topology import RING, TOPOLOGIES
 
 TITLE, ABOUT = findings.TITLE, findings.ABOUT
@@ -34,7 +34,7 @@ LENGTHS, SIZES = (2, 4, 8), (1_000, 100_000, 1_000_000)
 QUICK_GRID = ((1.0,), (1_000.0,), (2, 4), (1_000, 100_000))
 APPLICATIONS_PART = 0.2  # of the time
 USUAL = Link(1.0, 1_000.0)  # of the applications
-SHOWN_MISMATCHES = 5
+SHOWN_FAILURES = 5  # of each kind
 
 
 class Runs:
@@ -72,21 +72,25 @@ def run(context: Context) -> Outcome:
     rows: list[Row] = []
     notes: list[str] = []
     mismatches: list[str] = []
-    for found, wrong in _chains(context):
+    failures: list[str] = []
+    for found, wrong in _chains(context, failures):
         rows += found
         mismatches += wrong
     try:
-        for found, wrong in _applications(context):
+        for found, wrong in _applications(context, failures):
             rows += found
             mismatches += wrong
     except FailedPreconditionError as error:
         notes.append(f"Without the applications: {error.message}")
-    failures = tuple(dict.fromkeys(mismatches))[:SHOWN_MISMATCHES]
+    except FractosError as error:
+        failures.append(f"The applications could not be measured: {error}")
+    shown = dict.fromkeys(mismatches), dict.fromkeys(failures)
     notes += findings.explanations(rows)
-    return Outcome("topology", tuple(rows), tuple(notes), failures)
+    return Outcome("topology", tuple(rows), tuple(notes), tuple(one for some in shown for one in list(some)[:SHOWN_FAILURES]))
 
 
-def _chains(context: Context) -> Iterator[tuple[list[Row], list[str]]]:
+def _chains(context: Context, failures: list[str]) -> Iterator[tuple[list[Row], list[str]]]:
+    """One cell of the grid after the other; one that fails is told of in `failures`, and the others go on."""
     grid = QUICK_GRID if context.options.quick else (LATENCIES_MS, BANDWIDTHS_MBIT, LENGTHS, SIZES)
     latencies, bandwidths, lengths, sizes = grid
     links = [Link(latency, bandwidth) for latency in latencies for bandwidth in bandwidths]
@@ -97,24 +101,37 @@ def _chains(context: Context) -> Iterator[tuple[list[Row], list[str]]]:
         sources = {size: own.connection.memory(numpy.ones(size // 8), node="math-0") for size in sizes}
         set_to = None
         for index, (link, size, length) in enumerate(cells):
-            if link != set_to:
-                set_network(own.root, link)
-                set_to = link
             workload = workloads.chain([f"math-{number}" for number in range(length)], sources[size], size)
             limit_s = (context.left_s - kept_s) / (len(cells) - index)
-            yield _compare(context, own, workload, link, limit_s, f"{index + 1} of {len(cells)}, ")
+            try:
+                if link != set_to:
+                    set_to = None  # while it is not known
+                    set_network(own.root, link)
+                    set_to = link
+                yield _compare(context, own, workload, link, limit_s, f"{index + 1} of {len(cells)}, ")
+            except FractosError as error:
+                failures.append(f"{_what(workload, link)} could not be measured: {error}")
 
 
-def _applications(context: Context) -> Iterator[tuple[list[Row], list[str]]]:
-    """Raises FailedPreconditionError without TensorFlow."""
+def _applications(context: Context, failures: list[str]) -> Iterator[tuple[list[Row], list[str]]]:
+    """As `_chains`. Raises FailedPreconditionError without TensorFlow."""
     context.say("training a small network")
     models = context.model.folder
     context.say("starting an application, a storage, a CNN and two math nodes")
     with running(workloads.NODES, prepare=partial(prepare, models=models)) as own:
         label, embedding_bytes = workloads.enroll(own.connection)
         set_network(own.root, USUAL)
-        yield _compare(context, own, workloads.image_prediction(label), USUAL, context.left_s / 2)
-        yield _compare(context, own, workloads.face_verification(embedding_bytes), USUAL, context.left_s)
+        applications = workloads.image_prediction(label), workloads.face_verification(embedding_bytes)
+        for index, workload in enumerate(applications):
+            try:
+                yield _compare(context, own, workload, USUAL, context.left_s / (len(applications) - index))
+            except FractosError as error:
+                failures.append(f"{_what(workload, USUAL)} could not be measured: {error}")
+
+
+def _what(workload: Workload, link: Link) -> str:
+    where = f"{link.latency_ms:g} ms, {link.bandwidth_mbit:g} Mbit/s"
+    return f"{workload.name} of {workload.devices}, {workload.size_bytes:,} B, {where}"
 
 
 def _compare(
@@ -122,9 +139,7 @@ def _compare(
 ) -> tuple[list[Row], list[str]]:
     """One workload in all topologies, side by side. Returns its rows, and what bills do not match."""
     runs = {topology: Runs(own.connection, workload, topology) for topology in TOPOLOGIES}
-    where = f"{link.latency_ms:g} ms, {link.bandwidth_mbit:g} Mbit/s"
-    what = f"{place}{workload.name} of {workload.devices}, {workload.size_bytes:,} B, {where}"
-    measured = context.measure(what, runs, limit_s)
+    measured = context.measure(f"{place}{_what(workload, link)}", runs, limit_s)
     parameters: dict[str, Parameter] = {
         "application": workload.name,
         "devices": workload.devices,
@@ -134,13 +149,14 @@ def _compare(
     }
     rows = []
     for topology, one in runs.items():
+        rounds = len(measured.samples[topology])  # those to warm up came before
         figures = {
             ("duration", "ms"): measured.summary(topology),
             ("by ring", ""): measured.ratio(topology, RING),
             ("hops", ""): summarize([one.expected.hops]),
             ("values", "B"): summarize([one.expected.value_bytes]),
-            ("traffic", "B"): summarize(one.total_bytes),
-            ("devices", "ms"): summarize(one.device_ms),
+            ("traffic", "B"): summarize(one.total_bytes[-rounds:]),
+            ("devices", "ms"): summarize(one.device_ms[-rounds:]),
             ("network by rule", "ms"): summarize([network_ms(workload.stages, topology, link, INLINE_LIMIT)]),
         }
         rows += [Row("topology", topology, name, unit, summary, parameters) for (name, unit), summary in figures.items()]

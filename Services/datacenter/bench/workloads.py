@@ -11,7 +11,8 @@ from Services.datacenter.bench.rules import Stage, Value
 from Services.datacenter.bench.rules import chain as chain_stages
 from Services.fractos import Datacenter, TaskGraph
 
-READ_SIDE = 512  # pixels: how large the pipeline reads a picture; it goes on with SIDE x SIDE of it
+READ_SIDE = 160  # pixels: how large a picture is read, as in Applications/face_verification.py
+MARGIN = (READ_SIDE - SIDE) // 2  # around the middle of it, SIDE x SIDE, which is gone on with
 EMBEDDING = "enrolled.npy"
 CHANNELS = 3
 NODES = {"application": 1, "storage": 1, "math": 2, "cnn": 1}
@@ -54,7 +55,7 @@ def face_verification(embedding_bytes: int) -> Workload:
     storage = graph.node("storage-0")
     known = storage.read_tensor(client_id=CLIENT, name=EMBEDDING)
     picture = storage.read_image(client_id=CLIENT, name=PICTURE, width=READ_SIDE, height=READ_SIDE)
-    middle = graph.node("math-0").crop(image=picture.image, top=0, left=0, height=SIDE, width=SIDE)
+    middle = graph.node("math-0").crop(image=picture.image, top=MARGIN, left=MARGIN, height=SIDE, width=SIDE)
     found = graph.node("cnn-0").embed(image=middle.image)
     compared = graph.node("math-1").similarity(a=found.embedding, b=known.tensor)
     storage.write_text(client_id=CLIENT, name="verdict.txt", text=compared.verdict)
@@ -75,7 +76,7 @@ def enroll(datacenter: Datacenter) -> tuple[str, int]:
     whole = graph.storage.read_image(client_id=CLIENT, name=PICTURE, width=SIDE, height=SIDE)
     label = graph.cnn.predict(image=whole.image)
     picture = graph.storage.read_image(client_id=CLIENT, name=PICTURE, width=READ_SIDE, height=READ_SIDE)
-    middle = graph.math.crop(image=picture.image, top=0, left=0, height=SIDE, width=SIDE)
+    middle = graph.math.crop(image=picture.image, top=MARGIN, left=MARGIN, height=SIDE, width=SIDE)
     found = graph.output(graph.cnn.embed(image=middle.image))
     graph.storage.write_tensor(client_id=CLIENT, name=EMBEDDING, tensor=found.embedding)
     result = datacenter.run(graph, timeout_s=60)

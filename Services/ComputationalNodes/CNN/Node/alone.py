@@ -19,9 +19,11 @@ from random import Random
 import numpy as np
 
 from Services import pictures
-from Services.ComputationalNodes.CNN.Node.device import Device
-from Services.ComputationalNodes.CNN.Node.models import DEFAULT
+from Services.ComputationalNodes.CNN.Node import loaded_models
+from Services.ComputationalNodes.CNN.Node.device import THRESHOLD
+from Services.ComputationalNodes.CNN.Node.models import DEFAULT, Models
 from Services.ComputationalNodes.CNN.Node.samples import draw_picture
+from Services.fractos.errors import FailedPreconditionError
 
 QUALITY = 90  # of the JPEG file
 
@@ -32,23 +34,26 @@ def draw(file: Path, width: int, height: int) -> None:
 
 
 class Predictor:
-    """A Device and the files that it works on."""
+    """A network in memory, without what a Device has around it, and the files that it works on."""
 
     def __init__(self, models: Path, picture: Path, target: Path) -> None:
         """Load TensorFlow and the default model. Raises FailedPreconditionError if there is none."""
-        self._device = Device(models, models)
-        self._device.start()
-        model = self._device.describe(DEFAULT).model
-        self._size = (model.width, model.height) if model else (1, 1)
+        found = Models(models)
+        model = found.find(DEFAULT)
+        if model is None:
+            raise FailedPreconditionError(f"there is no model {DEFAULT!r} in {models}")
+        self._network = loaded_models.tensorflow().Network(found.network(DEFAULT, model), (model.height, model.width, 3))
+        self._model = model
         self._picture = picture
         self._target = target
 
     def predict(self) -> None:
         """Read, decode, name, write."""
-        image = pictures.decode(self._picture.read_bytes(), *self._size, source=str(self._picture))
-        answer = self._device.predict(np.asarray(image))
+        size = self._model.width, self._model.height
+        image = pictures.decode(self._picture.read_bytes(), *size, source=str(self._picture))
+        second = self._network.answer([np.asarray(image)])[0].probability
         with self._target.open("w", encoding="utf-8") as file:
-            file.write(answer.label)
+            file.write(self._model.classes[second >= THRESHOLD])
             file.flush()
             os.fsync(file.fileno())
 
