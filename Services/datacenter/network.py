@@ -83,9 +83,10 @@ def _heal(configuration: Configuration, options: argparse.Namespace) -> Edit:
         return _without_cuts
 
     def heal(before: tuple[Rule, ...]) -> tuple[Rule, ...]:
-        there, back = Rule(*ends, cut=False), Rule(*ends[::-1], cut=False)
-        also_cut = any(rule.link == back.link and rule.cut for rule in before)
-        return NetworkRules(before).changed([there, back] if also_cut else [there]).rules
+        healed = NetworkRules(before).changed([Rule(*ends, cut=False)])
+        if configuration.network.changed(healed.rules).shape(*ends).cut:  # by what is said of the way back, or of more links
+            healed = healed.changed([Rule(*ends[::-1], cut=False)])
+        return healed.rules
 
     return heal
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from Services.datacenter.network import EDITS
 from Services.fractos.config import Configuration, load
 from Services.fractos.errors import ConfigurationError, InvalidArgumentError
 from Services.fractos.network_changes import read_state
@@ -106,6 +108,36 @@ loss = 0
     assert network.racks == RULES.racks
     for source, target in (("storage-0", "math-0"), ("storage-1", "math-0"), ("math-0", "storage-0")):
         assert network.shape(source, target) == RULES.shape(source, target)
+
+
+def test_a_section_of_links_that_says_only_zeros_counts(tmp_path: Path) -> None:
+    network = read(tmp_path, "[Network]\nlatency_ms = 5\n[Network * -> math-0]\nlatency_ms = 0\n").network
+    assert network.shape("storage-0", "math-0") == NONE
+    assert network.shape("math-0", "storage-0") == Shape(latency_ms=5)
+    network = read(tmp_path, "[Network]\nlatency_ms = 5\n[Network * -> *]\nlatency_ms = 0\n").network
+    assert network.shape("storage-0", "math-0") == NONE
+
+
+@pytest.mark.parametrize(
+    ("cut", "healed", "rules"),
+    [
+        ("* *", "storage-0 math-0", 3),
+        ("storage-0 *", "math-0 storage-0", 3),
+        ("storage-0 math-0", "math-0 storage-0", 2),
+        ("left right", "right left", 2),
+        ("storage-0 math-0", "storage-0 math-0", 1),
+    ],
+)
+def test_a_link_that_was_healed_is_not_cut(tmp_path: Path, cut: str, healed: str, rules: int) -> None:
+    configuration = read(tmp_path, "[Racks]\nleft = storage-0\nright = math-0\n")
+    changes: tuple[Rule, ...] = ()
+    for action, link in (("cut", cut), ("heal", healed)):
+        edit = EDITS[action](configuration, Namespace(link=link.split()))
+        assert edit is not None
+        changes = edit(changes)
+    assert not configuration.network.changed(changes).shape("storage-0", "math-0").cut
+    assert not configuration.network.changed(changes).shape("math-0", "storage-0").cut
+    assert len(changes) == rules, "no more is said than is needed"
 
 
 def test_all_mistakes_are_told_together_with_their_remedies(tmp_path: Path) -> None:
