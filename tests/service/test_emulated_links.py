@@ -163,6 +163,20 @@ async def test_frames_wait_for_a_cut_to_be_healed() -> None:
         assert not link.lost
 
 
+@on_event_loop
+async def test_a_frame_that_cannot_be_delivered_does_not_stop_the_link(caplog: pytest.LogCaptureFixture) -> None:
+    async with channel(network_of_receiver(THERE)) as link:
+        link.send(b"first")
+        await link.arrive(b"first")
+        link.delivered.fails_next = True
+        link.send(b"fails")
+        await eventually(lambda: not link.delivered.fails_next)
+        link.send(b"second")
+        await link.arrive(b"first", b"second")
+        assert not link.lost
+    assert "ValueError: broken" in caplog.text
+
+
 @pytest.mark.parametrize("cut", [CUT, Rule(RECEIVER, SENDER, cut=True)], ids=["there", "back"])
 @on_event_loop
 async def test_what_a_sender_has_given_up_does_not_arrive_when_the_link_is_healed(impatience: None, cut: Rule) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from Services.datacenter.network import EDITS
+from Services.datacenter.network import EDITS, run_network
+from Services.datacenter.screen import Screen
 from Services.fractos.config import Configuration, load
 from Services.fractos.errors import ConfigurationError, InvalidArgumentError
-from Services.fractos.network_changes import read_state
+from Services.fractos.network_changes import change, read_state
 from Services.fractos.network_rules import NONE, NetworkRules, Rule, Shape, from_proto, to_proto
 
 CENTER = """[DataCenter]
@@ -170,6 +171,33 @@ bandwidth_mbit = fast
         "[Network math-0 storage-0] is not a known section",
     ):
         assert mistake in said, said
+
+
+def test_reset_is_a_later_change_though_the_clock_was_set_back_and_the_file_is_damaged(tmp_path: Path) -> None:
+    configuration = read(tmp_path, "")
+    configuration.network_path.parent.mkdir(parents=True)
+    later = 1 << 50  # thousands of years of milliseconds
+    for rules in ('[{"source": "*", "target": "*", "loss": 0.1}]', '"damaged"'):
+        configuration.network_path.write_text(f'{{"serial": {later}, "rules": {rules}}}')
+        state, _ = change(configuration, None)
+        assert state.serial == later + 1
+        assert read_state(configuration).serial == later + 1
+    for serial in ("1e999", "-1", "1e30", '"x"'):
+        configuration.network_path.write_text(f'{{"serial": {serial}, "rules": 1}}')
+        assert 0 < change(configuration, None)[0].serial < later
+
+
+def test_a_change_of_a_rack_that_is_gone_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    changes = [Rule("left", "*", latency_ms=1), Rule("client", "right", loss=0.1), Rule("math-7", "left", cut=True)]
+    configuration = read(tmp_path, "[Racks]\nright = math-0\n")
+    assert configuration.network.changed(changes).lost_racks() == ["left"]
+    change(configuration, lambda before: tuple(changes))
+    run_network(configuration, Namespace(action="show", json=False), Screen())
+    assert (
+        "what is said about left counts for nothing: [Racks] in the configuration has no such rack" in capsys.readouterr().out
+    )
+    run_network(configuration, Namespace(action="reset"), Screen())
+    assert "counts for nothing" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
