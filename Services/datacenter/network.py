@@ -83,9 +83,10 @@ def _heal(configuration: Configuration, options: argparse.Namespace) -> Edit:
         return _without_cuts
 
     def heal(before: tuple[Rule, ...]) -> tuple[Rule, ...]:
-        there, back = Rule(*ends, cut=False), Rule(*ends[::-1], cut=False)
-        also_cut = any(rule.link == back.link and rule.cut for rule in before)
-        return NetworkRules(before).changed([there, back] if also_cut else [there]).rules
+        healed = NetworkRules(before).changed([Rule(*ends, cut=False)])
+        if configuration.network.changed(healed.rules).shape(*ends).cut:  # by what is said of the way back, or of more links
+            healed = healed.changed([Rule(*ends[::-1], cut=False)])
+        return healed.rules
 
     return heal
 
@@ -123,7 +124,13 @@ def _show(state: NetworkState, screen: Screen, *, as_json: bool) -> None:
         links = [{"link": rule.link, **rule.said} for rule in rules]
         print(
             json.dumps(
-                {"links": links, "racks": dict(state.rules.racks), "changed": [one.link for one in state.changes]}, indent=2
+                {
+                    "links": links,
+                    "racks": dict(state.rules.racks),
+                    "changed": [one.link for one in state.changes],
+                    "lost_racks": state.rules.lost_racks(),
+                },
+                indent=2,
             )
         )
         return
@@ -133,6 +140,8 @@ def _show(state: NetworkState, screen: Screen, *, as_json: bool) -> None:
         screen.grid([column[0] for column in said], list(zip(*(column[1:] for column in said), strict=True)))
     else:
         screen.say("nothing is said about any link: what is sent arrives as fast as this machine can")
+    if lost := state.rules.lost_racks():
+        screen.say(f"what is said about {', '.join(lost)} counts for nothing: [Racks] in the configuration has no such rack")
     if state.changes:
         changed = ", ".join(rule.link for rule in state.changes)
         screen.say(f"changed: {changed}; back to the configuration: python3 run_datacenter.py network reset")

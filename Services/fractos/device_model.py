@@ -30,22 +30,33 @@ class DeviceModel:
         return cls(settings) if settings != DeviceSettings() else None
 
     def begin(self, request_bytes: int) -> None:
-        """Wait before a call. Raises what `Interruption.wait` raises, when its answer is not wanted any more."""
-        self._wait(self._latency_s + self._moving_s(request_bytes))
+        """Wait before a call. Raises what `Interruption.wait` raises, when its answer is not wanted any more.
+
+        Raises DeadlineExceededError at once if its bytes would not be moved before its deadline.
+        """
+        self._wait(self._latency_s, request_bytes)
 
     def end(self, response_bytes: int) -> None:
         """Wait after a call, likewise."""
-        self._wait(self._moving_s(response_bytes))
+        self._wait(0.0, response_bytes)
 
-    def _moving_s(self, size_bytes: int) -> float:
-        """How long it takes from now until so many bytes more have been moved."""
-        if math.isinf(self._bytes_per_s):
-            return 0.0
+    def _wait(self, seconds: float, size_bytes: int) -> None:
+        """Wait so long, and until so many bytes more have been moved. Who does not wait to the end takes no bandwidth."""
+        interruption = current()
+        moving_s = size_bytes / self._bytes_per_s
+        if not moving_s:
+            if seconds:
+                interruption.wait(seconds)
+            return
         with self._lock:
             now = time.monotonic()
-            self._free_at = max(now, self._free_at) + size_bytes / self._bytes_per_s
-            return self._free_at - now
-
-    def _wait(self, seconds: float) -> None:
-        if seconds:
-            current().wait(seconds)
+            begins_at = max(now, self._free_at)
+            seconds += begins_at + moving_s - now
+            interruption.check_time_for(seconds)
+            self._free_at = begins_at + moving_s
+        try:
+            interruption.wait(seconds)
+        except BaseException:
+            with self._lock:  # else what nobody wants any more would keep the device busy, without bound
+                self._free_at -= min(moving_s, max(0.0, begins_at + moving_s - time.monotonic()))
+            raise

@@ -47,6 +47,15 @@ class Interruption:
         if self._clock() > self.deadline:
             raise self._too_late()
 
+    def check_time_for(self, seconds: float) -> None:
+        """Raise DeadlineExceededError if the deadline passes within so many seconds."""
+        left = self.deadline - self._clock()
+        if seconds > left:
+            raise DeadlineExceededError(
+                f"{self.operation} would have to wait {seconds:.3g} s more, and its deadline passes in {max(0.0, left):.3g} s",
+                definite=False,
+            )
+
     def wait(self, seconds: float) -> None:
         """Sleep that long, but not past the moment when the answer is not wanted any more: then raise as `check` does."""
         left = self.deadline - self._clock()

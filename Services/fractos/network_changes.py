@@ -32,6 +32,7 @@ TELL_S = 2.0  # how long a node may take
 PATIENCE_S = 10.0  # how long a node is told again that does not confirm, while it is listed
 AGAIN_S = 0.2
 
+_SERIALS = 1 << 62  # a larger one is no serial, and nothing could follow it
 _AGAIN = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 
 Edit = Callable[[tuple[Rule, ...]], tuple[Rule, ...]]
@@ -57,7 +58,7 @@ def read_state(configuration: Configuration) -> NetworkState:
         serial = int(content["serial"])
     except FileNotFoundError:
         return NetworkState(configuration.network)
-    except (ValueError, TypeError, KeyError, FractosError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, FractosError) as error:
         remedy = "have it made anew with: python3 run_datacenter.py network reset"
         raise ConfigurationError(f"{path} is damaged ({error}); {remedy}") from error
     return NetworkState(configuration.network.changed(changes), changes, serial)
@@ -70,13 +71,22 @@ def change(configuration: Configuration, edit: Edit | None) -> tuple[NetworkStat
     have not.
     """
     with lock_directory_record(configuration):
-        before = read_state(configuration) if edit is not None else NetworkState(configuration.network)
-        kept = edit(before.changes) if edit is not None else ()
-        serial = max(before.serial + 1, int(time.time() * 1e3))  # also if the file was deleted
+        kept = edit(read_state(configuration).changes) if edit is not None else ()
+        # The time, so that it is a later one also if the file was deleted; more, if the clock was set back.
+        serial = max(_last_serial(configuration) + 1, int(time.time() * 1e3))
         content = {"serial": serial, "rules": [{"source": one.source, "target": one.target, **one.said} for one in kept]}
         write_atomically(configuration.network_path, json.dumps(content, indent=2) + "\n")
     state = NetworkState(configuration.network.changed(kept), kept, serial)
     return state, asyncio.run(_tell_all(configuration, state))
+
+
+def _last_serial(configuration: Configuration) -> int:
+    """The serial of the last change, even if the rest of the file is damaged; 0 if it cannot be told."""
+    try:
+        serial = int(json.loads(configuration.network_path.read_text(encoding="utf-8"))["serial"])
+    except (FileNotFoundError, ValueError, TypeError, KeyError, OverflowError):
+        return 0
+    return serial if 0 < serial < _SERIALS else 0
 
 
 async def _tell_all(configuration: Configuration, state: NetworkState) -> list[str]:

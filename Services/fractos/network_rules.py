@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -86,13 +86,11 @@ class NetworkRules:
             rules[change.link] = change.over(before) if before else change
         return replace(self, rules=tuple(rules.values()))
 
-    def names(self) -> Iterator[str]:
-        """Every node, rack, "client" and "*" that a rule or a rack names."""
-        for rule in self.rules:
-            yield rule.source
-            yield rule.target
-        for _, nodes in self.racks:
-            yield from nodes
+    def lost_racks(self) -> list[str]:
+        """What rules name that is neither a node nor a rack, so that they say nothing; it was a rack when they were made."""
+        racks = {name for name, _ in self.racks}
+        ends = {end for rule in self.rules for end in (rule.source, rule.target)}
+        return sorted(end for end in ends if not (is_node(end) or end in racks or end in {CLIENT, ALL}))
 
     def _directed(self, source: str, target: str) -> Shape:
         if source == target or {source, target} in ({CLIENT, HOSTS_CLIENTS}, {CLIENT}):

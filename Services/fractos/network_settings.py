@@ -17,7 +17,8 @@ LINK_SECTION = r"Network\s+(?P<source>\S+)\s*->\s*(?P<target>\S+)"
 def read_network_rules(sections: Sections, node_types: Collection[str]) -> NetworkRules:
     """Read what the links are like, noting mistakes; names are checked against the types of node that there are."""
     racks = _racks(sections, node_types)
-    rules = [_rule(sections.section(NETWORK, KEYS, required=False), ALL, ALL, whole=True)]
+    whole = _rule(sections.section(NETWORK, KEYS, required=False), ALL, ALL, whole=True)
+    rules = [whole] if any(whole.said.values()) else []
     known = [name for name, _ in racks]
     for name in sections.named(LINK_SECTION):
         link = re.fullmatch(LINK_SECTION, name)
@@ -27,7 +28,7 @@ def read_network_rules(sections: Sections, node_types: Collection[str]) -> Netwo
             if fault := fault_of(end, node_types, known):
                 sections.mistakes.append(f"[{name}]: {fault}")
         rules.append(_rule(section, *link.groups(), whole=False))
-    return NetworkRules(tuple(rule for rule in rules if any(rule.said.values()) or rule.source != ALL), tuple(racks))
+    return NetworkRules(tuple(rules), tuple(racks))
 
 
 def fault_of(name: str, node_types: Collection[str], racks: Collection[str], *, for_all: bool = True) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 
@@ -15,6 +16,8 @@ from Services.fractos.transport.call_proof import CallVerifier
 from Services.fractos.transport.emulation import NodeNetwork
 from Services.fractos.transport.network_service import NetworkServicer
 
+log = logging.getLogger(__name__)
+
 
 def attach_network(
     server: grpc.aio.Server, configuration: Configuration, key: bytes, identity: Identity, name_at: Callable[[str], str]
@@ -24,6 +27,8 @@ def attach_network(
     `name_at(address)` is the node there, or empty. Raises ConfigurationError if the file of the changes is damaged.
     """
     state = read_state(configuration)
+    if lost := state.rules.lost_racks():
+        log.warning("changes of the network name %s, and the configuration has no such rack: they count for nothing", lost)
     network = NodeNetwork(identity.name, state.rules, name_at)
     verifier = CallVerifier(configuration.name, key, identity.address, time.time)
     fractos_pb2_grpc.add_NetworkServicer_to_server(NetworkServicer(identity, verifier, network, state.serial), server)

@@ -26,9 +26,13 @@ class Delivered:
     """What has arrived."""
 
     runs: list[bytes] = field(default_factory=list)
+    fails_next: bool = False  # instead of taking what arrives next
 
     def take(self, *events: Event) -> None:
         """As `Controller.feed`."""
+        if self.fails_next:
+            self.fails_next = False
+            raise ValueError("broken")
         self.runs += [event.frame.request.run_id for event in events if isinstance(event, FrameReceived)]
 
 

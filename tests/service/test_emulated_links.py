@@ -12,17 +12,18 @@ import pytest
 
 from protos import fractos_pb2, fractos_pb2_grpc
 from Services.fractos.client_memory import NoStore
-from Services.fractos.errors import DeadlineExceededError
+from Services.fractos.errors import DeadlineExceededError, ResourceExhaustedError, UnavailableError
 from Services.fractos.events import Event, LinkLost, LinkOpened
 from Services.fractos.memory_block import MemoryView, SealedFile
 from Services.fractos.network_rules import NetworkRules, Rule
 from Services.fractos.transport import emulation, grpc_channel
 from Services.fractos.transport.emulation import NodeNetwork
 from Services.fractos.transport.grpc_channel import GrpcTransport
+from Services.fractos.transport.link import Network
 from Services.fractos.transport.memory_fetcher import MemoryFetcher
 from Services.fractos.transport.memory_traffic import MemoryTraffic
 from tests.service.memory_node import MemoryNode, pattern
-from tests.service.strangers import Delivered, frame_of, receiver
+from tests.service.strangers import Delivered, frame_of, opening_for, receiver, send
 from tests.waiting import eventually, on_event_loop
 
 KEY = bytes(range(32))
@@ -163,6 +164,20 @@ async def test_frames_wait_for_a_cut_to_be_healed() -> None:
         assert not link.lost
 
 
+@on_event_loop
+async def test_a_frame_that_cannot_be_delivered_does_not_stop_the_link(caplog: pytest.LogCaptureFixture) -> None:
+    async with channel(network_of_receiver(THERE)) as link:
+        link.send(b"first")
+        await link.arrive(b"first")
+        link.delivered.fails_next = True
+        link.send(b"fails")
+        await passed(0.02)  # so that the next one is under way too, and arrives later
+        link.send(b"second")
+        await link.arrive(b"first", b"second")
+        assert not link.lost
+    assert "ValueError: broken" in caplog.text
+
+
 @pytest.mark.parametrize("cut", [CUT, Rule(RECEIVER, SENDER, cut=True)], ids=["there", "back"])
 @on_event_loop
 async def test_what_a_sender_has_given_up_does_not_arrive_when_the_link_is_healed(impatience: None, cut: Rule) -> None:
@@ -218,6 +233,96 @@ async def test_a_sender_is_patient_with_a_link_that_is_slow(impatience: None) ->
         own.close()
         network.close()
     assert not any(isinstance(event, LinkLost) for event in events)
+
+
+@pytest.mark.parametrize("leaves", [False, True], ids=["wrong proof", "no proof"])
+@on_event_loop
+async def test_nothing_is_kept_of_a_name_that_was_not_proved(leaves: bool) -> None:
+    network = network_of_receiver(THERE, BACK)
+    async with receiver(KEY, network=network) as (address, _):
+        began = time.monotonic()
+        if leaves:
+            async with grpc.aio.insecure_channel(address) as opened:
+                call = fractos_pb2_grpc.ChannelStub(opened).Connect(metadata=opening_for(address).metadata)
+                assert isinstance(await call.read(), fractos_pb2.Acknowledgement)
+                await call.done_writing()
+                assert await call.read() is grpc.aio.EOF
+        else:
+            with pytest.raises(grpc.aio.AioRpcError, match="did not prove"):
+                await send(opening_for(address), address, lambda opening, answer: bytes(32))
+        assert time.monotonic() >= began + 2 * 0.150
+        assert not network._network._links
+        assert not network.held
+    network.close()
+
+
+@on_event_loop
+async def test_only_so_many_may_wait_for_a_stream_over_a_link_that_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(emulation, "MOST_OPENING", 2)
+    monkeypatch.setattr(emulation, "OPENING_PATIENCE_S", 1.0)
+    network = network_of_receiver(CUT)
+    openings = [asyncio.create_task(network.opening(SENDER)) for _ in range(3)]
+    with pytest.raises(UnavailableError, match="2 streams are being opened"):
+        await openings[2]
+    for opening in openings[:2]:
+        with pytest.raises(UnavailableError, match="is cut"):
+            await opening
+    network.update(rules())
+    await network.opening(SENDER)
+    network.close()
+
+
+# -- calls of clients -----------------------------------------------------------------------------------------------------
+
+CLIENT_CUT = Rule("client", RECEIVER, cut=True)
+REQUEST = fractos_pb2.CreateMemoryRequest(data=bytes(1000))
+
+
+async def answered() -> fractos_pb2.CreateMemoryRequest:
+    return REQUEST
+
+
+@pytest.mark.parametrize(("limit", "most"), [("MOST_WAITING", 3), ("MOST_WAITING_BYTES", 3500)])
+@on_event_loop
+async def test_only_so_many_calls_of_clients_may_wait_for_their_link(
+    monkeypatch: pytest.MonkeyPatch, limit: str, most: int
+) -> None:
+    monkeypatch.setattr(emulation, limit, most)
+    network = network_of_receiver(CLIENT_CUT)
+    waiting = [asyncio.create_task(network.answer(REQUEST, answered)) for _ in range(3)]
+    await eventually(lambda: network._waiting == 3)
+    with pytest.raises(ResourceExhaustedError, match=r"3 calls of clients with .* bytes are on their way"):
+        await network.answer(REQUEST, answered)
+    network.update(rules(Rule("client", RECEIVER, latency_ms=1)))
+    assert await asyncio.gather(*waiting) == [REQUEST] * 3
+    assert await network.answer(REQUEST, answered) == REQUEST
+    network.close()
+
+
+@pytest.mark.parametrize(("cut", "definite"), [(CLIENT_CUT, True), (Rule(RECEIVER, "client", latency_ms=60_000), False)])
+@on_event_loop
+async def test_a_call_of_a_client_waits_no_longer_than_there_is_sense_in_it(
+    monkeypatch: pytest.MonkeyPatch, cut: Rule, definite: bool
+) -> None:
+    monkeypatch.setattr(emulation, "CALL_PATIENCE_S", 0.05)
+    monkeypatch.setattr(Network, "patience_s", lambda network, source, target, size_bytes: 0.0)
+    network = network_of_receiver(cut)
+    with pytest.raises(UnavailableError, match="is cut, or carries too much") as caught:
+        await network.answer(REQUEST, answered)
+    assert caught.value.definite is definite
+    network.close()
+
+
+@on_event_loop
+async def test_a_refusal_takes_as_long_as_an_answer() -> None:
+    def network() -> NodeNetwork:
+        return network_of_receiver(Rule("client", RECEIVER, latency_ms=70), Rule(RECEIVER, "client", latency_ms=60))
+
+    async with MemoryNode(network=network) as owner, grpc.aio.insecure_channel(owner.address) as opened:
+        began = time.monotonic()
+        with pytest.raises(grpc.aio.AioRpcError, match="the Memory is at"):
+            await fractos_pb2_grpc.MemoryStoreStub(opened).Release(fractos_pb2.ReleaseMemoryRequest())
+        assert time.monotonic() >= began + 0.130
 
 
 # -- Memory ---------------------------------------------------------------------------------------------------------------

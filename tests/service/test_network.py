@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +15,11 @@ from protos import fractos_pb2, fractos_pb2_grpc, math_pb2, math_pb2_grpc
 from Services.fractos import Datacenter, TaskGraph, connect
 from Services.fractos.config import load
 from Services.fractos.errors import DeadlineExceededError, FractosError, UnavailableError
+from Services.fractos.keys import DATACENTER, load_or_make_key
 from Services.fractos.network_changes import change, read_state
 from Services.fractos.network_rules import NetworkRules, Rule, to_proto
+from Services.fractos.transport.call_proof import CallProver
+from Services.fractos.transport.network_service import SHAPE
 from tests.nodes import Nodes, running
 
 LATENCY_S = 0.02
@@ -149,4 +153,16 @@ def test_who_has_not_the_key_changes_nothing(datacenter: Datacenter, nodes: Node
     with nodes.channel("math-0") as channel, pytest.raises(grpc.RpcError, match="only Controllers of the datacenter may call"):
         request = to_proto(1 << 60, NetworkRules((Rule("*", "*", cut=True),)))
         fractos_pb2_grpc.NetworkStub(channel).Shape(request, timeout=20)
+    assert crossed_s(datacenter, "math-0")
+
+
+def test_an_earlier_change_is_refused_by_who_knows_of_a_later_one(datacenter: Datacenter, nodes: Nodes) -> None:
+    key = load_or_make_key(nodes.configuration.keys_path, DATACENTER)
+    prover = CallProver(nodes.configuration.name, key, "launcher", time.time, secrets.token_bytes)
+    with nodes.channel("math-0") as channel:
+        request = to_proto(1, NetworkRules((Rule("*", "*", cut=True),)))
+        stub = fractos_pb2_grpc.NetworkStub(channel)
+        with pytest.raises(grpc.RpcError, match="a clock was set back: restart the node") as caught:
+            stub.Shape(request, metadata=prover.metadata(nodes.address("math-0"), SHAPE, request), timeout=20)
+    assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
     assert crossed_s(datacenter, "math-0")

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from Services.ComputationalNodes.CNN.Node.batching import Batcher
-from Services.fractos.errors import RunCancelledError
+from Services.fractos.errors import RunCancelledError, UnavailableError
 from tests.waiting import TIMEOUT_S, until
 
 SIZES = (1, 2, 4, 8)
@@ -169,6 +169,22 @@ def test_a_call_that_is_stopped_just_as_it_is_to_compute_does_so_for_the_others(
         stopped.result(TIMEOUT_S)
     assert other.result(TIMEOUT_S) == 9
     assert calls.model.batches == [[1], [3]]
+
+
+def test_while_a_batch_hangs_nobody_waits_for_it_and_afterwards_all_is_well(calls: Calls) -> None:
+    now = [0.0]
+    calls.batcher = Batcher(calls.model, SIZES, hangs_s=60, clock=lambda: now[0])
+    hanging, waiting = calls.begin_first(), calls.begin(2)
+    now[0] = 61.0
+    with pytest.raises(UnavailableError, match=r"computing for 61 s and seems to hang; .* restart the node"):
+        waiting.result(TIMEOUT_S)
+    with pytest.raises(UnavailableError, match="seems to hang"):
+        calls.batcher.call(3, lambda: None)  # at once
+    assert not hanging.done()
+    calls.model.go_on.set()
+    assert hanging.result(TIMEOUT_S) == 1
+    assert calls.batcher.call(4, lambda: None) == 16
+    assert calls.model.batches == [[1], [4]]
 
 
 def test_each_of_many_calls_gets_its_own_answer(calls: Calls) -> None:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pytest
 
+from Services.ComputationalNodes.CNN.Node import device as device_module
 from Services.ComputationalNodes.CNN.Node import loaded_models
 from Services.ComputationalNodes.CNN.Node.device import Device
 from Services.ComputationalNodes.CNN.Node.loaded_models import MAX_LOADED
@@ -173,6 +174,28 @@ def test_a_damaged_network_fails_the_prediction_and_not_the_start(device: Device
     device.start()
     with pytest.raises(DataLossError, match="is damaged"):
         device.predict(IMAGE)
+
+
+def test_a_look_for_newer_models_that_fails_is_not_the_last_one(
+    device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    looks: list[str] = []
+    look = device._loaded.look
+
+    def fail_at_first() -> None:
+        looks.append("")
+        if len(looks) <= 2:
+            raise OSError("the disk is slow")
+        look()
+
+    monkeypatch.setattr(device_module, "LOOK_S", 0.01)
+    monkeypatch.setattr(device._loaded, "look", fail_at_first)
+    publish(tmp_path, 0.9)
+    device.start()
+    publish(tmp_path, 0.1)
+    until(lambda: len(NumberNetwork.loaded) == 2)
+    assert caplog.text.count("could not look for newer models") == 1
+    assert "the disk is slow" in caplog.text
 
 
 def test_the_model_unused_for_longest_makes_room(device: Device, tmp_path: Path) -> None:

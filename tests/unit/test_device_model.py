@@ -10,7 +10,7 @@ import pytest
 
 from Services.fractos.config import DeviceSettings
 from Services.fractos.device_model import DeviceModel
-from Services.fractos.errors import DeadlineExceededError
+from Services.fractos.errors import DeadlineExceededError, FractosError, RunCancelledError
 from Services.fractos.interruption import Interruption, enter
 
 
@@ -56,6 +56,40 @@ def test_calls_at_the_same_time_share_the_bandwidth_but_not_the_latency() -> Non
         waiting.wait(20)  # would break if they were made one after the other
 
     assert at_once(*[wait] * 4) >= 0.040
+
+
+def wait_as(interruption: Interruption, slow: DeviceModel, size_bytes: int) -> list[FractosError]:
+    """What a call of its own thread ended with that moves so many bytes."""
+    errors: list[FractosError] = []
+
+    def call() -> None:
+        enter(interruption)
+        try:
+            slow.begin(size_bytes)
+        except FractosError as error:
+            errors.append(error)
+
+    at_once(call)
+    return errors
+
+
+def test_a_call_that_would_be_too_late_is_refused_at_once_and_takes_no_bandwidth() -> None:
+    slow = model(bandwidth_mb_s=1)
+    for _ in range(20):
+        (error,) = wait_as(Interruption("storage.read_bytes", time.time() + 30), slow, 60_000_000)
+        assert isinstance(error, DeadlineExceededError)
+        assert "storage.read_bytes would have to wait 60 s more, and its deadline passes in 30 s" in str(error)
+    assert not wait_as(Interruption(deadline=time.time() + 20), slow, 1000)
+
+
+def test_a_call_that_is_stopped_gives_back_the_bandwidth_that_it_has_not_used() -> None:
+    slow = model(bandwidth_mb_s=1)
+    for _ in range(20):
+        stopped = Interruption("storage.read_bytes")
+        stopped.cancel()
+        (error,) = wait_as(stopped, slow, 60_000_000)
+        assert isinstance(error, RunCancelledError)
+    assert not wait_as(Interruption(deadline=time.time() + 20), slow, 1000)
 
 
 def test_the_wait_ends_at_the_deadline() -> None:

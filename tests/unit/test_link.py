@@ -127,6 +127,25 @@ def test_names_that_anybody_may_claim_do_not_fill_the_memory() -> None:
     assert network.link("a-0", "b-0") is not first
 
 
+def test_the_rules_are_asked_once_about_each_link_also_about_perfect_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str]] = []
+    shape = NetworkRules.shape
+
+    def count(rules: NetworkRules, source: str, target: str) -> Shape:
+        asked.append((source, target))
+        return shape(rules, source, target)
+
+    monkeypatch.setattr(NetworkRules, "shape", count)
+    network = Network(NetworkRules((Rule("a-0", "b-0", latency_ms=1),)), never)
+    assert [network.link("a-0", "c-0") for _ in range(100)] == [None] * 100
+    assert len(asked) == 2, "there and back"
+    network.update(NetworkRules((Rule("a-0", "c-0", latency_ms=1),)))
+    assert network.link("a-0", "c-0") is not None
+    for number in range(MOST_LINKS + 10):
+        network.link(f"d-{number}", "b-0")
+    assert len(network._links) == MOST_LINKS
+
+
 @pytest.mark.parametrize(
     ("rule", "size", "patience_s"),
     [

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from Services.ComputationalNodes.MathCompute.Node.tensors import crop, similarity, verdict
+from Services.ComputationalNodes.MathCompute.Node.tensors import MAX_BYTES, crop, similarity, verdict
 from Services.fractos.errors import FractosError, InvalidArgumentError, OutOfRangeError
 
 PICTURE = numpy.arange(4 * 5 * 3, dtype=numpy.uint8).reshape(4, 5, 3)
@@ -90,3 +90,11 @@ def test_what_cannot_be_compared_is_named(a: numpy.ndarray, b: numpy.ndarray, fi
     with pytest.raises(InvalidArgumentError, match=f"^{says}") as caught:
         similarity(a, b)
     assert caught.value.field == field
+
+
+def test_what_is_too_large_to_be_compared_is_refused_before_it_is_expanded() -> None:
+    large = numpy.broadcast_to(numpy.True_, (MAX_BYTES // 8 + 1,))
+    says = r"^a is \(33554433,\) bool: as float64 it may have up to 268,435,456 bytes, and would have 268,435,464"
+    with pytest.raises(OutOfRangeError, match=says) as caught:
+        similarity(large, large)
+    assert caught.value.field == "a"

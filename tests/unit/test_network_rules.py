@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from Services.datacenter.network import EDITS, run_network
+from Services.datacenter.screen import Screen
 from Services.fractos.config import Configuration, load
 from Services.fractos.errors import ConfigurationError, InvalidArgumentError
-from Services.fractos.network_changes import read_state
+from Services.fractos.network_changes import change, read_state
 from Services.fractos.network_rules import NONE, NetworkRules, Rule, Shape, from_proto, to_proto
 
 CENTER = """[DataCenter]
@@ -108,6 +111,36 @@ loss = 0
         assert network.shape(source, target) == RULES.shape(source, target)
 
 
+def test_a_section_of_links_that_says_only_zeros_counts(tmp_path: Path) -> None:
+    network = read(tmp_path, "[Network]\nlatency_ms = 5\n[Network * -> math-0]\nlatency_ms = 0\n").network
+    assert network.shape("storage-0", "math-0") == NONE
+    assert network.shape("math-0", "storage-0") == Shape(latency_ms=5)
+    network = read(tmp_path, "[Network]\nlatency_ms = 5\n[Network * -> *]\nlatency_ms = 0\n").network
+    assert network.shape("storage-0", "math-0") == NONE
+
+
+@pytest.mark.parametrize(
+    ("cut", "healed", "rules"),
+    [
+        ("* *", "storage-0 math-0", 3),
+        ("storage-0 *", "math-0 storage-0", 3),
+        ("storage-0 math-0", "math-0 storage-0", 2),
+        ("left right", "right left", 2),
+        ("storage-0 math-0", "storage-0 math-0", 1),
+    ],
+)
+def test_a_link_that_was_healed_is_not_cut(tmp_path: Path, cut: str, healed: str, rules: int) -> None:
+    configuration = read(tmp_path, "[Racks]\nleft = storage-0\nright = math-0\n")
+    changes: tuple[Rule, ...] = ()
+    for action, link in (("cut", cut), ("heal", healed)):
+        edit = EDITS[action](configuration, Namespace(link=link.split()))
+        assert edit is not None
+        changes = edit(changes)
+    assert not configuration.network.changed(changes).shape("storage-0", "math-0").cut
+    assert not configuration.network.changed(changes).shape("math-0", "storage-0").cut
+    assert len(changes) == rules, "no more is said than is needed"
+
+
 def test_all_mistakes_are_told_together_with_their_remedies(tmp_path: Path) -> None:
     text = """
 [Network]
@@ -138,6 +171,33 @@ bandwidth_mbit = fast
         "[Network math-0 storage-0] is not a known section",
     ):
         assert mistake in said, said
+
+
+def test_reset_is_a_later_change_though_the_clock_was_set_back_and_the_file_is_damaged(tmp_path: Path) -> None:
+    configuration = read(tmp_path, "")
+    configuration.network_path.parent.mkdir(parents=True)
+    later = 1 << 50  # thousands of years of milliseconds
+    for rules in ('[{"source": "*", "target": "*", "loss": 0.1}]', '"damaged"'):
+        configuration.network_path.write_text(f'{{"serial": {later}, "rules": {rules}}}')
+        state, _ = change(configuration, None)
+        assert state.serial == later + 1
+        assert read_state(configuration).serial == later + 1
+    for serial in ("1e999", "-1", "1e30", '"x"'):
+        configuration.network_path.write_text(f'{{"serial": {serial}, "rules": 1}}')
+        assert 0 < change(configuration, None)[0].serial < later
+
+
+def test_a_change_of_a_rack_that_is_gone_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    changes = [Rule("left", "*", latency_ms=1), Rule("client", "right", loss=0.1), Rule("math-7", "left", cut=True)]
+    configuration = read(tmp_path, "[Racks]\nright = math-0\n")
+    assert configuration.network.changed(changes).lost_racks() == ["left"]
+    change(configuration, lambda before: tuple(changes))
+    run_network(configuration, Namespace(action="show", json=False), Screen())
+    assert (
+        "what is said about left counts for nothing: [Racks] in the configuration has no such rack" in capsys.readouterr().out
+    )
+    run_network(configuration, Namespace(action="reset"), Screen())
+    assert "counts for nothing" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -59,3 +59,19 @@ async def test_nothing_is_called_after_the_end() -> None:
     end = time.monotonic() + 0.05
     await eventually(lambda: time.monotonic() > end)
     assert not rung
+
+
+@on_event_loop
+async def test_an_action_that_fails_is_logged_and_stops_no_later_one(caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> None:
+        raise ValueError("broken")
+
+    rung: list[str] = []
+    with timer() as made:
+        now = time.monotonic()
+        made.at(now + 0.001, fail)
+        made.at(now + 0.001, lambda: rung.append("at the same time"))
+        made.at(now + 0.02, lambda: rung.append("later"))
+        await eventually(lambda: len(rung) == 2)
+    assert "what a timer was set for failed" in caplog.text
+    assert "ValueError: broken" in caplog.text

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from Services.fractos.errors import FractosError, UnavailableError
+from Services.fractos.errors import FractosError, ResourceExhaustedError, UnavailableError
 from Services.fractos.network_rules import CLIENT, NetworkRules
 from Services.fractos.transport.held_frames import HeldFrames
 from Services.fractos.transport.link import Link, Network
@@ -22,8 +23,12 @@ from Services.fractos.transport.precise_timer import PreciseTimer
 
 UNKNOWN = "unknown"  # the owner of a Memory that is no node of the datacenter
 OPENING_PATIENCE_S = 5.0  # how long one may wait for a stream, on a link that is cut
+MOST_OPENING = 1000  # streams that are being opened at once
 OPENING_ROUND_TRIPS = 2  # until a stream stands: TCP's, and the request with its answer
 
+MOST_WAITING = 1000  # calls of clients that are on their way here, or whose answers are on their way back
+MOST_WAITING_BYTES = 256 << 20  # of both
+CALL_PATIENCE_S = 60.0  # how much longer than it takes such a call waits for a link, if its own deadline is not earlier
 
 Answer = TypeVar("Answer", bound=Message)
 
@@ -38,6 +43,9 @@ class NodeNetwork:
         self._network = Network(rules, random.random)
         self._timer = PreciseTimer()
         self.held: set[HeldFrames] = set()  # of the streams that are open
+        self._opening = 0  # streams
+        self._waiting = 0  # calls of clients
+        self._waiting_bytes = 0
         self._changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def update(self, rules: NetworkRules) -> None:
@@ -65,22 +73,30 @@ class NodeNetwork:
         """The same until a stream to it stands."""
         return OPENING_ROUND_TRIPS * self.patience_s(address, 0)
 
-    async def opened(self, source: str, arrived: Callable[[list[bytes]], None], told: Callable[[int, int], None]) -> HeldFrames:
-        """Take part in a stream of frames from a node, once its opening and the answer to it have gone to and fro.
+    async def opening(self, source: str) -> None:
+        """Wait until one who says that it is this node has opened a stream, and may get the first answer.
 
-        `arrived` gets the frames; `told` gets how many they were, and of how many bytes, when the sender may know that. Raises
-        UnavailableError if the link has been cut for longer than a sender waits.
+        It has proved nothing yet, so nothing is remembered of it, and only so many may wait. Raises UnavailableError if these
+        do, or if the link has been cut for longer than a sender waits.
         """
-        held = HeldFrames(source, self._timer, arrived, told, self.held.discard)
-        self.held.add(held)
+        if self._opening >= MOST_OPENING:
+            raise UnavailableError(f"{MOST_OPENING} streams are being opened over the emulated network, which is the limit")
+        self._opening += 1
         try:
             patience_s = OPENING_ROUND_TRIPS * self._network.patience_s(self._name, source, 0) + OPENING_PATIENCE_S
             await asyncio.wait_for(self._open(source), patience_s)
-        except BaseException as error:
-            held.close()
-            if isinstance(error, asyncio.TimeoutError):
-                raise UnavailableError(f"the emulated network between {source} and {self._name} is cut") from None
-            raise
+        except asyncio.TimeoutError:
+            raise UnavailableError(f"the emulated network between {source} and {self._name} is cut") from None
+        finally:
+            self._opening -= 1
+
+    def opened(self, source: str, arrived: Callable[[list[bytes]], None], told: Callable[[int, int], None]) -> HeldFrames:
+        """Take part in a stream of frames from a node that has proved who it is.
+
+        `arrived` gets the frames; `told` gets how many they were, and of how many bytes, when the sender may know that.
+        """
+        held = HeldFrames(source, self._timer, arrived, told, self.held.discard)
+        self.held.add(held)
         held.changed(*self._links(source))
         return held
 
@@ -102,17 +118,38 @@ class NodeNetwork:
         """Wait as long as bytes take that are for a client."""
         await self._carry(self._name, CLIENT, size_bytes, time.monotonic() if since is None else since)
 
+    async def admit(self, size_bytes: int) -> float:
+        """Wait as long as a client's call takes that was sent now. Returns when it has arrived.
+
+        Raises ResourceExhaustedError if too much waits already, and UnavailableError if the link stays cut. That the call's own
+        deadline passes gRPC sees to: it cancels who waits here.
+        """
+        if not self.shapes_clients:
+            return time.monotonic()
+        if self._waiting >= MOST_WAITING or (self._waiting and self._waiting_bytes + size_bytes > MOST_WAITING_BYTES):
+            raise ResourceExhaustedError(
+                f"{self._waiting} calls of clients with {self._waiting_bytes} bytes are on their way over the emulated network;"
+                f" the limits are {MOST_WAITING} and {MOST_WAITING_BYTES}",
+                retry_after_s=0.1,
+            )
+        with self._counted(size_bytes):
+            await self._patiently(self.from_client(size_bytes), definite=True)
+        return time.monotonic()
+
     async def answer(self, request: Message, call: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Answer a client's call by another one. The request, and the answer or refusal, take as long as the links do."""
+        """Answer a client's call by another one. The request, and the answer or refusal, take as long as the links do.
+
+        Raises what the call does, and what `admit` does.
+        """
         if not self.shapes_clients:
             return await call()
-        await self.from_client(request.ByteSize())
+        await self.admit(request.ByteSize())
         try:
             answer = await call()
         except FractosError:
-            await self.to_client(0)
+            await self._return(0)
             raise
-        await self.to_client(answer.ByteSize())
+        await self._return(answer.ByteSize())
         return answer
 
     @property
@@ -120,9 +157,40 @@ class NodeNetwork:
         """Whether anything is between clients and this node."""
         return bool(self._network.link(CLIENT, self._name) or self._network.link(self._name, CLIENT))
 
+    async def _return(self, size_bytes: int) -> None:
+        with self._counted(size_bytes):
+            await self._patiently(self.to_client(size_bytes), definite=False)
+
+    @contextmanager
+    def _counted(self, size_bytes: int) -> Iterator[None]:
+        self._waiting += 1
+        self._waiting_bytes += size_bytes
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+            self._waiting_bytes -= size_bytes
+
+    async def _patiently(self, crossing: Awaitable[object], *, definite: bool) -> None:
+        """Wait for what crosses a client's link, behind all that waits for it, but not for ever."""
+        ways = ((CLIENT, self._name), (self._name, CLIENT))
+        patience_s = CALL_PATIENCE_S + sum(self._network.patience_s(*ends, self._waiting_bytes) for ends in ways)
+        try:
+            await asyncio.wait_for(crossing, patience_s)
+        except asyncio.TimeoutError:
+            text = f"the emulated network between clients and {self._name} is cut, or carries too much"
+            raise UnavailableError(f"{text}: nothing came through in {patience_s:.0f} s", definite=definite) from None
+
     async def _open(self, source: str) -> None:
         for sender, receiver in OPENING_ROUND_TRIPS * ((source, self._name), (self._name, source)):
-            await self._carry(sender, receiver, 0, time.monotonic())
+            crossed = False
+            while not crossed:
+                link = self._network.unremembered(sender, receiver)
+                if link.is_cut:
+                    await asyncio.shield(self._changed)
+                else:
+                    await self._timer.until(link.transmit(0, time.monotonic()))
+                    crossed = not self._network.unremembered(sender, receiver).is_cut  # else it has to be sent once more
 
     async def _carry(self, source: str, target: str, size: float, since: float) -> None:
         link = self._network.link(source, target)

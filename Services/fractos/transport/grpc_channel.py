@@ -327,13 +327,17 @@ class ChannelServicer(fractos_pb2_grpc.ChannelServicer):
         try:
             metadata = context.invocation_metadata() or ()
             opening = handshake.check(metadata, self._datacenter, self._address, self._clock())
-            acknowledger = Acknowledger(context, self._epoch)
-            held = None
             if self._network is not None:
+                await self._network.opening(opening.node)
+            frames = await self._admit(opening, context)
+            log.info("channel from %s opened", opening.node)
+            acknowledger, held = Acknowledger(context, self._epoch), None
+            # Not earlier, nor for one who left instead of proving it: what is kept for a node, nobody else may claim.
+            if self._network is not None and isinstance(frames, fractos_pb2.Frames):
                 arrived = partial(self._arrived, opening.node)
-                held = await self._network.opened(opening.node, arrived, acknowledger.accepted)
+                held = self._network.opened(opening.node, arrived, acknowledger.accepted)
             try:
-                await self._serve(opening, context, acknowledger, held)
+                await self._serve(opening, frames, context, acknowledger, held)
             finally:
                 acknowledger.cancel()
                 if held is not None:
@@ -343,11 +347,14 @@ class ChannelServicer(fractos_pb2_grpc.ChannelServicer):
             await context.abort(grpc.StatusCode[error.status], error.message)
 
     async def _serve(
-        self, opening: handshake.Opening, context: ServerContext, acknowledger: Acknowledger, held: HeldFrames | None
+        self,
+        opening: handshake.Opening,
+        frames: object,
+        context: ServerContext,
+        acknowledger: Acknowledger,
+        held: HeldFrames | None,
     ) -> None:
-        """Have frames arrive until the sender closes the channel."""
-        frames = await self._admit(opening, context)
-        log.info("channel from %s opened", opening.node)
+        """Have frames arrive, and those that follow them, until the sender closes the channel."""
         while isinstance(frames, fractos_pb2.Frames):
             if held is None or held.link is None:
                 self._arrived(opening.node, frames.frames)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from collections import deque
@@ -10,6 +11,8 @@ from collections.abc import Callable, Sequence
 
 from Services.fractos.transport.link import Link
 from Services.fractos.transport.precise_timer import PreciseTimer
+
+log = logging.getLogger(__name__)
 
 HELD_BYTES = 64 << 20  # with more than that the stream is not read on, as if the window of TCP were full
 FRAME_BYTES = 100  # what a frame counts for besides its own bytes
@@ -89,7 +92,7 @@ class HeldFrames:
         self._let_arrive(now)
         while self._answers and self._answers[0][0] <= now:
             _, count, size_bytes = self._answers.popleft()
-            self._told(count, size_bytes)
+            self._try("be acknowledged", self._told, count, size_bytes)
         due = min(waiting[0][0] if waiting else math.inf for waiting in (self._held, self._answers))
         if due < self._due:
             self._due = due
@@ -112,4 +115,11 @@ class HeldFrames:
         self._held_bytes -= size_bytes + FRAME_BYTES * len(frames)
         assert self._back is not None  # there are both links or none
         self._answers.append((now + self._back.latency_s(), len(frames), size_bytes))
-        self._arrived(frames)
+        self._try("be delivered", self._arrived, frames)
+
+    def _try(self, what: str, action: Callable[..., None], *arguments: object) -> None:
+        """One defect must not stop the link: what comes later has to arrive."""
+        try:
+            action(*arguments)
+        except Exception:
+            log.exception("frames from %s could not %s", self.source, what)

@@ -16,7 +16,7 @@ from Services.fractos.network_rules import NONE, NetworkRules, Shape
 PACKET_BYTES = 1500  # what is lost at once
 RESEND_S = 0.2  # Linux's shortest timeout before TCP sends a packet again
 MOST_RESENDS = 6
-MOST_LINKS = 10_000  # that are remembered; who opens a stream may claim any name
+MOST_LINKS = 10_000  # that are remembered
 QUANTUM_S = 0.002  # bulk data occupies the link for so long at a time, so that others have their turn
 
 Randomness = Callable[[], float]  # as random.random: 0 <= number < 1
@@ -78,7 +78,7 @@ class Network:
     def __init__(self, rules: NetworkRules, randomness: Randomness) -> None:
         self.rules = rules
         self._randomness = randomness
-        self._links: dict[tuple[str, str], Link] = {}
+        self._links: dict[tuple[str, str], Link | None] = {}  # None: the rules say nothing about it
 
     def link(self, source: str, target: str) -> Link | None:
         """The link from one node to another; None: whatever is sent there and back arrives at once."""
@@ -88,18 +88,24 @@ class Network:
             return self._links[source, target]
         except KeyError:
             shape, back = self.rules.shape(source, target), self.rules.shape(target, source)
-            if shape == back == NONE:
-                return None
             if len(self._links) >= MOST_LINKS:
                 del self._links[next(iter(self._links))]
-            link = self._links[source, target] = Link(shape, self._randomness)
+            link = None if shape == back == NONE else Link(shape, self._randomness)
+            self._links[source, target] = link
             return link
+
+    def unremembered(self, source: str, target: str) -> Link:
+        """A link like the one from one node to another, of which nothing is kept: for names that anybody may claim."""
+        return Link(self.rules.shape(source, target), self._randomness)
 
     def update(self, rules: NetworkRules) -> None:
         """From now on the links are like this."""
         self.rules = rules
-        for (source, target), link in self._links.items():  # each stays: what is under way must not be overtaken
-            link.change(rules.shape(source, target))
+        # Each stays that there is: what is under way must not be overtaken.
+        self._links = {ends: link for ends, link in self._links.items() if link is not None}
+        for (source, target), link in self._links.items():
+            if link is not None:
+                link.change(rules.shape(source, target))
 
     def patience_s(self, source: str, target: str, size_bytes: int) -> float:
         """How much longer than without these links an answer to `size_bytes` may take."""

@@ -80,7 +80,7 @@ class MemoryService:
         async with translated_errors(context, self._identity):
             first = await context.read()  # before any refusal, which gRPC's client takes for a defect while it still writes
             expires_at = self._may_create(_metadata(context))
-            began_at = await self._network.from_client(0) if self._network is not None else 0.0
+            began_at = await self._network.admit(0) if self._network is not None else 0.0
             if not isinstance(first, fractos_pb2.CreateMemoryRequest):
                 raise InvalidArgumentError("the first message of Create gives the size of the object", field="size")
             memory = self._store.create(first.size, expires_at)
@@ -113,7 +113,7 @@ class MemoryService:
         async with translated_errors(context, self._identity):
             peer = str(dict(_metadata(context)).get(memory_chunks.READER, ""))
             network = self._network if self._network is not None and self._network.is_client(peer) else None
-            asked_at = await network.from_client(0) if network is not None else 0.0
+            asked_at = await network.admit(0) if network is not None else 0.0
             with self._store.open(request.memory, self._clock()).view() as view:
                 digest = xxhash.xxh3_128()
                 with _StallTimer() as timer:
@@ -131,37 +131,35 @@ class MemoryService:
 
     async def copy(self, request: fractos_pb2.CopyMemoryRequest, context: Context) -> fractos_pb2.CopyMemoryResponse:
         """Fetch the source, wherever it is, and write it into the target."""
-        async with translated_errors(context, self._identity):
-            source, target, now = request.source, request.target, self._clock()
-            if source.size != target.size:
-                raise InvalidArgumentError(f"{source.size} bytes cannot be copied to {target.size}", field="target")
-            self._store.check_writable(target, now)
-            if not self._is_node(source.owner):
-                raise MemoryLostError(f"{source.owner or 'nobody'}, where the source is, is no node of this datacenter")
-            with await self._fetcher.fetch(source, deadline_of(context, now)) as view:
-                await asyncio.to_thread(self._store.write, target.object, target.offset, view.buffer)
+        source, target, now = request.source, request.target, self._clock()
+        if source.size != target.size:
+            raise InvalidArgumentError(f"{source.size} bytes cannot be copied to {target.size}", field="target")
+        self._store.check_writable(target, now)
+        if not self._is_node(source.owner):
+            raise MemoryLostError(f"{source.owner or 'nobody'}, where the source is, is no node of this datacenter")
+        with await self._fetcher.fetch(source, deadline_of(context, now)) as view:
+            await asyncio.to_thread(self._store.write, target.object, target.offset, view.buffer)
         return fractos_pb2.CopyMemoryResponse()
 
     async def publish(self, request: fractos_pb2.PublishMemoryRequest, context: Context) -> fractos_pb2.PublishMemoryResponse:
         """Seal an object."""
-        async with translated_errors(context, self._identity):
-            memory = await asyncio.to_thread(self._store.publish_object, request.memory, self._clock())
-            return fractos_pb2.PublishMemoryResponse(memory=memory)
-        raise AssertionError("translated_errors ends the call")
+        memory = await asyncio.to_thread(self._store.publish_object, request.memory, self._clock())
+        return fractos_pb2.PublishMemoryResponse(memory=memory)
 
     async def release(self, request: fractos_pb2.ReleaseMemoryRequest, context: Context) -> fractos_pb2.ReleaseMemoryResponse:
         """Free an object."""
-        async with translated_errors(context, self._identity):
-            self._store.release(request.memory, self._clock())
+        self._store.release(request.memory, self._clock())
         return fractos_pb2.ReleaseMemoryResponse()
 
     def _unary(
         self, call: Callable[[Any, Context], Awaitable[Any]], request: Any, response: Any
     ) -> grpc.RpcMethodHandler[Any, Any]:
         async def answer(message: Any, context: Context) -> Any:
-            if self._network is None:
-                return await call(message, context)
-            return await self._network.answer(message, partial(call, message, context))
+            async with translated_errors(context, self._identity):
+                if self._network is None:
+                    return await call(message, context)
+                return await self._network.answer(message, partial(call, message, context))
+            raise AssertionError("translated_errors ends the call")
 
         return grpc.unary_unary_rpc_method_handler(
             answer, request_deserializer=request.FromString, response_serializer=response.SerializeToString

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import grpc
 
 from protos import fractos_pb2, fractos_pb2_grpc
+from Services.fractos.errors import FailedPreconditionError
 from Services.fractos.network_rules import from_proto
 from Services.fractos.placement import Identity
 from Services.fractos.transport.call_proof import CallVerifier
@@ -36,6 +37,11 @@ class NetworkServicer(fractos_pb2_grpc.NetworkServicer):
         async with translated_errors(context, self._identity):
             sender = self._verifier.check(context.invocation_metadata() or (), SHAPE, request)
             rules = from_proto(request)
+            if request.serial < self._serial:
+                raise FailedPreconditionError(
+                    f"this is change {request.serial}, and the node knows of {self._serial}, which counts as the later one; if"
+                    " nobody else has changed the links meanwhile, a clock was set back: restart the node"
+                )
             if request.serial > self._serial:
                 self._serial = request.serial
                 self._network.update(rules)

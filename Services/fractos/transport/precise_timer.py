@@ -9,11 +9,14 @@ import asyncio
 import ctypes
 import heapq
 import itertools
+import logging
 import os
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+
+log = logging.getLogger(__name__)
 
 ABSOLUTE = 1  # TFD_TIMER_ABSTIME
 TICK_S = 0.001  # how exact the event loop's own timers are
@@ -34,7 +37,7 @@ class PreciseTimer:
             self._loop.add_reader(self._descriptor, self._ring)
 
     def at(self, when: float, action: Callable[[], None]) -> None:
-        """Call `action`, which must not raise, at a time, and not earlier."""
+        """Call `action` at a time, and not earlier. What it raises is logged."""
         heapq.heappush(self._due, (when, next(self._numbers), action))
         if self._due[0][0] == when:
             self._arm(when)
@@ -70,10 +73,19 @@ class PreciseTimer:
             with suppress(BlockingIOError):  # it was set anew meanwhile
                 os.read(self._descriptor, 8)
         now = time.monotonic()
-        while self._due and self._due[0][0] <= now:
-            heapq.heappop(self._due)[2]()
-        if self._due:
-            self._arm(self._due[0][0])
+        try:
+            while self._due and self._due[0][0] <= now:
+                _do(heapq.heappop(self._due)[2])
+        finally:
+            if self._due:
+                self._arm(self._due[0][0])
+
+
+def _do(action: Callable[[], None]) -> None:
+    try:
+        action()
+    except Exception:  # one defect must not stop all that comes later
+        log.exception("what a timer was set for failed")
 
 
 def _timerfd() -> tuple[int, Set]:

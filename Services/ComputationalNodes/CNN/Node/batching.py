@@ -8,38 +8,58 @@ nothing to wait for, and the busier the device, the larger the batches. Waiting 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
+
+from Services.fractos.errors import UnavailableError
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 Check = Callable[[], None]  # raises what a call ends with whose answer is not wanted any more
 FULL = 0.75  # of a batch: if fewer wait, a smaller one is computed, since what fills it up costs as much as calls do
+HANGS_S = 60.0  # a batch takes some tenths of a second, the first one seconds; one that takes longer will not end
 LOOK_S = 0.1  # how often a call that waits asks whether its answer is still wanted
 
 
 class Batcher(Generic[Item, Answer]):
     """Has `compute` answer items together. Safe in several threads; `compute` is called by one at a time."""
 
-    def __init__(self, compute: Callable[[Sequence[Item]], Sequence[Answer]], sizes: Sequence[int]) -> None:
+    def __init__(
+        self,
+        compute: Callable[[Sequence[Item]], Sequence[Answer]],
+        sizes: Sequence[int],
+        *,
+        hangs_s: float = HANGS_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`compute` gives an answer for each of its items, in their order.
 
         It computes batches of `sizes`, which ascend from 1; it fills up one in between, and never gets more than the last.
+        Once it has taken `hangs_s` for one, nobody waits for it any more.
         """
         self._compute = compute
         self._sizes = sizes
+        self._hangs_s = hangs_s
+        self._clock = clock
         self._lock = threading.Lock()  # guards all that follows
         self._waiting: list[_Call[Item, Answer]] = []  # the one that came first is first
         self._at_work = False  # a call computes, or was told to
+        self._since = 0.0  # when it began to, or was told
 
     def call(self, item: Item, check: Check) -> Answer:
-        """The answer to one item. Raises what `check` does once it does, and what `compute` did if the batch failed."""
+        """The answer to one item. Raises what `check` does once it does, and what `compute` did if the batch failed.
+
+        Raises UnavailableError while the computation before it hangs.
+        """
         call: _Call[Item, Answer] = _Call(item, check)
         with self._lock:
+            if self._at_work:
+                self._check_hangs()
+            else:
+                call.leads, self._at_work, self._since = True, True, self._clock()
             self._waiting.append(call)
-            call.leads = not self._at_work
-            self._at_work = True
         if call.leads or self._wait(call):
             self._lead()
         if call.error is not None:
@@ -51,6 +71,7 @@ class Batcher(Generic[Item, Answer]):
         while not call.woken.acquire(timeout=LOOK_S):
             try:
                 call.check()
+                self._check_hangs()
             except BaseException:
                 with self._lock:
                     if call.leads:
@@ -59,6 +80,13 @@ class Batcher(Generic[Item, Answer]):
                         self._waiting.remove(call)
                 raise
         return call.leads
+
+    def _check_hangs(self) -> None:
+        if (taken_s := self._clock() - self._since) > self._hangs_s:
+            raise UnavailableError(
+                f"the model has been computing for {taken_s:.0f} s and seems to hang; calls fail until it ends: if it does not,"
+                " restart the node"
+            )
 
     def _lead(self) -> None:
         """Compute for those that wait, this thread's own call among them, then hand over to the next."""
@@ -72,6 +100,7 @@ class Batcher(Generic[Item, Answer]):
             with self._lock:
                 self._at_work = bool(self._waiting)
                 if self._waiting:
+                    self._since = self._clock()
                     self._waiting[0].leads = True
                     self._waiting[0].woken.release()
         for call in batch:

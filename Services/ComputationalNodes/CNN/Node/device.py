@@ -158,8 +158,15 @@ class Device:
         return model, network.call(image, check)
 
     def _look(self) -> None:
+        said = ""
         while not self._stopped.wait(LOOK_S):
-            self._loaded.look()
+            try:
+                self._loaded.look()
+                said = ""
+            except Exception as error:  # the next look may succeed; what goes on failing is said once
+                if repr(error) != said:
+                    log.exception("could not look for newer models")
+                said = repr(error)
 
     def _load_early(self, name: str) -> None:
         """Spare the first prediction the time to load. What is wrong with the model, a prediction says."""

@@ -112,8 +112,8 @@ class LoadedModels:
     def _load_beside(self, name: str) -> None:
         try:
             self.load(name)
-        except FractosError as error:
-            log.warning("could not load the new model %s: %s", name, error)
+        except Exception as error:  # the edge of the thread
+            log.warning("could not load the new model %s: %s", name, error, exc_info=not isinstance(error, FractosError))
             with self._lock:  # the next call tries it itself, and tells
                 self._loaded.pop(name, None)
         finally:

@@ -90,7 +90,16 @@ class Training:
         return self._progress.state is State.CANCELLED
 
     def _follow(self) -> None:
-        """Read what the process prints until it ends."""
+        """Follow the process until it ends. Whatever goes wrong, the training has ended then."""
+        try:
+            self._end(*self._read())
+        except Exception as error:
+            log.exception("the training of model %s cannot be followed", self.model)
+            self._process.kill()
+            self._fail(f"{type(error).__name__}: {error}")
+
+    def _read(self) -> tuple[bool, str]:
+        """Read what the process prints. Returns whether it is done, and what it says that went wrong."""
         assert self._process.stdout
         done, error = False, ""
         with self._process:
@@ -105,7 +114,7 @@ class Training:
                     error = str(event["message"])
                 elif kind is None:
                     log.info("training of %s: %s", self.model, line.rstrip())
-        self._end(done, error)
+        return done, error
 
     def _end(self, done: bool, error: str) -> None:
         if done:
@@ -116,9 +125,11 @@ class Training:
             self._progress = replace(self._progress, state=State.CANCELLED)
             log.info("the training of model %s was cancelled", self.model)
         else:
-            error = error or f"the process of the training ended with code {self._process.returncode}; see the node's log"
-            self._progress = replace(self._progress, state=State.FAILED, error=error)
-            log.warning("the training of model %s failed: %s", self.model, error)
+            self._fail(error or f"the process of the training ended with code {self._process.returncode}; see the node's log")
+
+    def _fail(self, error: str) -> None:
+        self._progress = replace(self._progress, state=State.FAILED, error=error)
+        log.warning("the training of model %s failed: %s", self.model, error)
 
 
 def _event(line: str) -> dict[str, Any]:

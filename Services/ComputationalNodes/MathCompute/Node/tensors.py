@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy
 
 THRESHOLD = 0.9  # from which similarity on two arrays count as the same, unless the caller says otherwise
-MAX_BYTES = 2**28  # of a result, which keeps a core busy for some tenths of a second
+MAX_BYTES = 2**28  # of a result, or of an array that is computed with, which keeps a core busy for some tenths of a second
 
 
 def scale(array: numpy.ndarray, factor: float, out: numpy.ndarray | None = None) -> numpy.ndarray:
@@ -63,7 +63,7 @@ def similarity(a: numpy.ndarray, b: numpy.ndarray) -> float:
 
     It is computed in float64 on arrays divided by their largest element, so that no square is too large or too small for it.
     Raises InvalidArgumentError if the shapes differ, or for an array without elements, of zeros, or with what is no finite
-    real number.
+    real number, OutOfRangeError for an array that would have more than MAX_BYTES as float64.
     """
     if a.shape != b.shape:
         raise InvalidArgumentError(
@@ -86,8 +86,9 @@ def _unit(name: str, array: numpy.ndarray) -> numpy.ndarray:
 
     if array.dtype.kind not in "biuf":
         raise InvalidArgumentError(f"{name} has elements of type {array.dtype}, which are no real numbers", field=name)
+    _check_size(name, array, numpy.dtype(numpy.float64), "as float64 it")
     row = array.reshape(-1).astype(numpy.float64)
-    largest = float(numpy.abs(row).max(initial=0.0))
+    largest = float(max(row.max(initial=0.0), -row.min(initial=0.0)))  # without a copy of the absolute values
     if not 0 < largest < float("inf"):
         wrong = "is all zeros, which point nowhere" if largest == 0 else "has elements that are not finite"
         raise InvalidArgumentError(f"{name} {wrong}", field=name)
@@ -101,13 +102,17 @@ def result_type(array: numpy.ndarray) -> numpy.dtype:
     Raises InvalidArgumentError for elements that are no numbers, OutOfRangeError for a result of more than MAX_BYTES.
     """
     dtype = scaled_type(array.dtype)
+    _check_size("tensor", array, dtype, "the result")
+    return dtype
+
+
+def _check_size(name: str, array: numpy.ndarray, dtype: numpy.dtype, what: str) -> None:
+    """Raise OutOfRangeError for an array that would be too large with elements of another type."""
     if (size_bytes := array.size * dtype.itemsize) > MAX_BYTES:
         raise OutOfRangeError(
-            f"tensor is {array.shape} {array.dtype}: the result may have up to {MAX_BYTES:,} bytes,"
-            f" and would have {size_bytes:,}",
-            field="tensor",
+            f"{name} is {array.shape} {array.dtype}: {what} may have up to {MAX_BYTES:,} bytes, and would have {size_bytes:,}",
+            field=name,
         )
-    return dtype
 
 
 def scaled_type(dtype: numpy.dtype) -> numpy.dtype:
