@@ -160,3 +160,11 @@ def test_a_sender_is_as_patient_as_its_links_are_slow(rule: Rule, size: int, pat
 
 def test_a_shape_that_says_nothing_is_that_of_a_perfect_link() -> None:
     assert Shape(latency_ms=0, jitter_ms=0, bandwidth_mbit=0, loss=0, cut=False) == NONE
+
+
+def test_a_link_and_the_one_back_outlast_the_rules_together() -> None:
+    network = Network(NetworkRules((Rule("a-0", "b-0", cut=True),)), never)
+    assert network.link("a-0", "b-0") is not None
+    network.update(NetworkRules())
+    assert network.link("a-0", "b-0") is not None
+    assert network.link("b-0", "a-0") is not None

@@ -87,12 +87,19 @@ class Network:
         try:
             return self._links[source, target]
         except KeyError:
-            shape, back = self.rules.shape(source, target), self.rules.shape(target, source)
+            self._make(source, target)
+            return self._links[source, target]
+
+    def _make(self, source: str, target: str) -> None:
+        """Both ways at once: whoever uses one relies on the other."""
+        shape, back = self.rules.shape(source, target), self.rules.shape(target, source)
+        is_perfect = shape == back == NONE
+        for ends, one in (((source, target), shape), ((target, source), back)):
+            if ends in self._links:
+                continue
             if len(self._links) >= MOST_LINKS:
                 del self._links[next(iter(self._links))]
-            link = None if shape == back == NONE else Link(shape, self._randomness)
-            self._links[source, target] = link
-            return link
+            self._links[ends] = None if is_perfect else Link(one, self._randomness)
 
     def unremembered(self, source: str, target: str) -> Link:
         """A link like the one from one node to another, of which nothing is kept: for names that anybody may claim."""
