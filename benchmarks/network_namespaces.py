@@ -6,9 +6,9 @@ Two math nodes, each in a namespace, are joined by a bridge, so that Memory goes
 moves an array to and fro: with the rates of both network cards limited by the kernel (`tc` with a token bucket, tbf), with the
 same bandwidth emulated instead, in turns first, then with neither, by the same processes. What a chain takes that nothing
 limits ("free") is taken off both, and what counts is the ratio of the rest, which the links take. Where that is less than the
-free chain takes, nothing can be said: "not decidable". The kernel's rate includes the headers of packets, about 5 %. Needs root, and
-`ip` and `tc` of iproute2; removes what it has made, and what runs that were killed have left. Exit code 1 if a median ratio is
-not within 0.9 and 1.1.
+free chain takes, nothing can be said: "not decidable". The kernel's rate includes the headers of packets, about 5 %. Needs
+root, and `ip` and `tc` of iproute2; removes what it has made, and what runs that were killed have left. Exit code 1 if a median
+ratio is not within 0.9 and 1.1.
 """
 
 from __future__ import annotations
