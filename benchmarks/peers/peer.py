@@ -1,7 +1,7 @@
 """What each of those that the project is measured beside does when it is asked: the same works for all. No program itself.
 
 A peer's program prints "ready" once its results are right. Then every line on stdin asks for one measurement and is answered
-with one number: `latency STEPS TIMES`, `rate RUNS`, `large STEPS`. It ends when stdin is closed.
+with one number: `latency STEPS TIMES`, `rate RUNS`, `large STEPS TIMES`. It ends when stdin is closed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import statistics
 import sys
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import numpy
 
@@ -50,19 +51,21 @@ class Peer(ABC):
         """Measure one work: milliseconds, or chains per second."""
         if work == "rate":
             return self.rate(*numbers)
-        if work == "large":
-            self.large(array, *numbers)  # once unmeasured, as with chains: something may have to be compiled
-            start = time.perf_counter()
-            self.large(array, *numbers)
-            return (time.perf_counter() - start) * 1e3
         steps, times = numbers
-        durations = []
-        self.chain(steps)
-        for _ in range(times):
-            start = time.perf_counter()
-            self.chain(steps)
-            durations.append(time.perf_counter() - start)
-        return statistics.median(durations) * 1e3
+        if work == "large":
+            return median_ms(lambda: self.large(array, steps), times)
+        return median_ms(lambda: self.chain(steps), times)
+
+
+def median_ms(work: Callable[[], object], times: int) -> float:
+    """Its median duration, in milliseconds, after once unmeasured: something may have to be compiled."""
+    work()
+    durations = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        durations.append(time.perf_counter() - start)
+    return statistics.median(durations) * 1e3
 
 
 def leave_interruption_to_the_asker() -> None:
