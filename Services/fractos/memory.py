@@ -258,7 +258,7 @@ class MemoryStore:
         return len(self._objects)
 
     def trim(self) -> None:
-        """Give the system back the blocks that were not used again for some seconds. 1 ms for some 8 MiB."""
+        """Give the system back the blocks that were not used again for a minute. 1 ms for some 8 MiB."""
         with self._lock:
             dropped = self._pool.trim() if self._pool is not None else []
         _close_all(dropped)

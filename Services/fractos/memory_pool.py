@@ -1,4 +1,4 @@
-"""Blocks that were freed, kept for a few seconds so that objects of the same size need no new pages.
+"""Blocks that were freed, kept for a minute so that objects of the same size need no new pages.
 
 Used by `memory.py`, under its lock. Only what this node's own device calls left is kept, and only they get it: they may find
 in a block what calls at this node left there before, as they may in memory that their process allocates. Clients get new ones.
@@ -12,7 +12,7 @@ from typing import NamedTuple
 from Services.fractos.memory_block import Block
 from Services.fractos.memory_reuse import ReusableFile
 
-KEPT_S = 5.0
+KEPT_S = 60.0
 KEPT_BLOCKS = 64
 KEPT_BYTES = 256 << 20
 
