@@ -98,9 +98,10 @@ class Datacenter:
         members = tuple(
             Member(name.partition("-")[0], name, name, number, name, 1, "", 0.0) for number, name in enumerate(NAMES)
         )
+        # First, or the leader would want to become the owner.
+        self._controllers[NAMES[0]].feed(Owned(1, *self._journal.open(time.time())))
         for controller in self._controllers.values():
             controller.feed(MembersChanged(members))
-        self._controllers[NAMES[0]].feed(Owned(1, *self._journal.open(time.time())))
 
     def runs(self, graph: bytes, count: int) -> None:
         """So many runs, one after the other."""
