@@ -28,10 +28,11 @@ from pathlib import Path
 
 import numpy
 from memory_chain import check, our_round
-from ring import datacenter_folder, median_ms, ring, throughput
+from ring import datacenter_folder, median_ms, throughput
 
 from Services.datacenter.bench import machine, report
 from Services.datacenter.bench.command import MODULES
+from Services.datacenter.bench.graphs import ring
 from Services.datacenter.bench.measuring import summarize
 from Services.datacenter.bench.peers import BENCH, MEASURED, OURS, RATIO, row_of
 from Services.datacenter.bench.results import Outcome

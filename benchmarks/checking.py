@@ -13,8 +13,9 @@ import json
 import statistics
 from functools import partial
 
-from ring import as_text, datacenter_folder, median_ms, ring, throughput
+from ring import as_text, datacenter_folder, median_ms, throughput
 
+from Services.datacenter.bench.graphs import ring
 from Services.fractos import Datacenter, connect
 
 LENGTHS = (1, 8)

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import psutil
 from real_nodes import CLIENT, ROOT, Nodes, real_nodes
+from ring import as_text
 
 from Services.ComputationalNodes.CNN.CNN_Adaptor.cnn_adaptor import NODE
 from Services.ComputationalNodes.CNN.Node.loaded_models import tensorflow
@@ -172,15 +173,6 @@ def note(samples: Samples, name: str, value: float) -> None:
 def summary(values: list[float]) -> dict[str, float]:
     """Median, lowest and highest of a figure."""
     return {"median": statistics.median(values), "lowest": min(values), "highest": max(values)}
-
-
-def as_text(figures: dict[str, dict[str, float]]) -> str:
-    """The figures as a table."""
-    lines = [f"{'':44}{'median':>10}{'lowest':>10}{'highest':>10}"]
-    for name, figure in figures.items():
-        digits = 0 if figure["median"] > 100 else 2
-        lines.append(f"{name:44}" + "".join(f"{figure[key]:10.{digits}f}" for key in ("median", "lowest", "highest")))
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

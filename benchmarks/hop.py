@@ -20,10 +20,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ring import ring
-
 from protos import application_pb2, fractos_pb2
 from Services.ComputationalNodes.MathCompute.Math_Adaptor.math_adaptor import MathAdaptor
+from Services.datacenter.bench.graphs import ring
 from Services.fractos.authority import Authority
 from Services.fractos.call_memory import NodeMemory
 from Services.fractos.capability import KEY_BYTES, NONCE_BYTES, issue_for_service

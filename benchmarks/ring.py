@@ -26,6 +26,7 @@ from functools import partial
 from pathlib import Path
 
 from Services.datacenter import interruption
+from Services.datacenter.bench.graphs import durations_ms, ring
 from Services.datacenter.bench.raw_call import RawCall, raw_call
 from Services.fractos import Datacenter, TaskGraph, connect
 
@@ -85,23 +86,9 @@ def measure(plain: RawCall, tuned: RawCall, datacenter: Datacenter, rounds: int)
     }
 
 
-def ring(length: int) -> TaskGraph:
-    """A chain of inline operations, pinned to math-0, math-1, math-2 in turn."""
-    graph = TaskGraph(f"ring of {length}")
-    value: object = 1
-    for index in range(length):
-        value = graph.node(f"math-{index % 3}").shift_left(value=value, bits=1).value
-    return graph
-
-
 def median_ms(call: Callable[[], object], times: int) -> float:
     """The median duration of a call, in milliseconds."""
-    durations = []
-    for _ in range(times):
-        start = time.perf_counter()
-        call()
-        durations.append(time.perf_counter() - start)
-    return statistics.median(durations) * 1e3
+    return statistics.median(durations_ms(call, times))
 
 
 def throughput(datacenter: Datacenter, graph: TaskGraph, runs: int) -> float:
@@ -136,10 +123,11 @@ def datacenter_folder(authorization: str = "checked") -> Iterator[Path]:
 
 def as_text(figures: dict[str, dict[str, float]]) -> str:
     """The figures as a table."""
-    lines = [f"{'':40}{'median':>10}{'lowest':>10}{'highest':>10}"]
+    width = max(40, *(len(name) + 1 for name in figures))
+    lines = [f"{'':{width}}{'median':>10}{'lowest':>10}{'highest':>10}"]
     for name, figure in figures.items():
         digits = 0 if figure["median"] > 100 else 3
-        lines.append(f"{name:40}" + "".join(f"{figure[key]:10.{digits}f}" for key in ("median", "lowest", "highest")))
+        lines.append(f"{name:{width}}" + "".join(f"{figure[key]:10.{digits}f}" for key in ("median", "lowest", "highest")))
     return "\n".join(lines)
 
 

@@ -23,18 +23,16 @@ from pathlib import Path
 
 import psutil
 
+from Services.datacenter.bench.graphs import ring
+from Services.datacenter.bench.own_datacenter import CONTROLLERS
 from Services.datacenter.ensemble import read_servers
-from Services.fractos import TaskGraph, connect
+from Services.fractos import connect
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTLE_S = 3.0
 IDLE_S = 10.0
 CALLS = 40
-CONTROLLERS = {
-    "application": "Applications/Application_Controller/application_controller.py",
-    "math": "Services/ComputationalNodes/MathCompute/Math_Controller/math_controller.py",
-    "storage": "Services/StorageNode/Storage_Controller/storage_controller.py",
-}
+KINDS = ("application", "math", "storage")
 MNTR = {"packets_received": "packets asked", "response_bytes": "bytes answered", "watch_count": "watches"}
 
 Figures = dict[str, float]
@@ -86,7 +84,7 @@ def counts(nodes: int) -> dict[str, int]:
 
 def configuration(of_type: dict[str, int], is_zookeeper: bool) -> str:
     """The data_center_setup.cfg for so many nodes of each type."""
-    kinds = [kind for kind in CONTROLLERS if of_type[kind]]
+    kinds = [kind for kind in KINDS if of_type[kind]]
     sections = "".join(
         f"[{kind}_controller]\npaths_to_controller = {CONTROLLERS[kind]}\n"
         f"replicas = {of_type[kind]}\nzookeeper = {is_zookeeper}\n"
@@ -106,7 +104,7 @@ def idle(folder: Path) -> Figures:
     shares = {name: (cpu_s(process) - before[name]) / IDLE_S for name, process in nodes.items()}
     figures: Figures = {"start, s of processor time per node": statistics.fmean(before.values())}
     figures["idle, % of a processor for all nodes"] = 100 * sum(shares.values())
-    for kind in CONTROLLERS:
+    for kind in KINDS:
         if ours := [process for name, process in nodes.items() if name.startswith(f"{kind}-")]:
             figures |= of_kind(kind, ours)
     return figures | asked
@@ -158,9 +156,9 @@ def compare(few: int, many: int, is_zookeeper: bool, rounds: int) -> dict[str, F
             clients.append(stack.enter_context(connect(folder, client_id="admin")))
         last = counts(many)["math"] - 1
         kinds = {
-            "of few": (clients[0], ring((0, 1, 2))),
-            "of many": (clients[1], ring((0, 1, 2))),
-            "over the last of many": (clients[1], ring((last - 2, last - 1, last))),
+            "of few": (clients[0], ring(3)),
+            "of many": (clients[1], ring(3)),
+            "over the last of many": (clients[1], ring(3, [f"math-{number}" for number in (last - 2, last - 1, last)])),
         }
         samples: dict[str, list[float]] = {}
         for number in range(-2, rounds):
@@ -174,15 +172,6 @@ def compare(few: int, many: int, is_zookeeper: bool, rounds: int) -> dict[str, F
         name: {"median": statistics.median(values), "lowest": min(values), "highest": max(values)}
         for name, values in samples.items()
     }
-
-
-def ring(nodes: Sequence[int]) -> TaskGraph:
-    """A chain of inline operations, pinned to these math nodes in turn."""
-    graph = TaskGraph(f"ring of {len(nodes)}")
-    value: object = 1
-    for node in nodes:
-        value = graph.node(f"math-{node}").shift_left(value=value, bits=1).value
-    return graph
 
 
 def medians_ms(calls: Mapping[str, Callable[[], object]]) -> Figures:

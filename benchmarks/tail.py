@@ -11,8 +11,9 @@ import json
 import statistics
 
 from load import percentile
-from ring import datacenter_folder, ring, throughput
+from ring import datacenter_folder, throughput
 
+from Services.datacenter.bench.graphs import ring
 from Services.datacenter.bench.open_loop import latencies_ms
 from Services.fractos import Datacenter, connect
 

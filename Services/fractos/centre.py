@@ -13,7 +13,7 @@ from Services.fractos.attempts import Attempts
 from Services.fractos.delivery import Outputs, bind
 from Services.fractos.errors import FractosError, MemoryLostError
 from Services.fractos.events import BringMemory, Effect, MemoryBrought, WorkKey
-from Services.fractos.large_values import references_made
+from Services.fractos.large_values import part_of, references_made
 from Services.fractos.operations import Catalogue
 from Services.fractos.placement import Identity, Placement
 from Services.fractos.run import Run
@@ -60,7 +60,7 @@ class Centre:
             self._attempts.repeat_soon(run, f"{stranger}, where a value is Memory, is no node of this datacenter", now)
             return
         run.gathered.bringing[step.id] = outputs, elsewhere
-        parts = list({_part(one): one for one in elsewhere}.values())
+        parts = list({part_of(one): one for one in elsewhere}.values())
         self._emit(BringMemory(WorkKey(run.run_id, run.attempt, step.id), parts, run.deadline, run.submitted_at))
 
     def on_memory_brought(self, run: Run, event: MemoryBrought, now: float) -> None:
@@ -72,9 +72,9 @@ class Centre:
             self._end(run, event.error, now)
         else:
             run.arrivals += memory_arrivals(memories, self._identity.address, self._placement)
-            copies = dict(zip({_part(one): None for one in memories}, event.copies, strict=True))
+            copies = dict(zip({part_of(one): None for one in memories}, event.copies, strict=True))
             for memory in memories:
-                memory.CopyFrom(copies[_part(memory)])
+                memory.CopyFrom(copies[part_of(memory)])
             self._pass_on(run, run.plan.steps[event.key.step], outputs, now)
 
     def _pass_on(self, run: Run, step: fractos_pb2.Step, outputs: Outputs, now: float) -> None:
@@ -85,7 +85,3 @@ class Centre:
             if len(bound) == run.plan.needs[waiting.id] and run.result is None:
                 del run.gathered.bound[waiting.id]
                 self._attempts.send_step(run, waiting, bound, now)
-
-
-def _part(memory: fractos_pb2.Memory) -> tuple[str, bytes, int, int]:
-    return memory.owner, memory.object, memory.offset, memory.size

@@ -18,6 +18,11 @@ Arguments: TypeAlias = Sequence[fractos_pb2.Argument]
 Read: TypeAlias = Callable[[fractos_pb2.Memory], Bytes]
 
 
+def part_of(memory: fractos_pb2.Memory) -> tuple[str, bytes, int, int]:
+    """What tells the part that a Memory refers to from any other: references to it may differ in their capabilities."""
+    return memory.owner, memory.object, memory.offset, memory.size
+
+
 def references(operation: Operation, request: Message, beside: Arguments) -> list[fractos_pb2.Memory]:
     """All Memory that a request refers to; `beside` is that of its bytes and texts."""
     found = [argument.memory for argument in beside]

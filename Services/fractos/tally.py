@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from protos import fractos_pb2
+from Services.fractos.large_values import part_of
 from Services.fractos.placement import Placement
 
 
@@ -33,7 +34,7 @@ def request_arrivals(arrived: Iterable[fractos_pb2.Request]) -> list[dict[str, A
 
 def memory_arrivals(memories: Iterable[fractos_pb2.Memory], address: str, placement: Placement) -> list[dict[str, Any]]:
     """What the node at `address` has to fetch, each part once."""
-    parts = {(one.owner, one.object, one.offset, one.size): one for one in memories if one.owner != address}
+    parts = {part_of(one): one for one in memories if one.owner != address}
     return [{"source": placement.name_at(one.owner) or one.owner, "value_bytes": one.size} for one in parts.values()]
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from Services.datacenter.bench.measuring import FEWEST, Rules
+from Services.datacenter.flags import number, whole_number
 from Services.fractos.config import CODE_ROOT, MAXIMUM_REPLICAS
 
 BENCHES = {  # what each answers
@@ -72,38 +72,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--time-limit",
-        type=_number(1, 86_400),
+        type=number(1, 86_400),
         metavar="S",
         help=f"measure each benchmark for so many seconds at the most, starting and stopping not counted (default:"
         f" {LIMIT_S:g}, topology {LIMITS_S['topology']:g}; with --quick {QUICK_LIMIT_S:g})",
     )
     parser.add_argument(
         "--precision",
-        type=_number(0.1, 100),
+        type=number(0.1, 100),
         default=5.0,
         metavar="PERCENT",
         help="enough is when the median is known within plus or minus this (default: %(default)g)",
     )
     parser.add_argument("--quick", action="store_true", help="fewer sizes and rounds: to see that it works, not to compare")
     parser.add_argument(
-        "--nodes", type=_nodes, default=100, metavar="N", help="of the large datacenter of scale (default: %(default)s)"
+        "--nodes",
+        type=whole_number(5, MAXIMUM_REPLICAS),
+        default=100,
+        metavar="N",
+        help="of the large datacenter of scale (default: %(default)s)",
     )
-
-
-def _number(low: float, high: float) -> Callable[[str], float]:
-    def read(text: str) -> float:
-        try:
-            number = float(text)
-        except ValueError:
-            number = float("nan")
-        if not low <= number <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low:g} to {high:g}")
-        return number
-
-    return read
-
-
-def _nodes(text: str) -> int:
-    if not text.isdigit() or not 5 <= int(text) <= MAXIMUM_REPLICAS:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 5 to {MAXIMUM_REPLICAS}")
-    return int(text)

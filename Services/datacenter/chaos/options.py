@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import SystemRandom
 
 from Services.datacenter.chaos.schedule import KINDS, Kind
+from Services.datacenter.flags import number, whole_number
 
 MOST_MINUTES = 24 * 60.0
 MOST_CLIENTS = 64
@@ -40,7 +40,7 @@ class Options:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument(
-        "--minutes", type=_number(0.01, MOST_MINUTES), default=1.0, metavar="M", help="for how long (default: %(default)g)"
+        "--minutes", type=number(0.01, MOST_MINUTES), default=1.0, metavar="M", help="for how long (default: %(default)g)"
     )
     parser.add_argument(
         "--faults",
@@ -51,32 +51,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " every server, for 5 to 30 s); default: the first two, and zookeeper where `up` has started servers",
     )
     parser.add_argument(
-        "--every", type=_number(0.1, 3600), default=3.0, metavar="S", help="seconds between faults (default: %(default)g)"
+        "--every", type=number(0.1, 3600), default=3.0, metavar="S", help="seconds between faults (default: %(default)g)"
     )
     parser.add_argument("--seed", type=int, metavar="N", help="draw the same faults and work as with this seed before")
     parser.add_argument(
-        "--clients", type=_clients, default=4, metavar="K", help="how many clients keep it busy (default: %(default)s)"
+        "--clients",
+        type=whole_number(1, MOST_CLIENTS),
+        default=4,
+        metavar="K",
+        help="how many clients keep it busy (default: %(default)s)",
     )
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the result and all faults to a file, as JSON")
-
-
-def _number(low: float, high: float) -> Callable[[str], float]:
-    def read(text: str) -> float:
-        try:
-            number = float(text)
-        except ValueError:
-            number = float("nan")
-        if not low <= number <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low:g} to {high:g}")
-        return number
-
-    return read
-
-
-def _clients(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= MOST_CLIENTS:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {MOST_CLIENTS}")
-    return int(text)
 
 
 def _faults(text: str) -> tuple[Kind, ...]:

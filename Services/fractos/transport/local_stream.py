@@ -1,7 +1,7 @@
 """Streams between two processes of one host: the messages of a gRPC method, over a Unix socket.
 
-For `Channel.Connect` and `Application.Session`, which carry every run: a message over gRPC costs each process 140 microseconds
-of processor time, like this 48 (`benchmarks/floor.py`). All that makes them safe (proofs, capabilities, acknowledgements,
+For `Channel.Connect` and `Application.Session`, which carry every run: a message over gRPC costs each process 141 microseconds
+of processor time, like this 55 (`benchmarks/floor.py`). All that makes them safe (proofs, capabilities, acknowledgements,
 heartbeats) lies above and is the same over both: a LocalStream offers what a gRPC call, and a servicer's context, do there.
 
 The socket's name is abstract and follows from the node's address: it goes with its process, however that ends, and there is
