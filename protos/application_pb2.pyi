@@ -52,20 +52,24 @@ class WatchResponse(_message.Message):
     def __init__(self, state: _Optional[_Union[RunState, str]] = ..., result: _Optional[_Union[RunResult, _Mapping]] = ...) -> None: ...
 
 class RunResult(_message.Message):
-    __slots__ = ("run_id", "trail", "failure", "arrivals", "home", "attempt")
+    __slots__ = ("run_id", "trail", "failure", "arrivals", "home", "attempt", "attempts", "ended_at")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     TRAIL_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     ARRIVALS_FIELD_NUMBER: _ClassVar[int]
     HOME_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    ENDED_AT_FIELD_NUMBER: _ClassVar[int]
     run_id: bytes
     trail: _containers.RepeatedCompositeFieldContainer[_fractos_pb2.Hop]
     failure: _fractos_pb2.Failure
     arrivals: _containers.RepeatedCompositeFieldContainer[_fractos_pb2.Arrival]
     home: str
     attempt: int
-    def __init__(self, run_id: _Optional[bytes] = ..., trail: _Optional[_Iterable[_Union[_fractos_pb2.Hop, _Mapping]]] = ..., failure: _Optional[_Union[_fractos_pb2.Failure, _Mapping]] = ..., arrivals: _Optional[_Iterable[_Union[_fractos_pb2.Arrival, _Mapping]]] = ..., home: _Optional[str] = ..., attempt: _Optional[int] = ...) -> None: ...
+    attempts: _containers.RepeatedCompositeFieldContainer[_fractos_pb2.Attempt]
+    ended_at: float
+    def __init__(self, run_id: _Optional[bytes] = ..., trail: _Optional[_Iterable[_Union[_fractos_pb2.Hop, _Mapping]]] = ..., failure: _Optional[_Union[_fractos_pb2.Failure, _Mapping]] = ..., arrivals: _Optional[_Iterable[_Union[_fractos_pb2.Arrival, _Mapping]]] = ..., home: _Optional[str] = ..., attempt: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[_fractos_pb2.Attempt, _Mapping]]] = ..., ended_at: _Optional[float] = ...) -> None: ...
 
 class CancelRequest(_message.Message):
     __slots__ = ("run_id",)
@@ -80,13 +84,15 @@ class CancelResponse(_message.Message):
     def __init__(self, cancelled: _Optional[bool] = ...) -> None: ...
 
 class ListRunsRequest(_message.Message):
-    __slots__ = ("limit",)
+    __slots__ = ("limit", "state")
     LIMIT_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
     limit: int
-    def __init__(self, limit: _Optional[int] = ...) -> None: ...
+    state: RunState
+    def __init__(self, limit: _Optional[int] = ..., state: _Optional[_Union[RunState, str]] = ...) -> None: ...
 
 class RunInfo(_message.Message):
-    __slots__ = ("run_id", "name", "state", "submitted_at", "deadline", "ended_at", "steps")
+    __slots__ = ("run_id", "name", "state", "submitted_at", "deadline", "ended_at", "steps", "attempt", "client", "topology")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -94,6 +100,9 @@ class RunInfo(_message.Message):
     DEADLINE_FIELD_NUMBER: _ClassVar[int]
     ENDED_AT_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_FIELD_NUMBER: _ClassVar[int]
+    TOPOLOGY_FIELD_NUMBER: _ClassVar[int]
     run_id: bytes
     name: str
     state: RunState
@@ -101,7 +110,28 @@ class RunInfo(_message.Message):
     deadline: float
     ended_at: float
     steps: int
-    def __init__(self, run_id: _Optional[bytes] = ..., name: _Optional[str] = ..., state: _Optional[_Union[RunState, str]] = ..., submitted_at: _Optional[float] = ..., deadline: _Optional[float] = ..., ended_at: _Optional[float] = ..., steps: _Optional[int] = ...) -> None: ...
+    attempt: int
+    client: str
+    topology: str
+    def __init__(self, run_id: _Optional[bytes] = ..., name: _Optional[str] = ..., state: _Optional[_Union[RunState, str]] = ..., submitted_at: _Optional[float] = ..., deadline: _Optional[float] = ..., ended_at: _Optional[float] = ..., steps: _Optional[int] = ..., attempt: _Optional[int] = ..., client: _Optional[str] = ..., topology: _Optional[str] = ...) -> None: ...
+
+class DescribeRunRequest(_message.Message):
+    __slots__ = ("run_id",)
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: bytes
+    def __init__(self, run_id: _Optional[bytes] = ...) -> None: ...
+
+class RunDescription(_message.Message):
+    __slots__ = ("info", "graph", "result", "attempts")
+    INFO_FIELD_NUMBER: _ClassVar[int]
+    GRAPH_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    info: RunInfo
+    graph: bytes
+    result: RunResult
+    attempts: _containers.RepeatedCompositeFieldContainer[_fractos_pb2.Attempt]
+    def __init__(self, info: _Optional[_Union[RunInfo, _Mapping]] = ..., graph: _Optional[bytes] = ..., result: _Optional[_Union[RunResult, _Mapping]] = ..., attempts: _Optional[_Iterable[_Union[_fractos_pb2.Attempt, _Mapping]]] = ...) -> None: ...
 
 class ListRunsResponse(_message.Message):
     __slots__ = ("runs",)

@@ -27,7 +27,8 @@ if _version_not_supported:
 
 class ApplicationStub:
     """Every call carries the capability of a client for running graphs as gRPC metadata, `mockdc-capability-bin`: a serialized
-    mockdc.fractos.v1.Capability. A client sees and ends its own runs only.
+    mockdc.fractos.v1.Capability. A client sees and ends its own runs only; who proves instead that it has the datacenter's key,
+    as the launcher does, sees those of all with ListRuns and DescribeRun.
     """
 
     def __init__(self, channel):
@@ -56,6 +57,11 @@ class ApplicationStub:
                 request_serializer=protos_dot_application__pb2.ListRunsRequest.SerializeToString,
                 response_deserializer=protos_dot_application__pb2.ListRunsResponse.FromString,
                 _registered_method=True)
+        self.DescribeRun = channel.unary_unary(
+                '/mockdc.application.v1.Application/DescribeRun',
+                request_serializer=protos_dot_application__pb2.DescribeRunRequest.SerializeToString,
+                response_deserializer=protos_dot_application__pb2.RunDescription.FromString,
+                _registered_method=True)
         self.Session = channel.stream_stream(
                 '/mockdc.application.v1.Application/Session',
                 request_serializer=protos_dot_application__pb2.SessionRequests.SerializeToString,
@@ -65,7 +71,8 @@ class ApplicationStub:
 
 class ApplicationServicer:
     """Every call carries the capability of a client for running graphs as gRPC metadata, `mockdc-capability-bin`: a serialized
-    mockdc.fractos.v1.Capability. A client sees and ends its own runs only.
+    mockdc.fractos.v1.Capability. A client sees and ends its own runs only; who proves instead that it has the datacenter's key,
+    as the launcher does, sees those of all with ListRuns and DescribeRun.
     """
 
     def Submit(self, request, context):
@@ -92,6 +99,13 @@ class ApplicationServicer:
 
     def ListRuns(self, request, context):
         """The runs in flight and those that ended lately, the newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DescribeRun(self, request, context):
+        """All that is known of a run, also when it ended long ago, as long as the journal has it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -127,6 +141,11 @@ def add_ApplicationServicer_to_server(servicer, server):
                     request_deserializer=protos_dot_application__pb2.ListRunsRequest.FromString,
                     response_serializer=protos_dot_application__pb2.ListRunsResponse.SerializeToString,
             ),
+            'DescribeRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribeRun,
+                    request_deserializer=protos_dot_application__pb2.DescribeRunRequest.FromString,
+                    response_serializer=protos_dot_application__pb2.RunDescription.SerializeToString,
+            ),
             'Session': grpc.stream_stream_rpc_method_handler(
                     servicer.Session,
                     request_deserializer=protos_dot_application__pb2.SessionRequests.FromString,
@@ -142,7 +161,8 @@ def add_ApplicationServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class Application:
     """Every call carries the capability of a client for running graphs as gRPC metadata, `mockdc-capability-bin`: a serialized
-    mockdc.fractos.v1.Capability. A client sees and ends its own runs only.
+    mockdc.fractos.v1.Capability. A client sees and ends its own runs only; who proves instead that it has the datacenter's key,
+    as the launcher does, sees those of all with ListRuns and DescribeRun.
     """
 
     @staticmethod
@@ -243,6 +263,33 @@ class Application:
             '/mockdc.application.v1.Application/ListRuns',
             protos_dot_application__pb2.ListRunsRequest.SerializeToString,
             protos_dot_application__pb2.ListRunsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DescribeRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mockdc.application.v1.Application/DescribeRun',
+            protos_dot_application__pb2.DescribeRunRequest.SerializeToString,
+            protos_dot_application__pb2.RunDescription.FromString,
             options,
             channel_credentials,
             insecure,

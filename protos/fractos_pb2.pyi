@@ -1,5 +1,6 @@
 from google.protobuf import descriptor_pb2 as _descriptor_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
@@ -214,6 +215,18 @@ class Hop(_message.Message):
     fetched_bytes: int
     arrivals: _containers.RepeatedCompositeFieldContainer[Arrival]
     def __init__(self, step: _Optional[int] = ..., node: _Optional[str] = ..., attempt: _Optional[int] = ..., sent_at: _Optional[float] = ..., received_at: _Optional[float] = ..., started_at: _Optional[float] = ..., finished_at: _Optional[float] = ..., request_bytes: _Optional[int] = ..., response_bytes: _Optional[int] = ..., output: _Optional[bytes] = ..., fetched_bytes: _Optional[int] = ..., arrivals: _Optional[_Iterable[_Union[Arrival, _Mapping]]] = ...) -> None: ...
+
+class Attempt(_message.Message):
+    __slots__ = ("number", "began_at", "home", "reason")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    BEGAN_AT_FIELD_NUMBER: _ClassVar[int]
+    HOME_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    began_at: float
+    home: str
+    reason: str
+    def __init__(self, number: _Optional[int] = ..., began_at: _Optional[float] = ..., home: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Failure(_message.Message):
     __slots__ = ("status", "message", "step", "operation", "node", "attempt", "causes", "log_file", "definite", "retry_after_s", "field")
@@ -450,6 +463,110 @@ class LinkCount(_message.Message):
     memory_mapped: int
     memory_streamed: int
     def __init__(self, peer: _Optional[str] = ..., frames_sent: _Optional[int] = ..., frame_bytes_sent: _Optional[int] = ..., memory_mapped: _Optional[int] = ..., memory_streamed: _Optional[int] = ...) -> None: ...
+
+class DescribeNodeRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class NodeDescription(_message.Message):
+    __slots__ = ("name", "id", "address", "pid", "started_at", "now", "cpu_s", "resident_bytes", "steps_waiting", "steps_running", "steps_done", "steps_failed", "runs_ended", "runs_failed", "runs_in_flight", "epoch", "state_folder", "state_bytes", "log_file", "traffic", "memory_limit_bytes")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    NOW_FIELD_NUMBER: _ClassVar[int]
+    CPU_S_FIELD_NUMBER: _ClassVar[int]
+    RESIDENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    STEPS_WAITING_FIELD_NUMBER: _ClassVar[int]
+    STEPS_RUNNING_FIELD_NUMBER: _ClassVar[int]
+    STEPS_DONE_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FAILED_FIELD_NUMBER: _ClassVar[int]
+    RUNS_ENDED_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FAILED_FIELD_NUMBER: _ClassVar[int]
+    RUNS_IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    STATE_FOLDER_FIELD_NUMBER: _ClassVar[int]
+    STATE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LOG_FILE_FIELD_NUMBER: _ClassVar[int]
+    TRAFFIC_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    id: str
+    address: str
+    pid: int
+    started_at: float
+    now: float
+    cpu_s: float
+    resident_bytes: int
+    steps_waiting: int
+    steps_running: int
+    steps_done: int
+    steps_failed: int
+    runs_ended: int
+    runs_failed: int
+    runs_in_flight: int
+    epoch: int
+    state_folder: str
+    state_bytes: int
+    log_file: str
+    traffic: CountResponse
+    memory_limit_bytes: int
+    def __init__(self, name: _Optional[str] = ..., id: _Optional[str] = ..., address: _Optional[str] = ..., pid: _Optional[int] = ..., started_at: _Optional[float] = ..., now: _Optional[float] = ..., cpu_s: _Optional[float] = ..., resident_bytes: _Optional[int] = ..., steps_waiting: _Optional[int] = ..., steps_running: _Optional[int] = ..., steps_done: _Optional[int] = ..., steps_failed: _Optional[int] = ..., runs_ended: _Optional[int] = ..., runs_failed: _Optional[int] = ..., runs_in_flight: _Optional[int] = ..., epoch: _Optional[int] = ..., state_folder: _Optional[str] = ..., state_bytes: _Optional[int] = ..., log_file: _Optional[str] = ..., traffic: _Optional[_Union[CountResponse, _Mapping]] = ..., memory_limit_bytes: _Optional[int] = ...) -> None: ...
+
+class WatchNodeRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class NodeEvent(_message.Message):
+    __slots__ = ("kind", "at", "run_id", "attempt", "step", "operation", "source", "bytes", "started_at", "detail")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KIND_UNSPECIFIED: _ClassVar[NodeEvent.Kind]
+        REQUEST_RECEIVED: _ClassVar[NodeEvent.Kind]
+        STEP_DONE: _ClassVar[NodeEvent.Kind]
+        STEP_FAILED: _ClassVar[NodeEvent.Kind]
+        RUN_ACCEPTED: _ClassVar[NodeEvent.Kind]
+        RUN_REPEATED: _ClassVar[NodeEvent.Kind]
+        RUN_ENDED: _ClassVar[NodeEvent.Kind]
+        COMPLETION_RECEIVED: _ClassVar[NodeEvent.Kind]
+    KIND_UNSPECIFIED: NodeEvent.Kind
+    REQUEST_RECEIVED: NodeEvent.Kind
+    STEP_DONE: NodeEvent.Kind
+    STEP_FAILED: NodeEvent.Kind
+    RUN_ACCEPTED: NodeEvent.Kind
+    RUN_REPEATED: NodeEvent.Kind
+    RUN_ENDED: NodeEvent.Kind
+    COMPLETION_RECEIVED: NodeEvent.Kind
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    kind: NodeEvent.Kind
+    at: float
+    run_id: bytes
+    attempt: int
+    step: int
+    operation: str
+    source: str
+    bytes: int
+    started_at: float
+    detail: str
+    def __init__(self, kind: _Optional[_Union[NodeEvent.Kind, str]] = ..., at: _Optional[float] = ..., run_id: _Optional[bytes] = ..., attempt: _Optional[int] = ..., step: _Optional[int] = ..., operation: _Optional[str] = ..., source: _Optional[str] = ..., bytes: _Optional[int] = ..., started_at: _Optional[float] = ..., detail: _Optional[str] = ...) -> None: ...
+
+class NodeEvents(_message.Message):
+    __slots__ = ("events", "missed")
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    MISSED_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[NodeEvent]
+    missed: int
+    def __init__(self, events: _Optional[_Iterable[_Union[NodeEvent, _Mapping]]] = ..., missed: _Optional[int] = ...) -> None: ...
 
 class ShapeRequest(_message.Message):
     __slots__ = ("serial", "rules", "racks")

@@ -549,6 +549,125 @@ class Traffic:
             _registered_method=True)
 
 
+class NodeStub:
+    """What a node is and does, for those who look after the datacenter: every call needs a proof that the caller has its key.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Describe = channel.unary_unary(
+                '/mockdc.fractos.v1.Node/Describe',
+                request_serializer=protos_dot_fractos__pb2.DescribeNodeRequest.SerializeToString,
+                response_deserializer=protos_dot_fractos__pb2.NodeDescription.FromString,
+                _registered_method=True)
+        self.Watch = channel.unary_stream(
+                '/mockdc.fractos.v1.Node/Watch',
+                request_serializer=protos_dot_fractos__pb2.WatchNodeRequest.SerializeToString,
+                response_deserializer=protos_dot_fractos__pb2.NodeEvents.FromString,
+                _registered_method=True)
+
+
+class NodeServicer:
+    """What a node is and does, for those who look after the datacenter: every call needs a proof that the caller has its key.
+    """
+
+    def Describe(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Watch(self, request, context):
+        """Streams what happens here from now on. Who does not keep up misses some of it, and is told how much.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_NodeServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Describe': grpc.unary_unary_rpc_method_handler(
+                    servicer.Describe,
+                    request_deserializer=protos_dot_fractos__pb2.DescribeNodeRequest.FromString,
+                    response_serializer=protos_dot_fractos__pb2.NodeDescription.SerializeToString,
+            ),
+            'Watch': grpc.unary_stream_rpc_method_handler(
+                    servicer.Watch,
+                    request_deserializer=protos_dot_fractos__pb2.WatchNodeRequest.FromString,
+                    response_serializer=protos_dot_fractos__pb2.NodeEvents.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'mockdc.fractos.v1.Node', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('mockdc.fractos.v1.Node', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Node:
+    """What a node is and does, for those who look after the datacenter: every call needs a proof that the caller has its key.
+    """
+
+    @staticmethod
+    def Describe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mockdc.fractos.v1.Node/Describe',
+            protos_dot_fractos__pb2.DescribeNodeRequest.SerializeToString,
+            protos_dot_fractos__pb2.NodeDescription.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Watch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mockdc.fractos.v1.Node/Watch',
+            protos_dot_fractos__pb2.WatchNodeRequest.SerializeToString,
+            protos_dot_fractos__pb2.NodeEvents.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
 class NetworkStub:
     """The emulated network of the datacenter.
     """

@@ -10,21 +10,26 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 import grpc
+from google.protobuf.message import Message
 
 from protos import application_pb2, application_pb2_grpc, fractos_pb2
 from Services.fractos.controller import Controller
 from Services.fractos.errors import Context, FractosError, NotFoundError, PermissionDeniedError, failure_of
 from Services.fractos.events import Accepted, CancelAsked, Refused, RunEnded, Submitted
+from Services.fractos.records import RunRecord
 from Services.fractos.run import Run, is_for, state_of
 from Services.fractos.runs import Runs
 from Services.fractos.session import SESSION
+from Services.fractos.transport.call_proof import PROOF, CallVerifier
 from Services.fractos.transport.local_stream import Method
 from Services.fractos.transport.status import translated_errors
 from Services.fractos.transport.streams import Outbox
-from Services.fractos.transport.unary import capability_of
+from Services.fractos.transport.unary import Metadata, capability_of
 
 DEFAULT_LIST_LIMIT = 100
 DRAIN_POLL_S = 0.01
+SERVICE = application_pb2.DESCRIPTOR.services_by_name["Application"].full_name
+LIST_RUNS, DESCRIBE_RUN = f"/{SERVICE}/ListRuns", f"/{SERVICE}/DescribeRun"
 
 Reply = Callable[[application_pb2.RunResult], None]
 
@@ -34,20 +39,22 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
 
     def __init__(self) -> None:
         self._controller: Controller
+        self._verifier: CallVerifier
         self._runs: Runs
         self._tickets = itertools.count(1)
         self._submitting: dict[int, _Submission] = {}  # by ticket, until they are accepted or refused
         self._waiting: dict[bytes, list[Reply]] = {}
         self._to_flush: set[_Session] = set()
 
-    def attach(self, controller: Controller, server: grpc.aio.Server) -> dict[str, Method]:
+    def attach(self, controller: Controller, server: grpc.aio.Server, verifier: CallVerifier) -> dict[str, Method]:
         """Offer the service on `server` through this Controller, whose engine has runs.
 
-        Returns what of it is offered over local streams, too.
+        `verifier` knows who has the datacenter's key. Returns what of it is offered over local streams, too.
         """
         assert controller.engine.runs is not None
         application_pb2_grpc.add_ApplicationServicer_to_server(self, server)
         self._controller = controller
+        self._verifier = verifier
         self._runs = controller.engine.runs
         return {SESSION: Method(self.Session, application_pb2.SessionRequests)}
 
@@ -119,10 +126,29 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
     ) -> application_pb2.ListRunsResponse:
         """Describe the runs in flight and those that ended lately."""
         async with translated_errors(context, self._controller.engine.identity):
-            client = self._client(capability_of(context.invocation_metadata()))
+            client = self._looker(context.invocation_metadata(), LIST_RUNS, request)
             await self._controller.own()
-            runs = self._runs.newest(request.limit or DEFAULT_LIST_LIMIT, client)
-        return application_pb2.ListRunsResponse(runs=[_info(run) for run in runs])
+            found = self._runs.newest(None if request.state else request.limit or DEFAULT_LIST_LIMIT, client)
+            runs = [run for run in found if request.state in (application_pb2.RUN_STATE_UNSPECIFIED, run.state)]
+        return application_pb2.ListRunsResponse(runs=[_info(run) for run in runs[: request.limit or DEFAULT_LIST_LIMIT]])
+
+    async def DescribeRun(
+        self,
+        request: application_pb2.DescribeRunRequest,
+        context: grpc.aio.ServicerContext[application_pb2.DescribeRunRequest, application_pb2.RunDescription],
+    ) -> application_pb2.RunDescription:
+        """Tell all that is known of a run."""
+        async with translated_errors(context, self._controller.engine.identity):
+            client = self._looker(context.invocation_metadata(), DESCRIBE_RUN, request)
+            await self._controller.own()
+            try:
+                return _description(self._runs.find(request.run_id, client))
+            except NotFoundError:
+                record = await self._controller.recall(request.run_id)
+                if record is None or record.result is None or not is_for(record.client, client):
+                    raise
+                return _recalled(record)
+        raise AssertionError("translated_errors ends the call")
 
     async def Session(
         self,
@@ -161,6 +187,13 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         """
         guard = self._controller.engine.guard
         return guard.client_of(capability, time.time()) if guard is not None else ""
+
+    def _looker(self, metadata: Metadata | None, method: str, request: Message) -> str:
+        """Whose runs a call may see, as in `_client`: everybody's with a proof of the datacenter's key."""
+        if any(key == PROOF for key, _ in metadata or ()):
+            self._verifier.check(metadata or (), method, request)
+            return ""
+        return self._client(capability_of(metadata))
 
     def _submit_in(self, session: _Session, request: application_pb2.SubmitRequest, capability: fractos_pb2.Capability) -> None:
         """Hand a run of a session to the engine. What allows the session may have been revoked since it began."""
@@ -304,4 +337,32 @@ def _info(run: Run) -> application_pb2.RunInfo:
         deadline=run.deadline,
         ended_at=run.ended_at,
         steps=run.plan.step_count,
+        attempt=run.attempt,
+        client=run.client,
+        topology=run.plan.topology,
     )
+
+
+def _description(run: Run) -> application_pb2.RunDescription:
+    result = run.result if run.ended_at else None  # before that nobody is told
+    return application_pb2.RunDescription(info=_info(run), graph=run.plan.outline, result=result, attempts=run.attempts)
+
+
+def _recalled(record: RunRecord) -> application_pb2.RunDescription:
+    """The same for a run that has ended, from the journal."""
+    assert record.result is not None
+    result = application_pb2.RunResult.FromString(record.result)
+    graph = fractos_pb2.Graph.FromString(record.graph)
+    info = application_pb2.RunInfo(
+        run_id=record.run_id,
+        name=graph.name,
+        state=state_of(result),
+        submitted_at=record.submitted_at,
+        deadline=record.deadline,
+        ended_at=result.ended_at,
+        steps=len(graph.steps),
+        attempt=record.attempt,
+        client=record.client,
+        topology=record.topology,
+    )
+    return application_pb2.RunDescription(info=info, graph=record.graph, result=result, attempts=result.attempts)

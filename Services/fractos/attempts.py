@@ -103,7 +103,7 @@ class Attempts:
         """Have a run repeated of which a part may have got lost: at once, unless that has been done before."""
         if run.repeat_until:
             return  # it is due already
-        run.repeat_until, run.trouble = now + GRACE_S, run.trouble or trouble
+        run.repeat_until, run.trouble, run.reason = now + GRACE_S, run.trouble or trouble, trouble
         repeated = run.attempt - run.first_attempt
         if at_once or not repeated:
             self.repeat(run, now)
@@ -113,6 +113,7 @@ class Attempts:
     def resume(self, run: Run, now: float) -> None:
         """Have a run go on that an earlier owner of the journal left."""
         run.repeat_until, run.trouble = now + RESUME_GRACE_S, "the application node that started the run died"
+        run.reason = run.trouble
         self.repeat(run, now)
 
     def repeat(self, run: Run, now: float) -> None:
@@ -135,8 +136,9 @@ class Attempts:
             self._give_up(run, error, now)
             return
         run.attempt += 1
-        self._emit(Log(logging.INFO, f"run {run.run_id.hex()} ({run.plan.name}): attempt {run.attempt}, since {run.trouble}"))
-        self._emit(Record(AttemptRecord(run.run_id, run.attempt, dict(run.placed))))
+        run.begin_attempt(self._identity.name, now)
+        self._emit(Log(logging.INFO, f"run {run.run_id.hex()} ({run.plan.name}): attempt {run.attempt}, since {run.reason}"))
+        self._emit(Record(AttemptRecord(run.run_id, run.attempt, dict(run.placed), run.recorded_attempts())))
 
     def _frames(self, run: Run, now: float) -> list[SendFrame]:
         owners = self._owners(run, now)

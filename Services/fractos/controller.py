@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -28,7 +28,9 @@ from Services.fractos.events import (
     Accepted,
     BringMemory,
     CallDevice,
+    DeviceDone,
     DropCalls,
+    Effect,
     Event,
     FreeMemory,
     KeepLink,
@@ -65,6 +67,13 @@ class Clients(Protocol):
         """Begin to send the answers. Never waits."""
 
 
+class Observer(Protocol):
+    """Who is told what the engine is told and asks for. Most nodes have none."""
+
+    def saw(self, event: Event, effects: Sequence[Effect], now: float) -> None:
+        """Look at an event and what it led to, before that is done. Must not wait, nor change anything."""
+
+
 class Controller:
     """One node's engine at work. Lives on one event loop; `feed` is called there only."""
 
@@ -97,6 +106,8 @@ class Controller:
         self._taking: asyncio.Task[Owned | OwnedElsewhere | NotOwned] | None = None
         self._recorder = Recorder(journal, self.feed, clock) if journal is not None else None
         self._clearing: asyncio.Task[None] | None = None
+        self.observers: list[Observer] = []
+        self.steps_done = self.steps_failed = 0  # since the start
         self._feeding = False
         self._together = False
         self._timer: asyncio.TimerHandle | None = None
@@ -158,6 +169,11 @@ class Controller:
         """What the journal knows of a run; None if it does not."""
         return await self._recorder.find(run_id) if self._recorder is not None else None
 
+    @property
+    def device_load(self) -> tuple[int, int]:
+        """How many calls wait for the device, and how many it carries out."""
+        return self._device.load if self._device is not None else (0, 0)
+
     async def own(self) -> None:
         """Become the owner of the durable state, if the node has any. Raises UnavailableError if another node is the owner."""
         if self._custody is None or self.engine.tenure.epoch:
@@ -202,13 +218,22 @@ class Controller:
 
     def _handle(self, event: Event) -> None:
         # One bad event or effect must not take the node down; the run it belonged to ends by its deadline.
+        now = self._clock()
         try:
-            effects = self.engine.handle(event, self._clock())
+            effects = self.engine.handle(event, now)
         except Exception as error:
             log.exception("could not handle %s", type(event).__name__)
             effects = self.engine.settle()
             if isinstance(event, Submitted):
                 effects.append(Refused(event.request.run_id, event.ticket, InternalError(f"the submission failed: {error}")))
+        if type(event) is DeviceDone:
+            self.steps_done += event.error is None
+            self.steps_failed += event.error is not None
+        for observer in self.observers:
+            try:
+                observer.saw(event, effects, now)
+            except Exception:
+                log.exception("could not observe %s", type(event).__name__)
         for effect in effects:
             try:
                 self._perform[type(effect)](effect)

@@ -84,6 +84,11 @@ class DeviceCalls:
         finally:
             self._direct_calls -= 1
 
+    @property
+    def load(self) -> tuple[int, int]:
+        """How many calls wait for a thread, and how many are being carried out."""
+        return self._threads.load
+
     def drop(self, run_ids: Collection[bytes]) -> None:
         """Forget the calls of these runs: those that wait do not begin, those that run are interrupted if they can be."""
         for task, run_id in self._fetching.items():

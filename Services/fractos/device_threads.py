@@ -113,6 +113,12 @@ class DeviceThreads:
         self._tickets.put(None)  # not earlier: who is woken by it needs the lock
         return call
 
+    @property
+    def load(self) -> tuple[int, int]:
+        """How many calls wait, and how many run."""
+        with self._lock:
+            return self._waiting_count, len(self._running)
+
     def drop(self, runs: Collection[bytes]) -> None:
         """Forget the waiting calls of these runs and interrupt those that run."""
         with self._lock:

@@ -32,7 +32,7 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS runs (
     run_id BLOB PRIMARY KEY,
     digest BLOB NOT NULL,
-    graph BLOB NOT NULL,       -- emptied when the run ends
+    graph BLOB NOT NULL,       -- its outline once the run has ended
     submitted_at REAL NOT NULL,
     deadline REAL NOT NULL,
     placed TEXT NOT NULL,      -- JSON: step -> [node, id]
@@ -41,16 +41,21 @@ CREATE TABLE IF NOT EXISTS runs (
     failed INTEGER,
     forget_at REAL,            -- NULL: the run has not ended
     client TEXT NOT NULL DEFAULT '',
-    topology TEXT NOT NULL DEFAULT 'ring'
+    topology TEXT NOT NULL DEFAULT 'ring',
+    attempts BLOB NOT NULL DEFAULT x''
 );
 CREATE INDEX IF NOT EXISTS runs_to_forget ON runs (forget_at) WHERE forget_at IS NOT NULL;
 """
-_COLUMNS = "run_id, digest, graph, submitted_at, deadline, placed, attempt, result, client, topology"
-_ADDED = {"client": "''", "topology": "'ring'"}  # columns that older journals lack, and what they hold there
-_INSERT = f"INSERT OR IGNORE INTO runs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?, ?)"
-_AGAIN = "UPDATE runs SET attempt = ?, placed = ? WHERE run_id = ?"
+_COLUMNS = "run_id, digest, graph, submitted_at, deadline, placed, attempt, result, client, topology, attempts"
+_ADDED = {  # columns that older journals lack
+    "client": "TEXT NOT NULL DEFAULT ''",
+    "topology": "TEXT NOT NULL DEFAULT 'ring'",
+    "attempts": "BLOB NOT NULL DEFAULT x''",
+}
+_INSERT = f"INSERT OR IGNORE INTO runs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?)"
+_AGAIN = "UPDATE runs SET attempt = ?, placed = ?, attempts = ? WHERE run_id = ?"
 # A run ends once.
-_END = "UPDATE runs SET result = ?, failed = ?, forget_at = ?, graph = x'' WHERE run_id = ? AND result IS NULL"
+_END = "UPDATE runs SET result = ?, failed = ?, forget_at = ?, graph = ? WHERE run_id = ? AND result IS NULL"
 
 
 class Contents(NamedTuple):
@@ -146,7 +151,7 @@ class Journal:
             database.executescript(_TABLES)
             columns = {column[1] for column in database.execute("PRAGMA table_info(runs)")}
             for name in _ADDED.keys() - columns:
-                database.execute(f"ALTER TABLE runs ADD COLUMN {name} TEXT NOT NULL DEFAULT {_ADDED[name]}")
+                database.execute(f"ALTER TABLE runs ADD COLUMN {name} {_ADDED[name]}")
             if self.path.stat().st_size <= CHECKED_BYTES and database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
                 raise sqlite3.DatabaseError("its check failed")
             self._opened = database
@@ -169,13 +174,13 @@ class Journal:
     def _write(self, database: sqlite3.Connection, entry: Entry) -> bool:
         """Write an entry. Returns False for a run that is there already, and for a question."""
         match entry:
-            case RunRecord(run_id, digest, graph, submitted_at, deadline, placed, attempt, _, client, topology):
-                row = (run_id, digest, graph, submitted_at, deadline, _packed(placed), attempt, client, topology)
+            case RunRecord(run_id, digest, graph, submitted_at, deadline, placed, attempt, _, client, topology, attempts):
+                row = (run_id, digest, graph, submitted_at, deadline, _packed(placed), attempt, client, topology, attempts)
                 return database.execute(_INSERT, row).rowcount == 1
-            case EndRecord(run_id, result, failed, forget_at):
-                database.execute(_END, (result, failed, forget_at, run_id))
-            case AttemptRecord(run_id, attempt, placed):
-                database.execute(_AGAIN, (attempt, _packed(placed), run_id))
+            case EndRecord(run_id, result, failed, forget_at, outline):
+                database.execute(_END, (result, failed, forget_at, outline, run_id))
+            case AttemptRecord(run_id, attempt, placed, attempts):
+                database.execute(_AGAIN, (attempt, _packed(placed), attempts, run_id))
             case Inquiry():
                 return False
         return True
@@ -183,8 +188,8 @@ class Journal:
     def _read(self, condition: str, *values: object) -> tuple[RunRecord, ...]:
         rows = self._database.execute(f"SELECT {_COLUMNS} FROM runs {condition}", values)
         return tuple(
-            RunRecord(run_id, digest, graph, submitted_at, deadline, _unpacked(placed), attempt, result, client, topology)
-            for run_id, digest, graph, submitted_at, deadline, placed, attempt, result, client, topology in rows
+            RunRecord(run_id, digest, graph, submitted_at, deadline, _unpacked(placed), *others)
+            for run_id, digest, graph, submitted_at, deadline, placed, *others in rows
         )
 
 

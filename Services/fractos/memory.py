@@ -78,7 +78,7 @@ class MemoryStore:
         self._clock = clock
         self._make_block = make_block
         self._pool = pool
-        self._limit_bytes = limit_bytes
+        self.limit_bytes = limit_bytes
         self._lock = Lock()
         self._room = MemoryRoom(self._name, limit_bytes, limit_objects)
         self._objects: dict[bytes, _Object] = {}
@@ -300,7 +300,7 @@ class MemoryStore:
         if self._pool is None:
             return self._make_block(size)
         block = self._pool.take(size) if age is not None else self._make_block(size)
-        _close_all(self._pool.shrink(self._limit_bytes - self._room.used_bytes - size))
+        _close_all(self._pool.shrink(self.limit_bytes - self._room.used_bytes - size))
         return block
 
     def _prepare(self, made: _Object) -> None:

@@ -55,7 +55,8 @@ from Services.fractos.transport.capabilities import CapabilitiesServicer
 from Services.fractos.transport.emulation import NodeNetwork
 from Services.fractos.transport.grpc_channel import CONNECT, MAX_FRAMES_BYTES, OPTIONS, ChannelServicer, GrpcTransport
 from Services.fractos.transport.local_stream import LocalListener, Method
-from Services.fractos.transport.traffic import TrafficServicer
+from Services.fractos.transport.node_service import NodeServicer
+from Services.fractos.transport.traffic import Counters, TrafficServicer
 from Services.fractos.transport.unary import unary_service
 
 log = logging.getLogger(__name__)
@@ -73,10 +74,10 @@ class CreateAdaptor(Protocol):
 class ClientService(Clients, Protocol):
     """What an application node offers to clients."""
 
-    def attach(self, controller: Controller, server: grpc.aio.Server) -> Mapping[str, Method]:
+    def attach(self, controller: Controller, server: grpc.aio.Server, verifier: CallVerifier) -> Mapping[str, Method]:
         """Add the service to a server that has not started, and use this Controller.
 
-        Returns what of it is offered over local streams, too.
+        `verifier` tells who has the datacenter's key. Returns what of it is offered over local streams, too.
         """
 
 
@@ -262,8 +263,11 @@ class _Node:
         capabilities = self._capabilities(directory, identity)
         fractos_pb2_grpc.add_CapabilitiesServicer_to_server(capabilities, server)
         memory.attach(server)
-        traffic = TrafficServicer(identity, memory.may_use, transport.sent, memory.traffic, memory.store)
-        fractos_pb2_grpc.add_TrafficServicer_to_server(traffic, server)
+        counters = Counters(transport.sent, memory.traffic, memory.store)
+        fractos_pb2_grpc.add_TrafficServicer_to_server(TrafficServicer(identity, memory.may_use, counters), server)
+        verifier = CallVerifier(datacenter, self._key, identity.address, time.time)
+        node = NodeServicer(controller, verifier, counters, self._state_folder(journal))
+        fractos_pb2_grpc.add_NodeServicer_to_server(node, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         operations = self._catalogue.of_type(self._node_type)
         ours = (service.full_name for service in fractos_pb2.DESCRIPTOR.services_by_name.values())
@@ -272,7 +276,7 @@ class _Node:
             server.add_generic_rpc_handlers((unary_service(operations, controller, time.time, network),))
             services.append(operations[0].rpc.split("/")[1])
         if self._clients is not None:
-            streams |= self._clients.attach(controller, server)
+            streams |= self._clients.attach(controller, server, verifier)
             services.append(application_pb2.DESCRIPTOR.services_by_name["Application"].full_name)
         reflection.enable_server_reflection(services, server)
         return _Parts(controller, transport, memory, capabilities, network, streams)
@@ -293,10 +297,16 @@ class _Node:
             return None
         return Journal(self._configuration.journal_path, full_sync=self._configuration.journal_sync == "full")
 
+    def _state_folder(self, journal: Journal | None) -> Path | None:
+        """Where the durable state is, if the node has any."""
+        if journal is not None:
+            return self._configuration.journal_path
+        return self._adaptor.state_folder if self._adaptor is not None else None
+
     def _custody(self, identity: Identity, journal: Journal | None) -> Custody | None:
         """How this node becomes the owner of what it works on, if that is something durable."""
         adaptor = self._adaptor
-        folder = self._configuration.journal_path if journal is not None else adaptor.state_folder if adaptor else None
+        folder = self._state_folder(journal)
         if folder is None:
             return None
 

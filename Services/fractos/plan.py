@@ -46,6 +46,7 @@ class Plan:
     step_count: int
     size_bytes: int
     is_chain: bool  # no step has more than one edge, so a run is in one place at a time
+    outline: bytes  # the graph, serialized without arguments and capabilities: what may be shown of it and kept
 
     def may_visit(self, member: Member) -> bool:
         """Whether some step may go to a node."""
@@ -108,6 +109,7 @@ def make_plan(serialized: bytes, catalogue: Catalogue, topology: str = RING) -> 
     if not 0 < len(graph.steps) <= MAX_STEPS:
         raise GraphError(f"graph {graph.name!r} has {len(graph.steps)} steps; it needs 1 to {MAX_STEPS}")
     operations = _check(graph.steps, catalogue)
+    outline = _outline(graph)
     needs = Counter(edge.to for step in graph.steps for edge in step.edges)
     for step in graph.steps:
         step.needs = needs[step.id]
@@ -135,7 +137,16 @@ def make_plan(serialized: bytes, catalogue: Catalogue, topology: str = RING) -> 
         step_count=len(graph.steps),
         size_bytes=len(serialized) + sum(map(len, openings)),
         is_chain=len(openings) == 1 and all(len(step.edges) <= 1 for step in graph.steps),
+        outline=outline,
     )
+
+
+def _outline(graph: fractos_pb2.Graph) -> bytes:
+    shown = (
+        fractos_pb2.Step(id=step.id, operation=step.operation, node=step.node, edges=step.edges, output=step.output)
+        for step in graph.steps
+    )
+    return fractos_pb2.Graph(name=graph.name, steps=shown).SerializeToString()
 
 
 def _check_copies(steps: Sequence[fractos_pb2.Step]) -> None:

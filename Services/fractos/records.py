@@ -25,7 +25,7 @@ class RunRecord(NamedTuple):
 
     run_id: bytes
     digest: bytes  # of the graph and its topology
-    graph: bytes  # serialized; empty for a run that has ended
+    graph: bytes  # serialized; of a run that has ended what is left to be shown of it
     submitted_at: float  # Unix times in seconds
     deadline: float
     placed: Mapping[int, Place]  # by step
@@ -33,6 +33,7 @@ class RunRecord(NamedTuple):
     result: bytes | None = None  # a serialized RunResult; None: it has not ended
     client: str = ""  # whose run it is; empty: anybody's
     topology: str = RING
+    attempts: bytes = b""  # a serialized RunResult with those that were sent
 
 
 class AttemptRecord(NamedTuple):
@@ -41,6 +42,7 @@ class AttemptRecord(NamedTuple):
     run_id: bytes
     attempt: int
     placed: Mapping[int, Place]
+    attempts: bytes = b""  # as in RunRecord, this one among them
 
 
 class EndRecord(NamedTuple):
@@ -50,6 +52,7 @@ class EndRecord(NamedTuple):
     result: bytes  # a serialized RunResult
     failed: bool
     forget_at: float  # when the record may be cleared
+    outline: bytes = b""  # of the graph
 
 
 class Inquiry(NamedTuple):

@@ -42,12 +42,22 @@ class Run:
     attempt: int = 1
     first_attempt: int = 1  # of this owner of the journal
     repeat_until: float = 0.0  # a next attempt is due, and nodes that are missing are waited for until then; 0: none is due
-    trouble: str = ""  # what went wrong first
+    trouble: str = ""  # what went wrong first,
+    reason: str = ""  # and last
+    attempts: list[fractos_pb2.Attempt] = field(default_factory=list)  # those that were sent
     ended_at: float = 0.0
     result: application_pb2.RunResult | None = None
     result_bytes: int = 0
 
-    def end(self, here: Context, failure: fractos_pb2.Failure | None) -> None:
+    def begin_attempt(self, home: str, now: float) -> None:
+        """Take note that an attempt begins, the one with the number `attempt`."""
+        self.attempts.append(fractos_pb2.Attempt(number=self.attempt, began_at=now, home=home, reason=self.reason))
+
+    def recorded_attempts(self) -> bytes:
+        """The attempts as the journal keeps them."""
+        return application_pb2.RunResult(attempts=self.attempts).SerializeToString()
+
+    def end(self, here: Context, failure: fractos_pb2.Failure | None, now: float) -> None:
         """Make the result: that of a success without a `failure`. `here` is where that is."""
         trail = self.trail if self.plan.is_chain else sorted(self.trail, key=lambda hop: hop.finished_at)
         result = application_pb2.RunResult(
@@ -57,6 +67,8 @@ class Run:
             arrivals=self.arrivals,
             home=here.node,
             attempt=self.attempt,
+            attempts=self.attempts,
+            ended_at=now,
         )
         if (size_bytes := result.ByteSize()) > MAX_RESULT_BYTES:
             text = f"the outputs that were asked for have {size_bytes} bytes together; the limit is {MAX_RESULT_BYTES}"

@@ -90,6 +90,7 @@ class Runs:
         self._deadlines: Schedule[bytes] = Schedule(tick_s=0.02)
         self._unrecorded: deque[Entry] = deque()
         self._record_again_at = math.inf
+        self.ended = self.failed = 0  # since the start; those that failed are among those that ended
 
     # -- questions --------------------------------------------------------------------------------------------------------
 
@@ -102,8 +103,8 @@ class Runs:
             )
         return run
 
-    def newest(self, limit: int, client: str = "") -> list[Run]:
-        """Return up to `limit` runs of a client, those in flight first, then those that ended, each the newest first."""
+    def newest(self, limit: int | None, client: str = "") -> list[Run]:
+        """Return up to `limit` runs of a client: those in flight first, then those that ended, each the newest first."""
         running = sorted(self._running.values(), key=lambda run: -run.submitted_at)
         found = (run for run in chain(running, self._ended.newest_first()) if is_for(run.client, client))
         return list(islice(found, limit))
@@ -279,8 +280,10 @@ class Runs:
         self._admission.reserve(run.plan.steps_by_type, run.plan.size_bytes, timeout_s, now)
         self._running[run.run_id] = run
         self._deadlines.add(run.run_id, run.deadline)
+        run.begin_attempt(self._identity.name, now)
         record = RunRecord(run.run_id, run.plan.digest, request.graph, now, run.deadline, dict(run.placed))
-        self._emit(Record(record._replace(client=client, topology=topology)))
+        attempts = run.recorded_attempts()
+        self._emit(Record(record._replace(client=client, topology=topology, attempts=attempts)))
 
     def _resume(self, record: RunRecord, now: float) -> None:
         """Have a run go on that the journal holds unfinished; end it if it is a graph that today's protos do not admit."""
@@ -289,11 +292,12 @@ class Runs:
         except FractosError as error:
             self._emit(Log(logging.ERROR, f"run {record.run_id.hex()} of the journal cannot go on: {error}"))
             failure = failure_of(error, self._here(record.attempt))
-            result = application_pb2.RunResult(run_id=record.run_id, failure=failure).SerializeToString()
+            result = application_pb2.RunResult(run_id=record.run_id, failure=failure, ended_at=now).SerializeToString()
             self._emit(Record(EndRecord(record.run_id, result, True, self._forget_at(record.deadline))))
             return
         run = Run(record.run_id, plan, record.submitted_at, record.deadline, record.client, placed=dict(record.placed))
         run.attempt = run.first_attempt = record.attempt
+        run.attempts = list(application_pb2.RunResult.FromString(record.attempts).attempts)
         self._running[run.run_id] = run
         self._admission.reserve_anyway(plan.steps_by_type, plan.size_bytes)
         self._deadlines.add(run.run_id, run.deadline)
@@ -348,7 +352,7 @@ class Runs:
         """Settle how a run ends, once, and have it recorded."""
         if run.result is not None:
             return
-        run.end(self._here(run.attempt), failure)
+        run.end(self._here(run.attempt), failure, now)
         assert run.result is not None
         if run.result.HasField("failure"):
             self._emit(Log(logging.INFO, f"run {run.run_id.hex()} ({run.plan.name}) failed: {run.result.failure.message}"))
@@ -361,13 +365,16 @@ class Runs:
         serialized = run.result.SerializeToString()
         run.result_bytes = len(serialized)
         failed = run.result.HasField("failure")
-        self._emit(Record(EndRecord(run.run_id, serialized, failed, self._forget_at(run.deadline))))
+        forget_at = self._forget_at(run.deadline)
+        self._emit(Record(EndRecord(run.run_id, serialized, failed, forget_at, run.plan.outline)))
 
     def _conclude(self, run: Run, now: float) -> None:
         """Answer the client, once, and have every node that may hold a part of the run forget it."""
         assert run.result is not None
         self._forget(run)
         run.ended_at = now
+        self.ended += 1
+        self.failed += run.result.HasField("failure")
         self._emit(RunEnded(run.result))
         self._farewell.add(run, now)
         if run.plan.topology == STAR:

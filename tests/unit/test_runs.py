@@ -101,8 +101,17 @@ def test_a_client_is_told_the_end_when_it_is_recorded_and_not_before() -> None:
     recorded(node, node.handle(submitted(power()), NOW))
     effects = node.handle(completed(), NOW + 1)
     assert kinds(effects, RunEnded, Record) == [Record]
-    result = application_pb2.RunResult(run_id=RUN, home="application-0", attempt=1, arrivals=[fractos_pb2.Arrival()])
-    assert only(Record, effects).entry == EndRecord(RUN, result.SerializeToString(), False, NOW + 90)
+    result = application_pb2.RunResult(
+        run_id=RUN,
+        home="application-0",
+        attempt=1,
+        arrivals=[fractos_pb2.Arrival()],
+        attempts=[fractos_pb2.Attempt(number=1, began_at=NOW, home="application-0")],
+        ended_at=NOW + 1,
+    )
+    outline = fractos_pb2.Graph(name=power().name, steps=[fractos_pb2.Step(operation="math.power")])
+    entry = EndRecord(RUN, result.SerializeToString(), False, NOW + 90, outline.SerializeToString())
+    assert only(Record, effects).entry == entry
     assert only(RunEnded, recorded(node, effects, NOW + 1)).result.run_id == RUN
     assert kinds(node.handle(completed(), NOW + 2), RunEnded, Record) == []
 
@@ -185,7 +194,10 @@ def test_a_new_owner_goes_on_with_unfinished_runs_in_an_attempt_of_its_own_once_
     node = application(epoch=0)
     graph = power().serialized()
     effects = node.handle(Owned(2, (RunRecord(RUN, b"digest", graph, NOW - 5, NOW + 25, {}, 3),)), NOW)
-    assert only(Record, effects).entry == AttemptRecord(RUN, 4, {})
+    reason = "the application node that started the run died"
+    again = fractos_pb2.Attempt(number=4, began_at=NOW, home="application-0", reason=reason)
+    attempts = application_pb2.RunResult(attempts=[again])
+    assert only(Record, effects).entry == AttemptRecord(RUN, 4, {}, attempts.SerializeToString())
     assert requests(effects) == []
     (request,) = requests(recorded(node, effects))
     assert (request.attempt, request.deadline, request.home) == (4, NOW + 25, "at application-0")

@@ -24,6 +24,7 @@ REMEMBERED_S = 2 * CLOCK_BOUND_S  # a sender's clock may be ahead by the bound, 
 MAX_REMEMBERED = 1 << 16
 
 _NONCE = re.compile(f"[0-9a-f]{{{2 * NONCE_BYTES}}}")
+PROOF = "mockdc-proof"  # the key of the metadata without which nobody is checked
 _NAMES = ("datacenter", "node", "address", "time", "nonce")
 
 
@@ -45,7 +46,7 @@ class CallProver:
         nonce = self._randomness(NONCE_BYTES).hex()
         values = (self._datacenter, self._node, address, f"{self._clock():.6f}", nonce)
         given = tuple((f"mockdc-{name}", value) for name, value in zip(_NAMES, values, strict=True))
-        return (*given, ("mockdc-proof", _proof(self._key, values, method, request).hex()))
+        return (*given, (PROOF, _proof(self._key, values, method, request).hex()))
 
 
 class CallVerifier:

@@ -1,0 +1,128 @@
+"""What those see who look after a datacenter: its nodes, what happens there, the runs of all clients.
+
+Whoever can read the datacenter's key can: that is the user who started it. Used by `run_datacenter.py` and its page.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+from google.protobuf.message import Message
+
+from protos import application_pb2, application_pb2_grpc, fractos_pb2, fractos_pb2_grpc
+from Services.fractos.config import Configuration, read_directory_record
+from Services.fractos.directory import open_directory
+from Services.fractos.directory.interface import Directory, Member
+from Services.fractos.errors import NotFoundError, UnavailableError
+from Services.fractos.keys import DATACENTER, load_or_make_key
+from Services.fractos.transport.call_proof import CallProver
+from Services.fractos.transport.grpc_channel import OPTIONS
+
+LAUNCHER = "launcher"  # who asks
+FIND_S = 5.0  # how long the directory may take
+ANSWER_S = 2.0  # how long a node may take
+_APPLICATION = f"/{application_pb2.DESCRIPTOR.services_by_name['Application'].full_name}"
+_NODE = f"/{fractos_pb2.DESCRIPTOR.services_by_name['Node'].full_name}"
+
+
+class Oversight:
+    """One who looks after a datacenter. Lives on an event loop; made by `overseeing`."""
+
+    def __init__(self, configuration: Configuration, directory: Directory) -> None:
+        """`directory` has been started."""
+        key = load_or_make_key(configuration.keys_path, DATACENTER)
+        self._prover = CallProver(configuration.name, key, LAUNCHER, time.time, secrets.token_bytes)
+        self._channels: dict[str, grpc.aio.Channel] = {}
+        self.directory = directory
+
+    def nodes(self) -> tuple[Member, ...]:
+        """Those that are listed: of each type the leader first."""
+        return self.directory.members()
+
+    async def describe(self, node: Member) -> fractos_pb2.NodeDescription:
+        """What a node says of itself. Raises UnavailableError if it does not answer."""
+        stub = fractos_pb2_grpc.NodeStub(self._channel(node.address))
+        described = await self._ask(node, stub.Describe, f"{_NODE}/Describe", fractos_pb2.DescribeNodeRequest())
+        assert isinstance(described, fractos_pb2.NodeDescription)
+        return described
+
+    async def watch(self, node: Member) -> AsyncGenerator[fractos_pb2.NodeEvents, None]:
+        """What happens at a node from now on, until the node ends. Raises UnavailableError then."""
+        request = fractos_pb2.WatchNodeRequest()
+        stub = fractos_pb2_grpc.NodeStub(self._channel(node.address))
+        call = stub.Watch(request, metadata=self._prover.metadata(node.address, f"{_NODE}/Watch", request))
+        try:
+            async for events in call:
+                yield events
+        except grpc.aio.AioRpcError as error:
+            raise UnavailableError(f"{node.name}: {error.details()}") from error
+        finally:
+            call.cancel()
+
+    async def runs(
+        self, limit: int = 0, state: application_pb2.RunState = application_pb2.RUN_STATE_UNSPECIFIED
+    ) -> list[application_pb2.RunInfo]:
+        """The newest runs of all clients. Raises UnavailableError if no application node answers."""
+        request = application_pb2.ListRunsRequest(limit=limit, state=state)
+        listed = await self._ask_owner("ListRuns", request)
+        assert isinstance(listed, application_pb2.ListRunsResponse)
+        return list(listed.runs)
+
+    async def describe_run(self, run_id: bytes) -> application_pb2.RunDescription:
+        """All that is known of a run. Raises NotFoundError, UnavailableError if no application node answers."""
+        described = await self._ask_owner("DescribeRun", application_pb2.DescribeRunRequest(run_id=run_id))
+        assert isinstance(described, application_pb2.RunDescription)
+        return described
+
+    async def close(self) -> None:
+        """Hang up."""
+        for channel in self._channels.values():
+            await channel.close()
+        await self.directory.close()
+
+    async def _ask_owner(self, rpc: str, request: Message) -> Message:
+        """Ask the application nodes in their order: the owner of the journal answers."""
+        reasons = []
+        for node in self.nodes():
+            if node.node_type != "application":
+                continue
+            stub = application_pb2_grpc.ApplicationStub(self._channel(node.address))
+            try:
+                return await self._ask(node, getattr(stub, rpc), f"{_APPLICATION}/{rpc}", request)
+            except UnavailableError as error:
+                reasons.append(error.message)
+        raise UnavailableError(f"no application node answers ({'; '.join(reasons) or 'none is listed'})")
+
+    async def _ask(self, node: Member, call: Callable[..., Any], method: str, request: Message) -> Message:
+        metadata = self._prover.metadata(node.address, method, request)
+        try:
+            answer: Message = await call(request, metadata=metadata, timeout=ANSWER_S)
+        except grpc.aio.AioRpcError as error:
+            kind = NotFoundError if error.code() is grpc.StatusCode.NOT_FOUND else UnavailableError
+            raise kind(f"{node.name}: {error.details()}") from error
+        return answer
+
+    def _channel(self, address: str) -> grpc.aio.Channel:
+        if address not in self._channels:
+            self._channels[address] = grpc.aio.insecure_channel(address, OPTIONS)
+        return self._channels[address]
+
+
+@asynccontextmanager
+async def overseeing(configuration: Configuration) -> AsyncIterator[Oversight]:
+    """Look after a datacenter within the block. Raises UnavailableError if it does not run."""
+    record = read_directory_record(configuration)
+    if record is None:
+        raise UnavailableError("the datacenter does not run; start it: python3 run_datacenter.py")
+    directory = open_directory(record)
+    oversight = Oversight(configuration, directory)
+    try:
+        await directory.start(FIND_S)
+        yield oversight
+    finally:
+        await oversight.close()
