@@ -127,6 +127,7 @@ def test_a_storage_folder_that_is_exchanged_has_entries_of_its_own(files: Files,
         files.delete("admin", "a", step("run/1"))
     root.mkdir()
     assert files.append("admin", "a", "x", step("run/1")) == 1
+    files.close()
     assert entries(root) == [("run/1", None)]
 
 
@@ -168,3 +169,34 @@ def test_a_database_that_another_process_holds(files: Files, root: Path, monkeyp
     assert files.append("admin", "a", "y", step("run/2")) == 2
     assert files.read("admin", "a") == b"xy"
     assert tree(root / "admin") == {"a"}
+
+
+def test_a_change_is_marked_with_the_next_entry_or_when_the_log_is_closed(files: Files, root: Path) -> None:
+    for number in (1, 2):
+        files.write("admin", "a", b"x", step=step(f"run/{number}"))
+    (first, second) = entries(root)
+    assert first == ("run/1", None)
+    assert second[1] is not None
+    files.close()
+    assert entries(root) == [("run/1", None), ("run/2", None)]
+
+
+def test_after_a_start_of_the_machine_only_marked_writes_are_known(files: Files, root: Path) -> None:
+    """The temporary name of another may never have reached the disk: that it is missing does not say that it was renamed."""
+    files.write("admin", "a", b"1", step=step("run/1"))
+    files.append("admin", "b", "1", step("run/2"))
+    files.write("admin", "a", b"2", step=step("run/3"))  # marks those before it
+    with sqlite3.connect(database(root)) as earlier:
+        earlier.execute(f"PRAGMA user_version = {change_log.BOOT + 1}")
+        earlier.execute("UPDATE changes SET temporary = '.writing-0123456789abcdef' WHERE step_key = 'run/2'")
+    earlier.close()
+    again = Files(root)
+    again.start()
+    again.recover()
+    again.write("admin", "a", b"1", step=step("run/1"))  # done long ago
+    assert again.append("admin", "b", "1", step("run/2")) == 1  # as well
+    assert again.read("admin", "a") == b"2"
+    (root / "admin" / "a").write_bytes(b"lost")
+    again.write("admin", "a", b"2", step=step("run/3"))
+    assert again.read("admin", "a") == b"2"
+    again.close()

@@ -158,7 +158,11 @@ def test_everything_is_on_disk_before_it_is_acknowledged(
         unlink(name, **options)
         calls.append("unlink")
 
-    expected = {"write": [".", "a temporary file", "admin", "rename", "admin"], "delete": ["rename", "admin", "unlink"]}
+    expected = {
+        "write": ["a temporary file", "rename", "admin"],
+        "append": ["a temporary file", "admin", "rename", "admin"],
+        "delete": ["rename", "admin", "unlink"],
+    }
     files.write("admin", "b", b"", step=step("run/0"))  # makes the folder for the entries
     for number in (1, 2):
         files.write("admin", "a", b"x")
@@ -167,8 +171,9 @@ def test_everything_is_on_disk_before_it_is_acknowledged(
             patched.setattr(os, "rename", log_rename)
             patched.setattr(os, "unlink", log_unlink)
             CHANGES[kind][0](files, step(f"run/{number}"))
-        assert calls == expected.get(kind, expected["write"])  # SQLite's own are not seen here
+        assert calls == expected[kind]  # SQLite's own are not seen here
         calls.clear()
+    files.close()
     assert entries(root) == [("run/0", None), ("run/1", None), ("run/2", None)]
 
 

@@ -4,7 +4,12 @@ An entry is kept before its change happens, and the change happens in the moment
 append has happened, the file as it will be lies beside the old one, under the temporary name in the entry; so an entry together
 with its temporary file says "not yet", and an entry without one "done". With a delete it is the other way round: the temporary
 name is the one that the file gets. Nothing has to be written after the rename for that to be true. The mark that the entry gets
-then saves looking for the temporary file, and may be lost; only a deleted file is not removed without it.
+saves looking for the temporary file: it is written with the next entry, and may be lost; only a deleted file is not removed
+without it.
+
+After a start of the machine a temporary file that is missing says nothing: its name may never have reached the disk. The
+unmarked entries of writes are dropped then, and their steps, if they come again, write again; those of appends and deletes
+are on disk in such an order that they stay true.
 """
 
 from __future__ import annotations
@@ -13,17 +18,24 @@ import os
 import sqlite3
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from Services.fractos.errors import AbortedError, ResourceExhaustedError
+from Services.fractos.errors import AbortedError, FractosError, ResourceExhaustedError
 from Services.fractos.step import Step
 from Services.StorageNode.Node import names
 from Services.StorageNode.Node.faults import translated, translated_database
 from Services.StorageNode.Node.folders import opened
+
+try:
+    _BOOT_ID = Path("/proc/sys/kernel/random/boot_id").read_bytes()
+except OSError:
+    _BOOT_ID = b""  # not known: then each write of a file brings its temporary name to the disk
+BOOT = (zlib.crc32(_BOOT_ID) >> 1) + 1 if _BOOT_ID else 0  # which start of the machine this is; what user_version can hold
 
 KEPT_S = 10.0  # beyond the run's deadline: each of two clocks may be 5 s from that of the node that set it
 MAX_ENTRIES = 1_000_000  # of some 300 bytes
@@ -85,6 +97,7 @@ class ChangeLog:
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._opened: tuple[int, int] | None = None  # device and inode
+        self._to_mark: list[str] = []  # the temporary names of entries whose changes are done: one a thread of the node at most
 
     def find(self, step_key: str) -> Entry | None:
         """The entry of a step, if there is one."""
@@ -123,8 +136,14 @@ class ChangeLog:
 
     def mark(self, entry: Entry) -> None:
         """Note that the change of an entry is done. Does not wait for the disk: it can be found out again."""
-        with self._transaction(durable=False) as database:
-            database.execute("UPDATE changes SET temporary = NULL WHERE temporary = ?", (entry.temporary,))
+        self.mark_later(entry)
+        with self._transaction(durable=False):
+            pass
+
+    def mark_later(self, entry: Entry) -> None:
+        """Have that noted with the next entry."""
+        if entry.temporary is not None:
+            self._to_mark.append(entry.temporary)
 
     def forget(self, temporary: str) -> None:
         """Remove the entry that a temporary file belongs to, if there is one, and return once that is on disk."""
@@ -134,6 +153,10 @@ class ChangeLog:
 
     def close(self) -> None:
         """Close the database."""
+        with suppress(FractosError):  # what is not marked is found out again
+            if self._to_mark:
+                with self._transaction(durable=False):
+                    pass
         with self._lock:
             self._close()
 
@@ -152,8 +175,11 @@ class ChangeLog:
             database.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             database.execute("BEGIN IMMEDIATE")
             try:
+                marked = [(name,) for name in self._to_mark]
+                database.executemany("UPDATE changes SET temporary = NULL WHERE temporary = ?", marked)
                 yield database
                 database.execute("COMMIT")
+                del self._to_mark[: len(marked)]
             except BaseException:
                 if database.in_transaction:
                     database.execute("ROLLBACK")
@@ -175,6 +201,11 @@ class ChangeLog:
         )
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.executescript(_SCHEMA)
+        if BOOT and self._connection.execute("PRAGMA user_version").fetchone() != (BOOT,):
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute("DELETE FROM changes WHERE temporary IS NOT NULL AND kind = 'write'")
+            self._connection.execute(f"PRAGMA user_version = {BOOT}")
+            self._connection.execute("COMMIT")
         self._opened = _identity(self._path)
         return self._connection
 

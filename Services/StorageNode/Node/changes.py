@@ -30,9 +30,9 @@ from pathlib import Path
 from Services.fractos.errors import FractosError
 from Services.fractos.step import Step
 from Services.StorageNode.Node import names
-from Services.StorageNode.Node.change_log import ChangeLog, Entry, Kind, other_inputs
+from Services.StorageNode.Node.change_log import BOOT, ChangeLog, Entry, Kind, other_inputs
 from Services.StorageNode.Node.faults import check_is_file, translated
-from Services.StorageNode.Node.folders import descended, opened
+from Services.StorageNode.Node.folders import OnDisk, descended, opened
 from Services.StorageNode.Node.replacement import MAX_FILE_BYTES, exists, remove, temporary, too_large, write_all
 
 CHUNK_BYTES = 1 << 20
@@ -71,6 +71,7 @@ class Changes:
         """`check` as in Files."""
         self._root = root
         self._log = change_log
+        self._on_disk = OnDisk()
         self._check = check
 
     def make(self, change: Change, step: Step | None) -> int:
@@ -124,21 +125,23 @@ class Changes:
             if entry is not None:  # without need the log is not asked: it may be why this fails
                 self._log.forget(new)
 
-        with translated(change.shown, "name"), descended(self._root, folders, make=True) as folder:
+        with translated(change.shown, "name"), descended(self._root, folders, make=self._on_disk) as folder:
             with temporary(folder, give_up) as (new, descriptor):
                 size_bytes = _fill(descriptor, change, file, folder)
                 os.fsync(descriptor)
                 self._check()
                 if step is not None:
-                    os.fsync(folder)  # an entry without temporary file means "done": the name is on disk before the entry is
+                    durable = change.kind == "append"
+                    if durable or not BOOT:
+                        os.fsync(folder)  # an entry without temporary file means "done": the name is on disk before it is
                     added = change.entry(step, new, size_bytes)
-                    with self._log.adding(added, step, durable=change.kind == "append"):
+                    with self._log.adding(added, step, durable=durable):
                         entry = added  # from here on it may be kept, even if that fails
                 os.rename(new, file, src_dir_fd=folder, dst_dir_fd=folder)
             with translated(change.shown, definite=False):
                 os.fsync(folder)
         if entry is not None:
-            self._mark(entry)
+            self._log.mark_later(entry)
         return size_bytes
 
     def _delete(self, change: Change, step: Step | None) -> bool:

@@ -15,6 +15,7 @@ from Services.StorageNode.Node import names
 
 # O_NONBLOCK: opening a pipe must not wait for somebody at its other end.
 OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+MOST_KNOWN = 10_000  # folders
 
 
 @contextmanager
@@ -27,8 +28,24 @@ def opened(name: str, flags: int = OPEN, *, folder: int | None = None) -> Iterat
         os.close(descriptor)
 
 
+class OnDisk:
+    """Which folders are known to be on disk, their names in those above them included: asking the disk takes a while."""
+
+    def __init__(self) -> None:
+        self._known: set[tuple[int, int]] = set()  # device and inode
+
+    def see_to(self, folder: int, above: int, *, made: bool) -> None:
+        """Return once an open folder, which was made just now or not, is on disk. Raises OSError."""
+        status = os.fstat(folder)
+        if (known := (status.st_dev, status.st_ino)) not in self._known or made:  # a number may be that of one that is gone
+            os.fsync(above)
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known.add(known)
+
+
 @contextmanager
-def descended(root: Path, folders: Sequence[str], *, make: bool = False) -> Iterator[int]:
+def descended(root: Path, folders: Sequence[str], *, make: OnDisk | None = None) -> Iterator[int]:
     """Open the folder `root`/`folders` until the block ends. Raises OSError.
 
     With `make`, those that are missing are made, and all are on disk afterwards, also those that another process made just now.
@@ -36,15 +53,24 @@ def descended(root: Path, folders: Sequence[str], *, make: bool = False) -> Iter
     folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
         for name in folders:
-            if make:
-                with suppress(FileExistsError):
-                    os.mkdir(name, dir_fd=folder)
-                os.fsync(folder)
+            made = make is not None and _make(name, folder)
             above, folder = folder, os.open(name, OPEN, dir_fd=folder)
-            os.close(above)
+            try:
+                if make is not None:
+                    make.see_to(folder, above, made=made)
+            finally:
+                os.close(above)
         yield folder
     finally:
         os.close(folder)
+
+
+def _make(name: str, folder: int) -> bool:
+    """Make a folder in another. Returns False if it is there."""
+    with suppress(FileExistsError):
+        os.mkdir(name, dir_fd=folder)
+        return True
+    return False
 
 
 def walk(folder: int, prefix: str, above: str = "") -> Iterator[str]:
