@@ -129,3 +129,9 @@ def test_no_cycles() -> None:
 
     for name in graph:
         visit(name, ())
+
+
+@pytest.mark.parametrize("name", ["critical_path", "messages", "parts", "trace"])
+def test_what_happened_to_a_run_is_worked_out_without_io(name: str) -> None:
+    path = ROOT / "Services" / "datacenter" / "tracing" / f"{name}.py"
+    assert not {module.partition(".")[0] for module in imports(path)} & IMPURE
