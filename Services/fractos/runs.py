@@ -293,7 +293,8 @@ class Runs:
             self._emit(Log(logging.ERROR, f"run {record.run_id.hex()} of the journal cannot go on: {error}"))
             failure = failure_of(error, self._here(record.attempt))
             result = application_pb2.RunResult(run_id=record.run_id, failure=failure, ended_at=now).SerializeToString()
-            self._emit(Record(EndRecord(record.run_id, result, True, self._forget_at(record.deadline))))
+            end = EndRecord(record.run_id, result, True, self._forget_at(record.deadline))
+            self._emit(Record(end._replace(state=application_pb2.FAILED, ended_at=now)))
             return
         run = Run(record.run_id, plan, record.submitted_at, record.deadline, record.client, placed=dict(record.placed))
         run.attempt = run.first_attempt = record.attempt
@@ -361,12 +362,7 @@ class Runs:
             self._record_end(run)
 
     def _record_end(self, run: Run) -> None:
-        assert run.result is not None
-        serialized = run.result.SerializeToString()
-        run.result_bytes = len(serialized)
-        failed = run.result.HasField("failure")
-        forget_at = self._forget_at(run.deadline)
-        self._emit(Record(EndRecord(run.run_id, serialized, failed, forget_at, run.plan.outline)))
+        self._emit(Record(run.end_record(self._forget_at(run.deadline))))
 
     def _conclude(self, run: Run, now: float) -> None:
         """Answer the client, once, and have every node that may hold a part of the run forget it."""

@@ -113,6 +113,14 @@ def test_a_run_tells_its_attempts_also_after_its_application_node_died(nodes: No
     assert (again.graph, again.info.client, again.info.topology) == (told.graph, "admin", "ring")
     assert list(again.attempts) == list(told.attempts)
 
+    async def listed(state: application_pb2.RunState) -> list[application_pb2.RunInfo]:
+        async with overseeing(nodes.configuration) as oversight:
+            return await oversight.runs(state=state)
+
+    assert asyncio.run(listed(application_pb2.RUN_STATE_UNSPECIFIED)) == [told.info]
+    assert asyncio.run(listed(application_pb2.SUCCEEDED)) == [told.info]
+    assert asyncio.run(listed(application_pb2.FAILED)) == []
+
 
 def test_runs_of_all_clients_are_listed_by_state(nodes: Nodes) -> None:
     with connect(nodes.root) as datacenter:
