@@ -41,6 +41,7 @@ from Services.datacenter.models import read_models
 from Services.datacenter.processes import Processes
 from Services.datacenter.screen import Screen
 from Services.datacenter.setup import provide_installation
+from Services.datacenter.tracing import command as tracing
 from Services.fractos.config import CODE_ROOT, CONFIGURATION_FILE, Configuration, load
 from Services.fractos.errors import ConfigurationError, FailedPreconditionError, FractosError, InvalidArgumentError
 from Services.fractos.network_changes import read_state
@@ -257,6 +258,14 @@ def _network(task: Task) -> int:
     return network.run_network(launcher.as_running(task.configuration), task.options, task.screen)
 
 
+def _runs(task: Task) -> int:
+    return tracing.run_runs(task.configuration, task.options, task.screen)
+
+
+def _trace(task: Task) -> int:
+    return tracing.run_trace(task.configuration, task.options, task.screen)
+
+
 def _completion(task: Task) -> int:
     print(completion.script(make_parser(), task.options.shell))
     return 0
@@ -275,6 +284,8 @@ COMMANDS: dict[str, Callable[[Task], int]] = {
     "bench": _bench,
     "clients": _clients,
     "network": _network,
+    "runs": _runs,
+    "trace": _trace,
     "completion": _completion,
 }
 

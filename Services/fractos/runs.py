@@ -236,12 +236,14 @@ class Runs:
         """Try the channel again; repeat the runs that may have been at the node, unless that was done before."""
         self.links.on_lost(member.address, now, opened=opened)
         if opened or not self._placement.is_at(member.address):
-            self.on_departed(member, now)
+            self._repeat_at(member, f"the channel to {member.name} broke, and it may have held a part of this run", now)
 
     def on_departed(self, member: Member, now: float) -> None:
-        """Repeat the runs that may have been at a node that is out of reach, or dead."""
+        """Repeat the runs that may have been at a node that is gone: its channel broke, and it is listed no more."""
+        self._repeat_at(member, f"{member.name} died or was stopped, and may have held a part of this run", now)
+
+    def _repeat_at(self, member: Member, trouble: str, now: float) -> None:
         place = Place(member.name, member.id)
-        trouble = f"{member.name} died or lost its channel while it may have held a part of this run"
         for run in list(self._running.values()):
             has_begun = run.result is None and not run.tickets
             if has_begun and (run.plan.may_visit(member) or place in run.placed.values()):
