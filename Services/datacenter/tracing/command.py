@@ -25,13 +25,20 @@ from Services.fractos.config import Configuration
 from Services.fractos.oversight import overseeing
 
 COLUMNS = ("run", "graph", "topology", "client", "state", "submitted", "took", "steps", "attempts")
-STATES = {state_name(state): state for state in application_pb2.RunState.values()}
+ALL = "all"
+STATES = {
+    ALL: application_pb2.RUN_STATE_UNSPECIFIED,
+    "running": application_pb2.RUNNING,
+    "succeeded": application_pb2.SUCCEEDED,
+    "failed": application_pb2.FAILED,
+    "cancelled": application_pb2.CANCELLED,
+}
 PIPED_WIDTH = 100  # columns of a trace where there is no terminal
 
 
 def run_runs(configuration: Configuration, options: argparse.Namespace, screen: Screen) -> int:
     """List runs. Raises UnavailableError if the datacenter does not run."""
-    runs = asyncio.run(_list(configuration, options.limit, options.state))
+    runs = asyncio.run(_list(configuration, options.limit, options.state or ALL))
     runs.sort(key=lambda run: -run.submitted_at)
     if options.json:
         print(json.dumps({"runs": [run_as_json(run) for run in runs]}, indent=2))
@@ -58,9 +65,9 @@ def run_trace(configuration: Configuration, options: argparse.Namespace, screen:
     return 0
 
 
-async def _list(configuration: Configuration, limit: int, state: str | None) -> list[application_pb2.RunInfo]:
+async def _list(configuration: Configuration, limit: int, state: str) -> list[application_pb2.RunInfo]:
     async with overseeing(configuration) as oversight:
-        return await oversight.runs(limit, STATES[state] if state else application_pb2.RUN_STATE_UNSPECIFIED)
+        return await oversight.runs(limit, STATES[state])
 
 
 async def _trace(configuration: Configuration, written: str) -> Trace:
