@@ -53,7 +53,9 @@ def run_as_json(info: application_pb2.RunInfo) -> dict[str, Any]:
 
 def _step(step: Step) -> dict[str, Any]:
     written = asdict(step)
-    written["edges"] = [{"to": edge.to, "fields": dict(edge.fields)} for edge in step.edges]
+    written["edges"] = [
+        {"to": edge.to, "fields": [{"source": one, "target": other} for one, other in edge.fields]} for edge in step.edges
+    ]
     if step.hop is not None:
         written["hop"] |= {"wire_s": step.hop.wire_s, "waited_s": step.hop.waited_s, "device_s": step.hop.device_s}
     return written

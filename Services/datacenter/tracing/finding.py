@@ -16,8 +16,8 @@ _WHOLE = 32
 
 LIST = "python3 run_datacenter.py runs"
 KEPT = (
-    f"see {LIST}. The last 1,000 runs are known as long as their application node lives, later the journal has them for"
-    " journal_keep_s in data_center_setup.cfg"
+    f"list those there are: {LIST}. A run is known until journal_keep_s (data_center_setup.cfg) after its deadline, the last"
+    " 1,000 as long as their application node lives"
 )
 
 
@@ -34,7 +34,7 @@ async def find_run(oversight: Oversight, written: str) -> application_pb2.RunDes
             f" there is a list: {LIST}"
         )
     if len(digits) == _WHOLE:
-        return await oversight.describe_run(bytes.fromhex(digits))
+        return await _describe(oversight, digits)
     runs = await oversight.runs(SEARCHED)
     if digits == LAST:
         runs = sorted(runs, key=lambda run: run.submitted_at)[-1:]
@@ -46,4 +46,11 @@ async def find_run(oversight: Oversight, written: str) -> application_pb2.RunDes
     if len(runs) > 1:
         ids = ", ".join(run.run_id.hex() for run in runs[:3]) + (", ..." if len(runs) > 3 else "")
         raise InvalidArgumentError(f"{written} fits {len(runs)} runs: {ids}; give more digits")
-    return await oversight.describe_run(runs[0].run_id)
+    return await _describe(oversight, runs[0].run_id.hex())
+
+
+async def _describe(oversight: Oversight, digits: str) -> application_pb2.RunDescription:
+    try:
+        return await oversight.describe_run(bytes.fromhex(digits))
+    except NotFoundError as error:
+        raise NotFoundError(f"there is no run {digits}; {KEPT}") from error

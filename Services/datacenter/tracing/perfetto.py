@@ -45,7 +45,7 @@ class _Events:
             events += self._of_hop(step, hop)
         for number, message in enumerate(self._trace.messages):
             events += self._of_message(number, message)
-        return events
+        return [*self._thread_names(), *events]
 
     def _of_attempt(self, attempt: Attempt) -> list[Event]:
         end = attempt.ended_at if attempt.ended_at is not None else self._trace.seen_at
@@ -89,6 +89,11 @@ class _Events:
         end["ts"] = max(end["ts"], begin["ts"])
         return [begin, end]
 
+    def _thread_names(self) -> list[Event]:
+        names = [(self._pids[home], 0, "attempts") for home in sorted(self._homes)]
+        names += [(self._pids[node], lane, "steps") for node, taken in self._lanes.items() for lane in range(1, len(taken) + 1)]
+        return [{"ph": "M", "name": "thread_name", "pid": pid, "tid": tid, "args": {"name": name}} for pid, tid, name in names]
+
     @property
     def _homes(self) -> set[str]:
         return {attempt.home for attempt in self._trace.attempts}
@@ -112,8 +117,8 @@ class _Events:
         return len(lanes)
 
     def _slice(self, name: str, began_at: float, ended_at: float) -> Event:
-        dur = max(0.0, round((ended_at - began_at) * 1e6, 3))
-        return {"ph": "X", "name": name, "ts": self._ts(began_at), "dur": dur}
+        ts = self._ts(began_at)  # of both ends: what follows must not overlap by a rounding
+        return {"ph": "X", "name": name, "ts": ts, "dur": max(0.0, round(self._ts(ended_at) - ts, 3))}
 
     def _ts(self, at: float) -> float:
         return round((at - self._trace.submitted_at) * 1e6, 3)

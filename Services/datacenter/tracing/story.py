@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Iterator
 
 from rich.text import Text
@@ -23,6 +24,7 @@ SPANS = {
     "start": "before steps were sent",
     "end": "from the last step home",
 }
+FAILED_END = "at the step that failed, and from there home"
 _COMMAND = "python3 run_datacenter.py"
 
 
@@ -70,20 +72,18 @@ def _critical(trace: Trace) -> Iterator[str]:
     if len(shown) > 12:
         shown = [*shown[:5], "...", *shown[-5:]]
     sums = {kind: sum(span.duration_s for span in spans if span.kind == kind) for kind in SPANS}
-    parts = [f"{duration(took)} {SPANS[kind]}" for kind, took in sorted(sums.items(), key=lambda item: -item[1]) if took > 0]
+    names = {**SPANS, "end": FAILED_END} if trace.failure is not None else SPANS
+    parts = [f"{duration(took)} {names[kind]}" for kind, took in sorted(sums.items(), key=lambda item: -item[1]) if took > 0]
     yield f"critical path: {' > '.join(shown)}; {', '.join(parts)}"
 
 
 def _recoveries(trace: Trace) -> Iterator[str]:
     if len(trace.attempts) < 2:
         return
-    done = [step.hop for step in trace.steps if step.hop is not None]
-    kept = sum(hop.attempt < trace.attempt for hop in done)
-    if trace.ended_at is not None and done:
-        yield (
-            f"recovery: the graph was sent {len(trace.attempts)} times; of {len(done)} steps that were done {kept} were kept"
-            f" from earlier attempts, and {len(done) - kept} done in the last one"
-        )
+    counts = Counter(step.hop.attempt for step in trace.steps if step.hop is not None)
+    if counts:
+        done = ", ".join(f"{counts[one.number] or 'none'} in attempt {one.number}" for one in trace.attempts)
+        yield f"recovery: the graph was sent {len(trace.attempts)} times; of the steps that count, {done} were done"
     if len(trace.attempts) > 2:
         yield (
             "why more than once: that a node has died is noticed by its broken channels and then by the directory, and each"
@@ -107,14 +107,15 @@ def _bill(trace: Trace) -> Iterator[str]:
     said = ", ".join(f"{count} {name if count != 1 else _ONE[name]}" for name, count in counts.items() if count)
     of = " of the last attempt" if trace.attempt > 1 else ""
     fetched = f", and {size(total.fetched_bytes)} bytes fetched as Memory" if total.fetched_bytes else ""
-    yield f"network{of}: {total.hops} messages ({said or 'none'}) of {size(total.frame_bytes)} bytes{fetched}"
+    messages = f"{total.hops} message{'s' * (total.hops != 1)} ({said or 'none'})"
+    yield f"network{of}: {messages} of {size(total.frame_bytes)} bytes{fetched}"
 
 
 def _under_way(trace: Trace) -> Iterator[str]:
     if trace.ended_at is None:
         yield (
             f"it is under way, for {duration(max(0.0, trace.deadline - trace.seen_at))} at most; what its steps have done is"
-            " told when it has ended: on the way they report to nobody"
+            " told when it has ended"
         )
         yield f"look again: {_COMMAND} trace {trace.run_id[-SHOWN_DIGITS:]}"
 
@@ -130,8 +131,7 @@ def _failure(failure: Failure, width: int) -> Iterator[Text]:
             yield Text(line)
     if failure.field:
         yield Text(f"  the argument at fault: {failure.field}")
-    certain = "nothing of it has happened" if failure.definite else "some of it may have happened"
-    yield Text(f"  {certain}")
+    yield Text(f"  {'nothing of it has' if failure.definite else 'some of the run may have'} happened")
     if failure.log_file:
         yield Text(f"  log: {failure.log_file}")
     yield Text(f"  next: {_next_command(failure)}")

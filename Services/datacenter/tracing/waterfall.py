@@ -69,10 +69,11 @@ class _Columns:
         self._width = width
         self._critical = set(trace.critical_path)
         self._id = max(4, *(len(str(step.id)) for step in trace.steps)) if trace.steps else 4
-        self._node = max([4, *(len(_node(step)) for step in trace.steps)])
+        self._failed_at = trace.failure.node if trace.failure is not None else ""
+        self._node = max([4, len(self._failed_at), *(len(_node(step)) for step in trace.steps)])
         self._attempt = 4 if len(trace.attempts) > 1 else 0
         fixed = 2 + self._id + 1 + self._node + 1 + self._attempt + sum(_FIGURES.values()) + len(_FIGURES) + 2
-        longest = max([4, *(len(_operation(step)) for step in trace.steps)])
+        longest = max([4, *(len(_operation(step)) for step in trace.steps if step.hop is not None)])
         least, most = OPERATION_WIDTHS
         room = max(least, (width - fixed) // 2)
         self._operation = min(longest, most, room)
@@ -99,15 +100,15 @@ class _Columns:
         """What stands before the bar."""
         hop = step.hop
         mark = "*" if step.id in self._critical else " "
-        cells = [f"{mark} {step.id:>{self._id}}", f"{_node(step):<{self._node}}"]
+        node = self._failed_at if step.state == "failed" else _node(step)
+        cells = [f"{mark} {step.id:>{self._id}}", f"{node:<{self._node}}"]
         if self._attempt:
             cells.append(f"{_attempt(hop, self._trace.attempt):>{self._attempt - 1}}")
-        cells.append(_cut(_operation(step), self._operation).ljust(self._operation))
-        if hop is None:
-            cells.append(f" {_STATES[step.state]}")
-        else:
-            cells += [f"{figure:>{width}}" for figure, width in zip(_figures(hop), _FIGURES.values(), strict=True)]
         style = FAILED if step.state == "failed" else CRITICAL if step.id in self._critical else ""
+        if hop is None:
+            return Text(" ".join([*cells, f"{step.operation or 'it'}: {_STATES[step.state]}"]), style=style)
+        cells.append(_cut(_operation(step), self._operation).ljust(self._operation))
+        cells += [f"{figure:>{width}}" for figure, width in zip(_figures(hop), _FIGURES.values(), strict=True)]
         return Text.assemble((" ".join(cells), style), "  ")
 
 
@@ -148,7 +149,7 @@ def _figures(hop: Hop) -> list[str]:
 
 def _operation(step: Step) -> str:
     """Without the type, which the node's name tells."""
-    return step.operation.rpartition(".")[2] if _node(step) else step.operation
+    return step.operation.rpartition(".")[2]
 
 
 def _node(step: Step) -> str:
