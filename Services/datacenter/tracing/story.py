@@ -83,11 +83,11 @@ def _recoveries(trace: Trace) -> Iterator[str]:
     counts = Counter(step.hop.attempt for step in trace.steps if step.hop is not None)
     if counts:
         done = ", ".join(f"{counts[one.number] or 'none'} in attempt {one.number}" for one in trace.attempts)
-        yield f"recovery: the graph was sent {len(trace.attempts)} times; of the steps that count, {done} were done"
+        yield f"recovery: the graph was sent {len(trace.attempts)} times; steps done: {done}"
     if len(trace.attempts) > 2:
         yield (
-            "why more than once: that a node has died is noticed by its broken channels and then by the directory, and each"
-            " time what it may have got meanwhile is sent again; nodes that have done a step answer it, and do it once"
+            "why more than once: a death is noticed by every node that has a channel to the dead one, and by the directory; at"
+            " each notice what it may have got by then is sent again. Steps that were done are answered, not done twice"
         )
 
 
