@@ -11,6 +11,7 @@ from Services.datacenter.bench import options as bench
 from Services.datacenter.chaos import options as chaos
 from Services.datacenter.clients import DAYS, LONGEST_DAYS
 from Services.datacenter.completion import SHELLS
+from Services.datacenter.drawing import command as drawing
 from Services.datacenter.terminals import KINDS
 from Services.datacenter.tracing import options as tracing
 
@@ -104,6 +105,9 @@ def make_parser() -> argparse.ArgumentParser:
     tracing.add_runs_arguments(listed)
     traced = commands.add_parser("trace", parents=[place], help="tell what happened to a run", description=tracing.TRACE)
     tracing.add_trace_arguments(traced)
+    drawing.add_arguments(
+        commands.add_parser("graph", parents=[place], help="draw what a program would submit", description=drawing.DESCRIPTION)
+    )
     completion = commands.add_parser("completion", help="have a shell complete commands and flags", description=COMPLETION)
     completion.add_argument("shell", choices=SHELLS)
     return parser

@@ -36,6 +36,7 @@ from Services.datacenter.bench import options as bench_options
 from Services.datacenter.chaos.command import run_chaos
 from Services.datacenter.chaos.options import Options
 from Services.datacenter.command_line import make_parser, parse
+from Services.datacenter.drawing.command import run_graph
 from Services.datacenter.lock import exclusive
 from Services.datacenter.models import read_models
 from Services.datacenter.processes import Processes
@@ -104,7 +105,7 @@ class Task:
 
 def _run(task: Task) -> int:
     try:
-        if task.options.command not in {"down", "completion", "bench"}:
+        if task.options.command not in {"down", "completion", "bench", "graph"}:
             _ = task.configuration  # now, so that a mistake in it or in --path is said before the lock file is made
         return COMMANDS[task.options.command](task)
     except KeyboardInterrupt:
@@ -266,6 +267,10 @@ def _trace(task: Task) -> int:
     return tracing.run_trace(task.configuration, task.options, task.screen)
 
 
+def _graph(task: Task) -> int:
+    return run_graph(task.options, task.root)
+
+
 def _completion(task: Task) -> int:
     print(completion.script(make_parser(), task.options.shell))
     return 0
@@ -286,6 +291,7 @@ COMMANDS: dict[str, Callable[[Task], int]] = {
     "network": _network,
     "runs": _runs,
     "trace": _trace,
+    "graph": _graph,
     "completion": _completion,
 }
 

@@ -17,6 +17,7 @@ from Services.datacenter.screen import Screen
 from Services.datacenter.tracing.exported import run_as_json, trace_as_json
 from Services.datacenter.tracing.figures import duration, moment
 from Services.datacenter.tracing.finding import SHOWN_DIGITS, find_run
+from Services.datacenter.tracing.html import to_html
 from Services.datacenter.tracing.perfetto import to_perfetto
 from Services.datacenter.tracing.story import NARROWEST, STATE_STYLES, story
 from Services.datacenter.tracing.trace import Trace, state_name
@@ -57,6 +58,9 @@ def run_trace(configuration: Configuration, options: argparse.Namespace, screen:
     elif options.perfetto is not None:
         options.perfetto.write_text(json.dumps(to_perfetto(trace)), encoding="utf-8")
         screen.say(f"{options.perfetto} is written; open it in https://ui.perfetto.dev")
+    elif options.html is not None:
+        options.html.write_text(to_html(trace), encoding="utf-8")
+        screen.say(f"{options.html} is written; open it in a browser")
     else:
         width = shutil.get_terminal_size((PIPED_WIDTH, 24)).columns
         encoding = sys.stdout.encoding.lower().replace("-", "")
