@@ -44,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run_graph(options: argparse.Namespace, root: Path) -> int:
     """Draw what was asked for.
 
-    Raises NotFoundError without such a file, FailedPreconditionError if its program has no graph, InvalidArgumentError if the
-    format is not known, ResourceExhaustedError for graphs that are too large to be drawn.
+    Raises InvalidArgumentError without such a file or format, FailedPreconditionError if its program has no graph, GraphError
+    if it is no graph, ResourceExhaustedError for graphs that are too large to be drawn.
     """
     kind = _format(options.format, options.out)
     found = programs.graphs_of(programs.find(options.file, root), options.arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -24,9 +25,10 @@ def flowchart(pictures: Sequence[Picture]) -> str:
     lines = ["flowchart TD"]
     for number, picture in enumerate(pictures):
         inner = [*_steps(picture, number), *_edges(picture, number)]
-        framed = [f'subgraph g{number}["{escape(picture.name)}"]', *(f"  {line}" for line in inner), "end"]
+        framed = [f'subgraph g{number}["{escape(picture.name)}"]', "  direction TB", *(f"  {line}" for line in inner), "end"]
         lines += [f"  {line}" for line in (framed if len(pictures) > 1 else inner)]
-    title = [] if len(pictures) != 1 else ["---", f'title: "{escape(pictures[0].name)}"', "---"]
+    # The title is YAML, and is shown as it is.
+    title = [] if len(pictures) != 1 else ["---", f"title: {json.dumps(clean(pictures[0].name), ensure_ascii=False)}", "---"]
     return "\n".join([*title, *lines]) + "\n"
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from protos import fractos_pb2
 from Services.fractos.config import CODE_ROOT
-from Services.fractos.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
+from Services.fractos.errors import FailedPreconditionError, InvalidArgumentError
 from Services.fractos.graph import default_catalogue
 from Services.fractos.plan import make_plan
 
@@ -34,14 +34,14 @@ class Found:
 
 
 def find(name: str, root: Path) -> Path:
-    """The file that is meant: a path, or the bare name of a program in `Applications`. Raises NotFoundError."""
+    """The file that is meant: a path, or the bare name of a program in `Applications`. Raises InvalidArgumentError."""
     folders = dict.fromkeys([root / APPLICATIONS, CODE_ROOT / APPLICATIONS])
     for path in (Path(name), *(folder / f"{name.removesuffix('.py')}.py" for folder in folders)):
         if path.is_file():
             return path.resolve()
     known = sorted({path.stem for folder in folders for path in folder.glob("[!_]*.py")})
     near = difflib.get_close_matches(Path(name).stem, known)
-    raise NotFoundError(
+    raise InvalidArgumentError(
         f"there is no file {name!r}, and no such program in {APPLICATIONS}/;"
         + (f" did you mean {' or '.join(near)}?" if near else f" there is {', '.join(known) or 'none'}")
     )
