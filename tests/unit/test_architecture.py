@@ -139,7 +139,13 @@ def test_no_cycles() -> None:
         visit(name, ())
 
 
-@pytest.mark.parametrize("name", ["critical_path", "messages", "parts", "trace"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "critical_path", "happened_graph", "happened_messages", "html", "html_figures", "html_style", "html_waterfall",
+        "messages", "parts", "trace",
+    ],
+)  # fmt: skip
 def test_what_happened_to_a_run_is_worked_out_without_io(name: str) -> None:
     path = ROOT / "Services" / "datacenter" / "tracing" / f"{name}.py"
     assert not {module.partition(".")[0] for module in imports(path)} & IMPURE

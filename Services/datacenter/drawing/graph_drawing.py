@@ -33,12 +33,12 @@ def draw_graph(picture: Picture) -> Drawing:
 
 
 def _lines(step: DrawnStep) -> list[str]:
-    said = [shorten(f"{name} = {value}", LONGEST) for name, value in step.arguments]
+    said = [shorten(line, LONGEST) for line in (*(f"{name} = {value}" for name, value in step.arguments), *step.facts)]
     return said if len(said) <= LINES else [*said[: LINES - 1], f"… {len(said) - LINES + 1} more"]
 
 
 def _place(step: DrawnStep) -> str:
-    return f"only {step.node}" if step.node else step.node_type
+    return step.ran_on or (f"only {step.node}" if step.node else step.node_type)
 
 
 def _box_size(step: DrawnStep, lines: list[str]) -> Size:
@@ -48,8 +48,11 @@ def _box_size(step: DrawnStep, lines: list[str]) -> Size:
 
 def _box(step: DrawnStep, lines: list[str], size: Size, middle: Point) -> Element:
     x, y = middle[0] - size.width / 2, middle[1] - size.height / 2
-    said = "; ".join(f"{name} = {value}" for name, value in step.arguments)
-    made = group(kind_of(step.node_type), tip=f"step {step.id}: {step.operation}, {_place(step)}{f': {said}' if said else ''}")
+    said = "; ".join((*(f"{name} = {value}" for name, value in step.arguments), *step.facts))
+    made = group(
+        f"{kind_of(step.node_type)} {step.mark}".rstrip(),
+        tip=f"step {step.id}: {step.operation}, {_place(step)}{f': {said}' if said else ''}",
+    )
     made.append(element("rect", x=x, y=y, width=size.width, height=size.height, rx=8, class_="box"))
     if step.node:  # pinned: a double border
         made.append(element("rect", x=x + 3, y=y + 3, width=size.width - 6, height=size.height - 6, rx=6, class_="box"))
@@ -71,7 +74,7 @@ def _label_size(edge: DrawnEdge) -> Size:
 def _arrow(edge: DrawnEdge, route: Route) -> Element:
     what = ", ".join(edge.labels) or "only the order"
     made = group(
-        "arrow",
+        f"arrow {edge.mark}".rstrip(),
         curve(route.points, "edge order" if edge.is_order_only else "edge"),
         tip=f"{edge.source} → {edge.target}: {what}",
     )

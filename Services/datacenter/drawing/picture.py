@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
@@ -15,6 +15,7 @@ from Services.fractos.graph import default_catalogue
 from Services.fractos.operations import Catalogue, Operation
 from Services.fractos.values import from_big_integer
 
+Mark: TypeAlias = Literal["", "critical", "bad", "open"]  # decided when the run ended; failed; not done
 LONGEST_VALUE = 28  # characters; longer values are cut
 SHORT_BITS = 80  # integers of more are told by their size
 
@@ -28,6 +29,9 @@ class DrawnStep:
     node: str = ""  # the node that it is pinned to
     arguments: tuple[tuple[str, str], ...] = ()  # the constant ones, by name, short
     output: bool = False  # its whole response goes to the program
+    ran_on: str = ""  # the node that did it, if it was done
+    facts: tuple[str, ...] = ()  # lines on what happened to it
+    mark: Mark = ""
 
     @property
     def node_type(self) -> str:
@@ -52,6 +56,8 @@ class DrawnEdge:
     source: int
     target: int
     fields: tuple[tuple[str, str], ...] = ()
+    facts: tuple[str, ...] = ()  # lines on what happened on the way, instead of the fields
+    mark: Mark = ""
 
     @property
     def is_order_only(self) -> bool:
@@ -60,8 +66,8 @@ class DrawnEdge:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """A line for each field: its name, or both names where they differ."""
-        return tuple(one if one == other else f"{one} → {other}" for one, other in self.fields)
+        """What happened, or a line for each field: its name, or both names where they differ."""
+        return self.facts or tuple(one if one == other else f"{one} → {other}" for one, other in self.fields)
 
 
 @dataclass(frozen=True)

@@ -15,17 +15,17 @@ HEAD = 30.0  # pixels, the height of the boxes at the top
 ROW = {Message: 34.0, Work: 32.0, Remark: 34.0}
 SMALL = 11  # pixels, of the texts on arrows
 NARROWEST, LONGEST = 108.0, 44  # pixels between two lines; characters on an arrow
-TIMES = 74.0  # pixels for times on the left, if there are any
+REMARK_PX, WIDEST_REMARK = 6.2, 620.0  # pixels for a character of a remark; for which remarks the drawing becomes wider
 LOOP = 44.0  # how far an arrow from a node to itself reaches
 
 
 def draw_sequence(shown: sequence.Sequence) -> Drawing:
     """Draw a sequence of messages."""
     index = {lifeline.name: number for number, lifeline in enumerate(shown.lifelines)}
-    timed = any(getattr(event, "at", "") for event in shown.events)
+    times = max((width_of(event.at, SMALL) for event in shown.events if not isinstance(event, Remark)), default=0.0)
     gaps = _gaps(shown, index)
     half = _half(shown.lifelines)
-    left = (TIMES if timed else 0.0) + half[0]
+    left = times + (12 if times else 0) + half[0]
     columns = {name: left + x for name, x in zip(index, accumulate(gaps, initial=0.0), strict=False)}
     width = columns[shown.lifelines[-1].name] + max(half[-1], _overhang(shown))
     height = HEAD + 20 + sum(ROW[type(event)] for event in shown.events)
@@ -37,6 +37,8 @@ def draw_sequence(shown: sequence.Sequence) -> Drawing:
     for event in shown.events:
         y += ROW[type(event)]
         body.append(_drawn(event, columns, y, width))
+        if not isinstance(event, Remark) and event.at:
+            body.append(text(times, y, event.at, "mono dim", "end"))
     body.extend(_head(lifeline, columns[lifeline.name]) for lifeline in shown.lifelines)
     return Drawing(shown.title, shown.summary, Size(width, height), body)
 
@@ -57,6 +59,8 @@ def _gaps(shown: sequence.Sequence, index: dict[str, int]) -> list[float]:
             room = width_of(event.text, SMALL) / 2 + 24
             for side in range(max(0, index[event.place] - 1), min(len(gaps), index[event.place] + 1)):
                 _widen(gaps, side, side + 1, room)
+    widest = max((len(event.text) * REMARK_PX for event in shown.events if isinstance(event, Remark)), default=0.0)
+    _widen(gaps, 0, len(gaps), min(widest, WIDEST_REMARK))
     return gaps
 
 
@@ -92,16 +96,11 @@ def _head(lifeline: Lifeline, x: float) -> Element:
 
 def _drawn(event: Event, columns: dict[str, float], y: float, width: float) -> Element:
     if isinstance(event, Message):
-        made = _loop(event, columns, y) if event.source == event.target else _message(event, columns, y)
-    elif isinstance(event, Work):
-        made = _work(event, columns[event.place], y)
-    else:
-        made = group("remark", element("rect", x=0, y=y - 19, width=width, height=24, rx=4, class_="note"))
-        made.append(text(width / 2, y - 3, shorten(event.text, int(width / 6.8)), f"small {'bad' if event.bad else 'dim'}"))
-        return made
-    if event.at:
-        made.append(text(TIMES - 12, y, event.at, "mono dim", "end"))
-    return made
+        return _loop(event, columns, y) if event.source == event.target else _message(event, columns, y)
+    if isinstance(event, Work):
+        return _work(event, columns[event.place], y)
+    words = text(width / 2, y - 3, shorten(event.text, int(width / REMARK_PX)), f"small {'bad' if event.bad else 'dim'}")
+    return group("remark", element("rect", x=0, y=y - 19, width=width, height=24, rx=4, class_="note"), words, tip=event.text)
 
 
 def _message(message: Message, columns: dict[str, float], y: float) -> Element:

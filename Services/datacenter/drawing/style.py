@@ -79,6 +79,8 @@ def drawing_rules() -> str:
         ".drawing .data{stroke:var(--data)}.drawing text.data{fill:var(--data);stroke:none}"
         ".drawing .tip{fill:var(--line);stroke:none}.drawing .tip.data{fill:var(--data)}"
         ".drawing .halo{paint-order:stroke;stroke:var(--paper);stroke-width:5px;stroke-linejoin:round}"
+        ".drawing .critical .edge{stroke:var(--ink);stroke-width:2.4}.drawing .critical .tip{fill:var(--ink)}"
+        ".drawing .critical .box{stroke-width:2.6}.drawing .open .box{stroke-dasharray:4 4;fill:var(--paper)}"
         ".drawing .life{stroke:var(--hair);stroke-width:1.5}.drawing .bad .box{fill:var(--badfill);stroke:var(--bad)}"
         ".drawing text.bad,.drawing .bad .name{fill:var(--bad)}.drawing .note{fill:var(--panel);stroke:var(--hair)}"
         f"{boxes}{names}"

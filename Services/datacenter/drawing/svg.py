@@ -66,9 +66,9 @@ def tip(x: float, y: float, direction: Point, kind: str = "tip") -> Element:
     return element("path", d=f"M{x:.1f},{y:.1f}L{left[0]:.1f},{left[1]:.1f}L{right[0]:.1f},{right[1]:.1f}Z", class_=kind)
 
 
-def inline(drawing: Drawing, prefix: str) -> str:
+def inline(drawing: Drawing, prefix: str) -> Element:
     """A drawing as an element of an HTML page, which has the rules of `style.py`. `prefix` tells its ids from others."""
-    return _serialized(_root([drawing], prefix, headings=False))
+    return _root([drawing], prefix, headings=False)
 
 
 def document(drawings: Sequence[Drawing]) -> str:
