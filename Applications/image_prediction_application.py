@@ -7,6 +7,7 @@ The pictures travel storage → CNN → storage; this program sees the answers o
 
 try:
     from Services.fractos import Datacenter, FractosError, Result, TaskGraph, connect
+    from Services.fractos.graph import Step
 except ModuleNotFoundError:
     import pathlib
     import runpy
@@ -57,12 +58,24 @@ def main() -> int:
 
 def predict(datacenter: Datacenter, client_id: str, name: str, model: str) -> str:
     """Run the graph for one picture and describe the outcome."""
+    graph, answer = prediction(client_id, name, model)
+    result = datacenter.run(graph, timeout_s=30)
+    return f"{name}: {result[answer].label} ({result[answer].probability:.1%})\n{path_of(result)}"
+
+
+def prediction(client_id: str, name: str, model: str) -> "tuple[TaskGraph, Step]":
+    """The graph for one picture, and its step that has the answer."""
     graph = TaskGraph("image prediction")
     picture = graph.storage.read_image(client_id=client_id, name=name, width=SIDE, height=SIDE)
     answer = graph.cnn.predict(image=picture.image, model=model)
     graph.storage.write_text(client_id=client_id, name=class_file(name), text=answer.label)
-    result = datacenter.run(graph, timeout_s=30)
-    return f"{name}: {result[answer].label} ({result[answer].probability:.1%})\n{path_of(result)}"
+    return graph, answer
+
+
+def graphs() -> TaskGraph:
+    """What `run_datacenter.py graph` draws. Only a program whose graphs depend on what is in storage needs this."""
+    graph, _ = prediction("admin", "cat_image1.jpg", "default")
+    return graph
 
 
 def stored_pictures(datacenter: Datacenter, client_id: str) -> list[str]:

@@ -12,12 +12,18 @@ from typing import Protocol
 import grpc
 from google.protobuf.message import Message
 
+from Applications.Application_Controller.descriptions import (
+    DEFAULT_LIST_LIMIT,
+    MOST_LISTED,
+    description_of,
+    newest_runs,
+    recalled,
+)
 from protos import application_pb2, application_pb2_grpc, fractos_pb2
 from Services.fractos.controller import Controller
 from Services.fractos.errors import Context, FractosError, NotFoundError, PermissionDeniedError, failure_of
 from Services.fractos.events import Accepted, CancelAsked, Refused, RunEnded, Submitted
-from Services.fractos.records import RunRecord
-from Services.fractos.run import Run, is_for, state_of
+from Services.fractos.run import is_for, state_of
 from Services.fractos.runs import Runs
 from Services.fractos.session import SESSION
 from Services.fractos.transport.call_proof import PROOF, CallVerifier
@@ -26,7 +32,6 @@ from Services.fractos.transport.status import translated_errors
 from Services.fractos.transport.streams import Outbox
 from Services.fractos.transport.unary import Metadata, capability_of
 
-DEFAULT_LIST_LIMIT = 100
 DRAIN_POLL_S = 0.01
 SERVICE = application_pb2.DESCRIPTOR.services_by_name["Application"].full_name
 LIST_RUNS, DESCRIBE_RUN = f"/{SERVICE}/ListRuns", f"/{SERVICE}/DescribeRun"
@@ -124,13 +129,13 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
         request: application_pb2.ListRunsRequest,
         context: grpc.aio.ServicerContext[application_pb2.ListRunsRequest, application_pb2.ListRunsResponse],
     ) -> application_pb2.ListRunsResponse:
-        """Describe the runs in flight and those that ended lately."""
+        """Describe the runs in flight and those that ended, also before this node became the owner of the journal."""
         async with translated_errors(context, self._controller.engine.identity):
             client = self._looker(context.invocation_metadata(), LIST_RUNS, request)
             await self._controller.own()
-            found = self._runs.newest(None if request.state else request.limit or DEFAULT_LIST_LIMIT, client)
-            runs = [run for run in found if request.state in (application_pb2.RUN_STATE_UNSPECIFIED, run.state)]
-        return application_pb2.ListRunsResponse(runs=[_info(run) for run in runs[: request.limit or DEFAULT_LIST_LIMIT]])
+            limit = min(request.limit or DEFAULT_LIST_LIMIT, MOST_LISTED)
+            runs = await newest_runs(self._runs, self._controller.recall_newest, client, request.state, limit)
+        return application_pb2.ListRunsResponse(runs=runs)
 
     async def DescribeRun(
         self,
@@ -142,12 +147,12 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
             client = self._looker(context.invocation_metadata(), DESCRIBE_RUN, request)
             await self._controller.own()
             try:
-                return _description(self._runs.find(request.run_id, client))
+                return description_of(self._runs.find(request.run_id, client))
             except NotFoundError:
                 record = await self._controller.recall(request.run_id)
                 if record is None or record.result is None or not is_for(record.client, client):
                     raise
-                return _recalled(record)
+                return recalled(record)
         raise AssertionError("translated_errors ends the call")
 
     async def Session(
@@ -326,43 +331,3 @@ class _Session:
 
     async def _write(self, results: list[application_pb2.RunResult]) -> None:
         await self._context.write(application_pb2.SessionResponses(results=results))
-
-
-def _info(run: Run) -> application_pb2.RunInfo:
-    return application_pb2.RunInfo(
-        run_id=run.run_id,
-        name=run.plan.name,
-        state=run.state,
-        submitted_at=run.submitted_at,
-        deadline=run.deadline,
-        ended_at=run.ended_at,
-        steps=run.plan.step_count,
-        attempt=run.attempt,
-        client=run.client,
-        topology=run.plan.topology,
-    )
-
-
-def _description(run: Run) -> application_pb2.RunDescription:
-    result = run.result if run.ended_at else None  # before that nobody is told
-    return application_pb2.RunDescription(info=_info(run), graph=run.plan.outline, result=result, attempts=run.attempts)
-
-
-def _recalled(record: RunRecord) -> application_pb2.RunDescription:
-    """The same for a run that has ended, from the journal."""
-    assert record.result is not None
-    result = application_pb2.RunResult.FromString(record.result)
-    graph = fractos_pb2.Graph.FromString(record.graph)
-    info = application_pb2.RunInfo(
-        run_id=record.run_id,
-        name=graph.name,
-        state=state_of(result),
-        submitted_at=record.submitted_at,
-        deadline=record.deadline,
-        ended_at=result.ended_at,
-        steps=len(graph.steps),
-        attempt=record.attempt,
-        client=record.client,
-        topology=record.topology,
-    )
-    return application_pb2.RunDescription(info=info, graph=record.graph, result=result, attempts=result.attempts)

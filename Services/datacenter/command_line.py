@@ -11,7 +11,9 @@ from Services.datacenter.bench import options as bench
 from Services.datacenter.chaos import options as chaos
 from Services.datacenter.clients import DAYS, LONGEST_DAYS
 from Services.datacenter.completion import SHELLS
+from Services.datacenter.drawing import command as drawing
 from Services.datacenter.terminals import KINDS
+from Services.datacenter.tracing import options as tracing
 
 EXAMPLES = """\
 without a command: up
@@ -99,6 +101,13 @@ def make_parser() -> argparse.ArgumentParser:
     _add_clients(commands.add_parser("clients", parents=[place], help="who may use the datacenter", description=CLIENTS), place)
     links = commands.add_parser("network", help="show, change and cut the emulated links", description=network.DESCRIPTION)
     network.add_arguments(links, place)
+    listed = commands.add_parser("runs", parents=[place], help="list runs", description=tracing.RUNS)
+    tracing.add_runs_arguments(listed)
+    traced = commands.add_parser("trace", parents=[place], help="tell what happened to a run", description=tracing.TRACE)
+    tracing.add_trace_arguments(traced)
+    drawing.add_arguments(
+        commands.add_parser("graph", parents=[place], help="draw what a program would submit", description=drawing.DESCRIPTION)
+    )
     completion = commands.add_parser("completion", help="have a shell complete commands and flags", description=COMPLETION)
     completion.add_argument("shell", choices=SHELLS)
     return parser

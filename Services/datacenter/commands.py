@@ -36,11 +36,13 @@ from Services.datacenter.bench import options as bench_options
 from Services.datacenter.chaos.command import run_chaos
 from Services.datacenter.chaos.options import Options
 from Services.datacenter.command_line import make_parser, parse
+from Services.datacenter.drawing.command import run_graph
 from Services.datacenter.lock import exclusive
 from Services.datacenter.models import read_models
 from Services.datacenter.processes import Processes
 from Services.datacenter.screen import Screen
 from Services.datacenter.setup import provide_installation
+from Services.datacenter.tracing import command as tracing
 from Services.fractos.config import CODE_ROOT, CONFIGURATION_FILE, Configuration, load
 from Services.fractos.errors import ConfigurationError, FailedPreconditionError, FractosError, InvalidArgumentError
 from Services.fractos.network_changes import read_state
@@ -103,7 +105,7 @@ class Task:
 
 def _run(task: Task) -> int:
     try:
-        if task.options.command not in {"down", "completion", "bench"}:
+        if task.options.command not in {"down", "completion", "bench", "graph"}:
             _ = task.configuration  # now, so that a mistake in it or in --path is said before the lock file is made
         return COMMANDS[task.options.command](task)
     except KeyboardInterrupt:
@@ -257,6 +259,18 @@ def _network(task: Task) -> int:
     return network.run_network(launcher.as_running(task.configuration), task.options, task.screen)
 
 
+def _runs(task: Task) -> int:
+    return tracing.run_runs(task.configuration, task.options, task.screen)
+
+
+def _trace(task: Task) -> int:
+    return tracing.run_trace(task.configuration, task.options, task.screen)
+
+
+def _graph(task: Task) -> int:
+    return run_graph(task.options, task.root)
+
+
 def _completion(task: Task) -> int:
     print(completion.script(make_parser(), task.options.shell))
     return 0
@@ -275,6 +289,9 @@ COMMANDS: dict[str, Callable[[Task], int]] = {
     "bench": _bench,
     "clients": _clients,
     "network": _network,
+    "runs": _runs,
+    "trace": _trace,
+    "graph": _graph,
     "completion": _completion,
 }
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TextIO
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -56,6 +56,10 @@ class Screen:
     def command(self, text: str) -> None:
         """Print a command on a line of its own, whole, so that it can be copied."""
         self._console.print(f"  {text}", markup=False, soft_wrap=True)
+
+    def show(self, what: RenderableType) -> None:
+        """Print a table or a line that was laid out by others."""
+        self._console.print(what, soft_wrap=isinstance(what, Text))
 
     def table(self, observation: Observation) -> None:
         """Print the table of nodes and servers."""

@@ -51,7 +51,7 @@ from Services.fractos.events import (
 from Services.fractos.journal import Journal
 from Services.fractos.operations import Operation
 from Services.fractos.recorder import Recorder
-from Services.fractos.records import RunRecord
+from Services.fractos.records import EndedRun, RunRecord
 from Services.fractos.transport.interface import Transport
 
 log = logging.getLogger(__name__)
@@ -168,6 +168,10 @@ class Controller:
     async def recall(self, run_id: bytes) -> RunRecord | None:
         """What the journal knows of a run; None if it does not."""
         return await self._recorder.find(run_id) if self._recorder is not None else None
+
+    async def recall_newest(self, before: bytes, limit: int) -> list[EndedRun]:
+        """Some runs that have ended, of those with an id below `before` the newest; none if there is no journal."""
+        return await self._recorder.newest(before, limit) if self._recorder is not None else []
 
     @property
     def device_load(self) -> tuple[int, int]:

@@ -74,6 +74,7 @@ class _Work(NamedTuple):
     request: fractos_pb2.Request
     step: fractos_pb2.Step
     operation: Operation
+    sent_at: float  # both of the Request that began it: that of a later attempt may have come since
     received_at: float
     request_bytes: int
     frames: list[dict[str, Any]]  # the arrivals that its hop tells of: the Requests,
@@ -239,7 +240,7 @@ class Engine:
         if known is not None:
             self._begin_again(known, frame, step, operation, frames)
             return
-        self._work[key] = _Work(frame, request, step, operation, now, size, frames, fetched)
+        self._work[key] = _Work(frame, request, step, operation, request.sent_at, now, size, frames, fetched)
         began_at = request.began_at
         self._emit(CallDevice(key, operation, message, deadline, beside, step.output, began_at, links, step.leave))
 
@@ -281,7 +282,7 @@ class Engine:
             if memory_bytes:
                 self._emit(FreeMemory((key.run_id,)))
             return
-        frame, request, step, operation, received_at, request_bytes, frames, fetched = work
+        frame, request, step, operation, sent_at, received_at, request_bytes, frames, fetched = work
         response = message.SerializeToString() if message is not None else b""
         size = len(response)
         if max(size, len(whole or b"")) > MAX_MESSAGE_BYTES:
@@ -302,7 +303,7 @@ class Engine:
             "step": key.step,
             "node": self.identity.name,
             "attempt": key.attempt,
-            "sent_at": request.sent_at,
+            "sent_at": sent_at,
             "received_at": received_at,
             "started_at": started_at,
             "finished_at": finished_at,

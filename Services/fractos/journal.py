@@ -18,7 +18,7 @@ from typing import NamedTuple
 from Services.fractos.errors import FailedPreconditionError, FractosError, ResourceExhaustedError
 from Services.fractos.events import Recorded
 from Services.fractos.ledger import CLOCK_BOUND_S
-from Services.fractos.records import AttemptRecord, EndRecord, Entry, Inquiry, Place, RunRecord
+from Services.fractos.records import AttemptRecord, EndedRun, EndRecord, Entry, Inquiry, Place, RunRecord
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +39,14 @@ CREATE TABLE IF NOT EXISTS runs (
     deadline REAL NOT NULL,
     placed TEXT NOT NULL,      -- JSON: step -> [node, id]
     attempt INTEGER NOT NULL,
-    result BLOB,               -- a serialized RunResult; NULL: the run has not ended
-    failed INTEGER,
-    forget_at REAL,            -- NULL: the run has not ended
+    failed INTEGER,            -- NULL as the next two and the result: the run has not ended
+    forget_at REAL,
+    ended_at REAL,
+    state INTEGER NOT NULL DEFAULT 0,
     client TEXT NOT NULL DEFAULT '',
     topology TEXT NOT NULL DEFAULT 'ring',
-    attempts BLOB NOT NULL DEFAULT x''
+    attempts BLOB NOT NULL DEFAULT x'',
+    result BLOB                -- a serialized RunResult; the last one, so that a list need not read over it
 );
 CREATE INDEX IF NOT EXISTS runs_to_forget ON runs (forget_at) WHERE forget_at IS NOT NULL;
 """
@@ -53,11 +55,20 @@ _ADDED = {  # columns that older journals lack
     "client": "TEXT NOT NULL DEFAULT ''",
     "topology": "TEXT NOT NULL DEFAULT 'ring'",
     "attempts": "BLOB NOT NULL DEFAULT x''",
+    "ended_at": "REAL",
+    "state": "INTEGER NOT NULL DEFAULT 0",
 }
 _INSERT = f"INSERT OR IGNORE INTO runs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?)"
 _AGAIN = "UPDATE runs SET attempt = ?, placed = ?, attempts = ? WHERE run_id = ?"
 # A run ends once.
-_END = "UPDATE runs SET result = ?, failed = ?, forget_at = ?, graph = ? WHERE run_id = ? AND result IS NULL"
+_END = (
+    "UPDATE runs SET result = ?, failed = ?, forget_at = ?, graph = ?, state = ?, ended_at = ?"
+    " WHERE run_id = ? AND result IS NULL"
+)
+_NEWEST = (
+    "SELECT run_id, graph, submitted_at, deadline, COALESCE(ended_at, 0), attempt, failed, state, client, topology"
+    " FROM runs WHERE run_id < ? AND forget_at IS NOT NULL ORDER BY run_id DESC LIMIT ?"
+)
 
 
 class Contents(NamedTuple):
@@ -98,6 +109,10 @@ class Journal:
     def find(self, run_id: bytes) -> RunRecord | None:
         """Return a run, if it is in the journal."""
         return next(iter(self._read("WHERE run_id = ?", run_id)), None)
+
+    def newest(self, before: bytes, limit: int) -> list[EndedRun]:
+        """Some runs that have ended, of those with an id below `before` the highest: if ids are UUIDv7, the newest."""
+        return [EndedRun(*row) for row in self._database.execute(_NEWEST, (before, limit))]
 
     def commit(self, entries: Sequence[Entry]) -> Recorded:
         """Write entries, all or none. What could not be written is said in the answer."""
@@ -181,8 +196,8 @@ class Journal:
             case RunRecord(run_id, digest, graph, submitted_at, deadline, placed, attempt, _, client, topology, attempts):
                 row = (run_id, digest, graph, submitted_at, deadline, _packed(placed), attempt, client, topology, attempts)
                 return database.execute(_INSERT, row).rowcount == 1
-            case EndRecord(run_id, result, failed, forget_at, outline):
-                database.execute(_END, (result, failed, forget_at, outline, run_id))
+            case EndRecord(run_id, result, failed, forget_at, outline, state, ended_at):
+                database.execute(_END, (result, failed, forget_at, outline, state, ended_at, run_id))
             case AttemptRecord(run_id, attempt, placed, attempts):
                 database.execute(_AGAIN, (attempt, _packed(placed), attempts, run_id))
             case Inquiry():

@@ -96,7 +96,8 @@ class Oversight:
                 return await self._ask(node, getattr(stub, rpc), f"{_APPLICATION}/{rpc}", request)
             except UnavailableError as error:
                 reasons.append(error.message)
-        raise UnavailableError(f"no application node answers ({'; '.join(reasons) or 'none is listed'})")
+        why = "; ".join(reasons) or "none is listed"
+        raise UnavailableError(f"no application node answers ({why}); start what is dead: python3 run_datacenter.py")
 
     async def _ask(self, node: Member, call: Callable[..., Any], method: str, request: Message) -> Message:
         metadata = self._prover.metadata(node.address, method, request)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from Services.fractos.events import Record, Recorded
 from Services.fractos.journal import CLEARED_AT_ONCE, Journal
-from Services.fractos.records import Entry, RunRecord
+from Services.fractos.records import EndedRun, Entry, RunRecord
 
 CLEAR_EVERY_S = 1.0
 CLEAR_PAUSE_S = 0.01  # between two lots, so that runs go on meanwhile
@@ -48,6 +48,12 @@ class Recorder:
         if self._thread is None:
             return self._journal.find(run_id)
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._journal.find, run_id)
+
+    async def newest(self, before: bytes, limit: int) -> list[EndedRun]:
+        """Some runs of the journal that have ended: see there."""
+        if self._thread is None:
+            return self._journal.newest(before, limit)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._journal.newest, before, limit)
 
     async def clear(self) -> None:
         """Remove what may be forgotten, as long as the node is the owner."""

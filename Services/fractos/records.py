@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 
+from protos import application_pb2
 from Services.fractos.errors import FractosError
 from Services.fractos.topology import RING
 
@@ -53,6 +54,23 @@ class EndRecord(NamedTuple):
     failed: bool
     forget_at: float  # when the record may be cleared
     outline: bytes = b""  # of the graph
+    state: application_pb2.RunState = application_pb2.RUN_STATE_UNSPECIFIED  # then only `failed` is known
+    ended_at: float = 0.0  # Unix time in seconds; 0: not known
+
+
+class EndedRun(NamedTuple):
+    """What a list shows of a run that has ended, as it is read from a journal."""
+
+    run_id: bytes
+    outline: bytes
+    submitted_at: float  # Unix times in seconds
+    deadline: float
+    ended_at: float  # 0: not known
+    attempt: int
+    failed: bool
+    state: application_pb2.RunState  # as in EndRecord
+    client: str
+    topology: str
 
 
 class Inquiry(NamedTuple):

@@ -10,7 +10,7 @@ from protos import application_pb2, fractos_pb2
 from Services.fractos.delivery import Bound, Outputs
 from Services.fractos.errors import AlreadyExistsError, Context, ResourceExhaustedError, RunCancelledError, failure_of
 from Services.fractos.plan import MAX_MESSAGE_BYTES, Plan
-from Services.fractos.records import Place
+from Services.fractos.records import EndRecord, Place
 
 MAX_RESULT_BYTES = 2 * MAX_MESSAGE_BYTES
 
@@ -79,6 +79,14 @@ class Run:
             result.failure.definite &= not trail and len(self.plan.openings) == 1
         self.result = result
         self.trail, self.arrivals, self.gathered = (), [], Gathered()
+
+    def end_record(self, forget_at: float) -> EndRecord:
+        """What the journal keeps of a run that has ended."""
+        assert self.result is not None
+        serialized = self.result.SerializeToString()
+        self.result_bytes = len(serialized)
+        failed = self.result.HasField("failure")
+        return EndRecord(self.run_id, serialized, failed, forget_at, self.plan.outline, self.state, self.result.ended_at)
 
     def awaits(self, completion: fractos_pb2.Completion) -> bool:
         """Whether a Completion of this attempt is news: one may come twice."""

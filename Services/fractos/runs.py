@@ -236,12 +236,14 @@ class Runs:
         """Try the channel again; repeat the runs that may have been at the node, unless that was done before."""
         self.links.on_lost(member.address, now, opened=opened)
         if opened or not self._placement.is_at(member.address):
-            self.on_departed(member, now)
+            self._repeat_at(member, f"the channel to {member.name} broke, and it may have held a part of this run", now)
 
     def on_departed(self, member: Member, now: float) -> None:
-        """Repeat the runs that may have been at a node that is out of reach, or dead."""
+        """Repeat the runs that may have been at a node that is gone: its channel broke, and it is listed no more."""
+        self._repeat_at(member, f"{member.name} died or was stopped, and may have held a part of this run", now)
+
+    def _repeat_at(self, member: Member, trouble: str, now: float) -> None:
         place = Place(member.name, member.id)
-        trouble = f"{member.name} died or lost its channel while it may have held a part of this run"
         for run in list(self._running.values()):
             has_begun = run.result is None and not run.tickets
             if has_begun and (run.plan.may_visit(member) or place in run.placed.values()):
@@ -293,7 +295,8 @@ class Runs:
             self._emit(Log(logging.ERROR, f"run {record.run_id.hex()} of the journal cannot go on: {error}"))
             failure = failure_of(error, self._here(record.attempt))
             result = application_pb2.RunResult(run_id=record.run_id, failure=failure, ended_at=now).SerializeToString()
-            self._emit(Record(EndRecord(record.run_id, result, True, self._forget_at(record.deadline))))
+            end = EndRecord(record.run_id, result, True, self._forget_at(record.deadline))
+            self._emit(Record(end._replace(state=application_pb2.FAILED, ended_at=now)))
             return
         run = Run(record.run_id, plan, record.submitted_at, record.deadline, record.client, placed=dict(record.placed))
         run.attempt = run.first_attempt = record.attempt
@@ -361,12 +364,7 @@ class Runs:
             self._record_end(run)
 
     def _record_end(self, run: Run) -> None:
-        assert run.result is not None
-        serialized = run.result.SerializeToString()
-        run.result_bytes = len(serialized)
-        failed = run.result.HasField("failure")
-        forget_at = self._forget_at(run.deadline)
-        self._emit(Record(EndRecord(run.run_id, serialized, failed, forget_at, run.plan.outline)))
+        self._emit(Record(run.end_record(self._forget_at(run.deadline))))
 
     def _conclude(self, run: Run, now: float) -> None:
         """Answer the client, once, and have every node that may hold a part of the run forget it."""

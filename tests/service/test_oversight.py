@@ -101,7 +101,7 @@ def test_a_run_tells_its_attempts_also_after_its_application_node_died(nodes: No
     assert [attempt.number for attempt in told.attempts] == list(range(1, told.result.attempt + 1))
     assert told.result.attempt >= 2
     assert not told.attempts[0].reason
-    assert "math-0 died or lost its channel" in told.attempts[1].reason
+    assert "the channel to math-0 broke" in told.attempts[1].reason
     assert {attempt.home for attempt in told.attempts} == {"application-0"}
     shown = fractos_pb2.Graph.FromString(told.graph)
     assert (shown.name, len(shown.steps), shown.steps[0].operation) == ("slow", 21, "math.binomial_expansion")
@@ -112,6 +112,14 @@ def test_a_run_tells_its_attempts_also_after_its_application_node_died(nodes: No
     assert again.result == told.result
     assert (again.graph, again.info.client, again.info.topology) == (told.graph, "admin", "ring")
     assert list(again.attempts) == list(told.attempts)
+
+    async def listed(state: application_pb2.RunState) -> list[application_pb2.RunInfo]:
+        async with overseeing(nodes.configuration) as oversight:
+            return await oversight.runs(state=state)
+
+    assert asyncio.run(listed(application_pb2.RUN_STATE_UNSPECIFIED)) == [told.info]
+    assert asyncio.run(listed(application_pb2.SUCCEEDED)) == [told.info]
+    assert asyncio.run(listed(application_pb2.FAILED)) == []
 
 
 def test_runs_of_all_clients_are_listed_by_state(nodes: Nodes) -> None:

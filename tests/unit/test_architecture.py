@@ -79,6 +79,14 @@ def test_what_figures_say_is_worked_out_without_io(name: str) -> None:
     assert not {module.partition(".")[0] for module in imports(path)} & IMPURE
 
 
+@pytest.mark.parametrize(
+    "name", ["graph_drawing", "layout", "mermaid", "picture", "sequence", "sequence_drawing", "style", "svg", "text"]
+)
+def test_what_drawings_show_is_worked_out_without_io(name: str) -> None:
+    path = ROOT / "Services" / "datacenter" / "drawing" / f"{name}.py"
+    assert not {module.partition(".")[0] for module in imports(path)} & IMPURE
+
+
 def test_the_engine_reaches_pure_modules_only() -> None:
     allowed = {*PURE, "errors", "directory"}
     for name in PURE:
@@ -129,3 +137,15 @@ def test_no_cycles() -> None:
 
     for name in graph:
         visit(name, ())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "critical_path", "happened_graph", "happened_messages", "html", "html_figures", "html_style", "html_waterfall",
+        "messages", "parts", "trace",
+    ],
+)  # fmt: skip
+def test_what_happened_to_a_run_is_worked_out_without_io(name: str) -> None:
+    path = ROOT / "Services" / "datacenter" / "tracing" / f"{name}.py"
+    assert not {module.partition(".")[0] for module in imports(path)} & IMPURE

@@ -75,6 +75,10 @@ def test_what_is_not_given_has_its_default() -> None:
         ("network set --loss nan", "nan: give a number from 0 to 0.5"),
         ("network set --bandwidth-mbit fast", "invalid"),
         ("network show storage-0", "unrecognized arguments"),
+        ("runs --state dead", "invalid choice: 'dead'"),
+        ("runs --limit 0", "'0' is not a whole number from 1 to 10000"),
+        ("trace", "RUN"),
+        ("trace last --json --perfetto run.json", "not allowed with argument"),
     ],
 )
 def test_a_wrong_command_line_is_said_with_exit_code_2(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,7 +89,24 @@ def test_a_wrong_command_line_is_said_with_exit_code_2(line: str, said: str, cap
 
 
 @pytest.mark.parametrize(
-    "command", ["", "up", "down", "status", "logs", "check", "demo", "train", "chaos", "clients", *CLIENTS, "network", *NETWORK]
+    "command",
+    [
+        "",
+        "up",
+        "down",
+        "status",
+        "logs",
+        "check",
+        "demo",
+        "train",
+        "chaos",
+        "clients",
+        *CLIENTS,
+        "network",
+        *NETWORK,
+        "runs",
+        "trace",
+    ],
 )
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:

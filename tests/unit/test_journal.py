@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from protos import application_pb2
 from Services.fractos.errors import FailedPreconditionError, ResourceExhaustedError
 from Services.fractos.journal import CLEARED_AT_ONCE, PAGE_BYTES, Contents, Journal
 from Services.fractos.records import AttemptRecord, EndRecord, Inquiry, Place, RunRecord
@@ -74,6 +76,30 @@ def test_only_runs_that_failed_and_that_nodes_may_still_accept_are_told_of_again
     journal.commit([run_record(1), run_record(2), run_record(3, deadline=NOW - 100)])
     journal.commit([end_record(1, failed=True), end_record(2), end_record(3, failed=True)])
     assert [record.run_id for record in found(journal).stopped] == [run_id(1)]
+
+
+def test_the_newest_that_have_ended_are_listed_page_by_page(journal: Journal) -> None:
+    journal.commit([run_record(number) for number in range(5)])
+    journal.commit([end_record(number)._replace(state=application_pb2.FAILED, ended_at=NOW + 9) for number in (0, 1, 3)])
+    first = journal.newest(run_id(99), 2)
+    assert [record.run_id for record in first] == [run_id(3), run_id(1)]
+    assert (first[0].state, first[0].ended_at, first[0].submitted_at) == (application_pb2.FAILED, NOW + 9, NOW + 3)
+    assert [record.run_id for record in journal.newest(first[-1].run_id, 2)] == [run_id(0)]
+
+
+def test_an_older_journal_is_listed_as_far_as_it_tells(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.open(NOW)
+    journal.commit([run_record(1)])
+    journal.commit([end_record(1, failed=True)])
+    journal.close()
+    with contextlib.closing(sqlite3.connect(journal.path)) as database:
+        for column in ("state", "ended_at"):
+            database.execute(f"ALTER TABLE runs DROP COLUMN {column}")
+    journal.open(NOW)
+    (listed,) = journal.newest(run_id(2), 10)
+    assert (listed.failed, listed.state, listed.ended_at) == (True, 0, 0)
+    journal.close()
 
 
 def test_a_run_ends_once(journal: Journal) -> None:

@@ -111,6 +111,7 @@ def test_a_client_is_told_the_end_when_it_is_recorded_and_not_before() -> None:
     )
     outline = fractos_pb2.Graph(name=power().name, steps=[fractos_pb2.Step(operation="math.power")])
     entry = EndRecord(RUN, result.SerializeToString(), False, NOW + 90, outline.SerializeToString())
+    entry = entry._replace(state=application_pb2.SUCCEEDED, ended_at=NOW + 1)
     assert only(Record, effects).entry == entry
     assert only(RunEnded, recorded(node, effects, NOW + 1)).result.run_id == RUN
     assert kinds(node.handle(completed(), NOW + 2), RunEnded, Record) == []

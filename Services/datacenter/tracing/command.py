@@ -1,0 +1,101 @@
+"""`run_datacenter.py runs` and `trace`: what runs there are, and what happened to one."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import shutil
+import sys
+import time
+
+from rich.table import Table
+from rich.text import Text
+
+from protos import application_pb2
+from Services.datacenter.screen import Screen
+from Services.datacenter.tracing.exported import run_as_json, trace_as_json
+from Services.datacenter.tracing.figures import duration, moment
+from Services.datacenter.tracing.finding import SHOWN_DIGITS, find_run
+from Services.datacenter.tracing.html import to_html
+from Services.datacenter.tracing.perfetto import to_perfetto
+from Services.datacenter.tracing.story import NARROWEST, STATE_STYLES, story
+from Services.datacenter.tracing.trace import Trace, state_name
+from Services.datacenter.tracing.waterfall import ASCII, BLOCKS
+from Services.fractos.config import Configuration
+from Services.fractos.oversight import overseeing
+
+COLUMNS = ("run", "graph", "topology", "client", "state", "submitted", "took", "steps", "attempts")
+ALL = "all"
+STATES = {
+    ALL: application_pb2.RUN_STATE_UNSPECIFIED,
+    "running": application_pb2.RUNNING,
+    "succeeded": application_pb2.SUCCEEDED,
+    "failed": application_pb2.FAILED,
+    "cancelled": application_pb2.CANCELLED,
+}
+PIPED_WIDTH = 100  # columns of a trace where there is no terminal
+
+
+def run_runs(configuration: Configuration, options: argparse.Namespace, screen: Screen) -> int:
+    """List runs. Raises UnavailableError if the datacenter does not run."""
+    runs = asyncio.run(_list(configuration, options.limit, options.state or ALL))
+    runs.sort(key=lambda run: -run.submitted_at)
+    if options.json:
+        print(json.dumps({"runs": [run_as_json(run) for run in runs]}, indent=2))
+    elif runs:
+        screen.show(_table(runs, time.time()))
+    else:
+        screen.say(f"no run is {options.state}" if options.state else "there was no run yet; submit one with an application")
+    return 0
+
+
+def run_trace(configuration: Configuration, options: argparse.Namespace, screen: Screen) -> int:
+    """Tell what happened to a run. Raises what `find_run` does, and OSError if a file cannot be written."""
+    trace = asyncio.run(_trace(configuration, options.run))
+    if options.json:
+        print(json.dumps(trace_as_json(trace), indent=2))
+    elif options.perfetto is not None:
+        options.perfetto.write_text(json.dumps(to_perfetto(trace)), encoding="utf-8")
+        screen.say(f"{options.perfetto} is written; open it in https://ui.perfetto.dev")
+    elif options.html is not None:
+        options.html.write_text(to_html(trace), encoding="utf-8")
+        screen.say(f"{options.html} is written; open it in a browser")
+    else:
+        width = shutil.get_terminal_size((PIPED_WIDTH, 24)).columns
+        encoding = sys.stdout.encoding.lower().replace("-", "")
+        for line in story(trace, max(width, NARROWEST), BLOCKS if encoding.startswith("utf") else ASCII):
+            screen.show(line)
+    return 0
+
+
+async def _list(configuration: Configuration, limit: int, state: str) -> list[application_pb2.RunInfo]:
+    async with overseeing(configuration) as oversight:
+        return await oversight.runs(limit, STATES[state])
+
+
+async def _trace(configuration: Configuration, written: str) -> Trace:
+    async with overseeing(configuration) as oversight:
+        return Trace.of(await find_run(oversight, written), time.time())
+
+
+def _table(runs: list[application_pb2.RunInfo], now: float) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    for name in COLUMNS:
+        numeric = name in {"took", "steps", "attempts"}
+        table.add_column(name, justify="right" if numeric else "left", no_wrap=True, overflow="ellipsis")
+    for run in runs:
+        state = state_name(run.state)
+        took = (run.ended_at or (now if state == "running" else 0)) - run.submitted_at
+        table.add_row(
+            run.run_id.hex()[-SHOWN_DIGITS:],
+            Text(run.name),
+            run.topology,
+            Text(run.client),
+            Text(state, style=STATE_STYLES.get(state, "")),
+            moment(run.submitted_at, now),
+            duration(max(0.0, took)) if run.ended_at or state == "running" else "-",
+            str(run.steps),
+            str(run.attempt),
+        )
+    return table

@@ -1,0 +1,43 @@
+"""How times and sizes are written where there is little room. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+UNITS = "kMGTP"
+
+
+def duration(seconds: float) -> str:
+    """At most seven characters: `0.31 ms`, `55.2 ms`, `2.40 s`, `12m05s`, `25h03m`."""
+    if seconds < 0.9995:
+        return f"{_three(seconds * 1e3)} ms"
+    if seconds < 99.95:
+        return f"{_three(seconds)} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 100:
+        return f"{minutes}m{rest:02}s"
+    return f"{minutes // 60}h{minutes % 60:02}m"
+
+
+def size(count: float) -> str:
+    """Bytes in at most five characters: `812`, `2.38k`, `8.00M`."""
+    if count < 1000:
+        return str(round(count))
+    power = 0
+    while count >= 999.5 and power < len(UNITS):
+        count /= 1000
+        power += 1
+    return _three(count) + UNITS[power - 1]
+
+
+def moment(at: float, now: float) -> str:
+    """A Unix time by this machine's clock on the wall; with the day unless that is the day of `now`."""
+    when = datetime.fromtimestamp(at)
+    return when.strftime("%H:%M:%S" if when.date() == datetime.fromtimestamp(now).date() else "%Y-%m-%d %H:%M:%S")
+
+
+def _three(value: float) -> str:
+    """A number below 1000 with three digits."""
+    if value < 9.995:
+        return f"{value:.2f}"
+    return f"{value:.1f}" if value < 99.95 else f"{value:.0f}"
