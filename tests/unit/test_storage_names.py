@@ -27,7 +27,7 @@ BAD_PARTS = {
     "\ud800": "not valid Unicode",
     "a" * 256: "part of 256 bytes; 255 are allowed",
     "é" * 128: "part of 256 bytes; 255 are allowed",
-    names.temporary(): "kept for files that are being written",
+    ".writing-0123456789abcdef": "kept for files that are being written",
 }
 BAD_NAMES = {
     "/etc/passwd": "is absolute",
