@@ -42,6 +42,10 @@ RETRY_S = (0.1, 0.5)  # between two attempts to connect again
 TICK_S = 0.1  # how often limits are looked at while submissions wait
 SHORTEST_S = 0.001
 MAX_SILENCE_S = 40.0
+# A run that travels alone costs every process on its way two to four times what one in company does: so half of the best rate
+# would keep all processors busy. While so many are unanswered, what is handed over within a moment leaves in one message.
+MANY = 8
+GATHER_S = 0.001
 
 Outcome: TypeAlias = Future[application_pb2.RunResult]
 
@@ -106,6 +110,7 @@ class Connection:
         self.address = ""  # of the application node used last
         self._opened_at = -math.inf
         self._expired_at = -math.inf
+        self._collected_at = -math.inf
         self._trouble = ""  # why there is no session
         self._attempts = ""  # what has been tried since
         self._reconnecting: asyncio.Task[None] | None = None
@@ -136,7 +141,7 @@ class Connection:
             self._handed.append(request)
             first = len(self._handed) == 1  # else the loop has been woken already
         if first:
-            self._loop.call_soon_threadsafe(self._collect)
+            self._loop.call_soon_threadsafe(self._collect_soon)
         return True
 
     # -- on the loop ------------------------------------------------------------------------------------------------------
@@ -194,8 +199,16 @@ class Connection:
         self._pacing.lost()
         self._seek()
 
+    def _collect_soon(self) -> None:
+        """Take what other threads have handed over; if much is under way, with what they hand over in the next moment."""
+        if len(self._unanswered) < MANY or self._clock() >= self._collected_at + GATHER_S:
+            self._collect()
+        else:
+            self._loop.call_later(GATHER_S, self._collect)
+
     def _collect(self) -> None:
         """Take what other threads have handed over."""
+        self._collected_at = self._clock()
         with self._lock:
             handed, self._handed = self._handed, []
         for request in handed:

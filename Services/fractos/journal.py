@@ -27,6 +27,8 @@ MAX_BYTES = 8 << 30  # so that the journal does not fill the disk; then no run i
 CLEARED_AT_ONCE = 200  # records, which takes some milliseconds
 CHECKED_BYTES = 256 << 20  # a larger journal is not read from end to end before it is used
 RETRY_AFTER_S = 1.0
+PAGE_BYTES = 16 << 10  # a graph with a picture of 48 KiB takes a third less time than in pages of 4 KiB, a small one the same
+WAL_BYTES = 4 << 20  # so much is written before it is copied into the database
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -158,10 +160,12 @@ class Journal:
         # Opened in a thread and used on the event loop; never by both at a time.
         database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, cached_statements=32)
         try:
+            database.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # of a new journal
             database.execute("PRAGMA locking_mode = EXCLUSIVE")  # there is one owner, and locks take a third of the time
             database.execute("PRAGMA journal_mode = WAL")
             database.execute(f"PRAGMA synchronous = {'FULL' if self.full_sync else 'OFF'}")
             (page_bytes,) = database.execute("PRAGMA page_size").fetchone()
+            database.execute(f"PRAGMA wal_autocheckpoint = {WAL_BYTES // page_bytes}")
             database.execute(f"PRAGMA max_page_count = {self._max_bytes // page_bytes}")
             database.executescript(_TABLES)
             columns = {column[1] for column in database.execute("PRAGMA table_info(runs)")}

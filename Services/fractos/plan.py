@@ -5,11 +5,11 @@ A client is not trusted: all that `graph.py` refuses while a graph is built is r
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import xxhash
 from google.protobuf.message import DecodeError
 
 from protos import fractos_pb2
@@ -44,7 +44,8 @@ class Plan:
     unpinned_types: frozenset[str]  # types of the steps that may run on any node
     one_per_place: tuple[fractos_pb2.Step, ...]  # one step for each node or type that the graph needs
     step_count: int
-    size_bytes: int
+    graph_bytes: int  # of the serialized graph
+    size_bytes: int  # of all that a run of it holds
     is_chain: bool  # no step has more than one edge, so a run is in one place at a time
     outline: bytes  # the graph, serialized without arguments and capabilities: what may be shown of it and kept
 
@@ -64,9 +65,14 @@ def check_size(serialized: bytes) -> None:
 
 
 def digest_of(serialized: bytes, topology: str) -> bytes:
-    """What tells one graph from another, or from the same one that travels otherwise."""
-    person = b"" if topology == RING else topology.encode()[:16]  # older journals know rings only
-    return hashlib.blake2b(serialized, digest_size=16, person=person).digest()
+    """What tells one graph from another, or from the same one that travels otherwise.
+
+    An XXH3-128: a client who makes another graph with the same one deceives nobody but himself, since it is compared with his
+    own graphs only.
+    """
+    digest = xxhash.xxh3_128(topology.encode() + b"\0")
+    digest.update(serialized)
+    return digest.digest()
 
 
 def check_timeout(timeout_s: float) -> None:
@@ -135,6 +141,7 @@ def make_plan(serialized: bytes, catalogue: Catalogue, topology: str = RING) -> 
         unpinned_types=frozenset(node_type(step) for step in graph.steps if not step.node),
         one_per_place=tuple({step.node or node_type(step): step for step in graph.steps}.values()),
         step_count=len(graph.steps),
+        graph_bytes=len(serialized),
         size_bytes=len(serialized) + sum(map(len, openings)),
         is_chain=len(openings) == 1 and all(len(step.edges) <= 1 for step in graph.steps),
         outline=outline,

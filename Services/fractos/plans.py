@@ -9,6 +9,7 @@ from Services.fractos.plan import Plan, make_plan
 
 KEPT = 256
 BYTES_KEPT = 64 << 10  # of one; a larger one is checked each time
+GRAPH_BYTES = 32 << 10  # of its graph: to look a larger one up takes as long as a part of the check
 
 
 class Plans:
@@ -20,6 +21,8 @@ class Plans:
 
     def of(self, serialized: bytes, topology: str) -> Plan:
         """The checked graph. Raises what `make_plan` raises."""
+        if len(serialized) > GRAPH_BYTES:
+            return make_plan(serialized, self._catalogue, topology)
         key = serialized, topology
         plan = self._plans.get(key)
         if plan is not None:
@@ -35,4 +38,4 @@ class Plans:
 
 def is_shared(plan: Plan) -> bool:
     """Whether runs of the same graph have the same plan."""
-    return plan.size_bytes <= BYTES_KEPT
+    return plan.graph_bytes <= GRAPH_BYTES and plan.size_bytes <= BYTES_KEPT

@@ -53,6 +53,7 @@ class ScriptedApplication(application_pb2_grpc.ApplicationServicer):
         self.sessions = 0  # that were asked for
         self.submissions: list[application_pb2.SubmitRequest] = []
         self.requests: list[str] = []  # "submit" or "cancel", in the order of arrival
+        self.messages: list[int] = []  # how many requests came in each
         self.late: list[application_pb2.RunResult] = []  # goes out with the next beat
 
     def Session(
@@ -68,6 +69,7 @@ class ScriptedApplication(application_pb2_grpc.ApplicationServicer):
         yield application_pb2.SessionResponses()
         for batch in request_iterator:
             self.beats += not batch.requests
+            self.messages.append(len(batch.requests))
             try:
                 results = [result for request in batch.requests if (result := self._take(request))]
             except BrokenSessionError:

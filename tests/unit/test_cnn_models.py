@@ -67,6 +67,25 @@ def test_a_new_one_takes_the_place_of_the_previous(models: Models, tmp_path: Pat
     assert len(list((tmp_path / "Models/default").iterdir())) == 2
 
 
+def test_a_description_is_read_once_and_again_when_another_process_has_changed_it(models: Models, tmp_path: Path) -> None:
+    first = publish(models, "default", "first")
+    known = models.find("default")
+    assert known == first
+    assert models.find("default") is known
+    second = publish(Models(tmp_path / "Models"), "default", "second")
+    assert models.find("default") == second
+    description = tmp_path / "Models/default/model.json"
+    description.write_text(description.read_text().replace("Dog", "Wolf"))
+    changed = models.find("default")
+    assert changed
+    assert changed.classes == ("Cat", "Wolf")
+    description.write_text("{")
+    with pytest.raises(DataLossError):
+        models.find("default")
+    description.unlink()
+    assert models.find("default") is None
+
+
 def test_the_figures_are_those_of_the_model_that_is_there(models: Models) -> None:
     for weights in ("first", "second"):
         publish(models, "default", weights, "curves.png", "grid.png")

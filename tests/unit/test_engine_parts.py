@@ -78,14 +78,15 @@ class TestLedger:
         ledger.finish(b"run", 100.0)
         assert ledger.kept_bytes == 0
 
-    def test_other_inputs_than_before_are_refused(self) -> None:
+    @pytest.mark.parametrize("size_bytes", [0, 100_000])
+    def test_other_inputs_than_before_are_refused(self, size_bytes: int) -> None:
         ledger = Ledger(10)
-        for attempt, inputs in ((1, b"read before"), (2, b"read after")):
+        for attempt, inputs in ((1, bytes(size_bytes) + b"read before"), (2, bytes(size_bytes) + b"read after")):
             ledger.admit(request(attempt=attempt))
             if attempt == 1:
                 ledger.begin(b"run", 1, 0, inputs)
         with pytest.raises(AbortedError, match="not those of attempt 1"):
-            ledger.begin(b"run", 2, 0, b"read after")
+            ledger.begin(b"run", 2, 0, inputs)
 
     @pytest.mark.parametrize("repeatable", [True, False])
     def test_a_large_answer_is_kept_only_if_it_may_not_be_made_again(self, repeatable: bool) -> None:

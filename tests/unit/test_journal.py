@@ -12,7 +12,7 @@ import pytest
 
 from protos import application_pb2
 from Services.fractos.errors import FailedPreconditionError, ResourceExhaustedError
-from Services.fractos.journal import CLEARED_AT_ONCE, Contents, Journal
+from Services.fractos.journal import CLEARED_AT_ONCE, PAGE_BYTES, Contents, Journal
 from Services.fractos.records import AttemptRecord, EndRecord, Inquiry, Place, RunRecord
 
 NOW = 1_700_000_000.0
@@ -144,6 +144,27 @@ def test_a_full_journal_takes_nothing_of_a_transaction_and_goes_on_when_there_is
     journal.close()
 
 
+def test_a_journal_with_pages_of_another_size_goes_on_with_them(tmp_path: Path) -> None:
+    folder = tmp_path / "journal"
+    folder.mkdir()
+    old = sqlite3.connect(folder / "runs.db")
+    old.execute("PRAGMA page_size = 4096")
+    old.execute("VACUUM")
+    old.close()
+    journal = Journal(folder, max_bytes=8 * PAGE_BYTES)
+    journal.open(NOW)
+    fits, too_large = (run_record(1)._replace(graph=bytes(pages * PAGE_BYTES)) for pages in (4, 8))
+    assert isinstance(journal.commit([too_large]).error, ResourceExhaustedError)
+    assert journal.commit([fits]).error is None
+    assert found(journal).unfinished == (fits,)
+    assert journal.path.read_bytes()[16:18] == (4096).to_bytes(2, "big")  # where SQLite keeps the size of pages
+    journal.close()
+
+
+def test_a_new_journal_has_large_pages(journal: Journal) -> None:
+    assert journal.path.read_bytes()[16:18] == PAGE_BYTES.to_bytes(2, "big")
+
+
 @pytest.mark.parametrize("damage", ["everything", "a page"])
 def test_a_damaged_journal_is_set_aside_and_a_new_one_begun(tmp_path: Path, damage: str) -> None:
     journal = Journal(tmp_path)
@@ -154,7 +175,7 @@ def test_a_damaged_journal_is_set_aside_and_a_new_one_begun(tmp_path: Path, dama
     if damage == "everything":
         content[:] = b"x" * len(content)
     else:
-        content[3 * 4096 : 3 * 4096 + 200] = bytes(200)
+        content[3 * PAGE_BYTES : 3 * PAGE_BYTES + 200] = bytes(200)
     journal.path.write_bytes(content)
     assert journal.open(NOW) == ((), ())
     assert journal.commit([run_record(1)]).error is None

@@ -9,7 +9,9 @@ import pytest
 from protos import fractos_pb2
 from Services.fractos.errors import GraphError, ResourceExhaustedError
 from Services.fractos.graph import TaskGraph, default_catalogue
-from Services.fractos.plan import MAX_MESSAGE_BYTES, MAX_VALUE_BYTES, Plan, continuation, make_plan
+from Services.fractos.plan import MAX_MESSAGE_BYTES, MAX_VALUE_BYTES, Plan, continuation, digest_of, make_plan
+from Services.fractos.plans import GRAPH_BYTES, Plans, is_shared
+from Services.fractos.topology import FAST_STAR, RING, STAR, TOPOLOGIES
 
 
 def plan(graph: TaskGraph) -> Plan:
@@ -37,6 +39,27 @@ def test_a_plan_knows_openings_joins_and_ends() -> None:
     assert made.pinned == {"math-1"}
     assert made.unpinned_types == {"math", "storage"}
     assert [step.needs for step in made.steps.values()] == [0, 1, 1, 2, 1]
+
+
+def test_a_digest_tells_graphs_and_topologies_apart() -> None:
+    digests = {
+        digest_of(graph, topology) for graph in (b"", b"a", b"b", b"a" * 50_000) for topology in (*TOPOLOGIES, "unknown")
+    }
+    assert len(digests) == 16
+    assert {len(digest) for digest in digests} == {16}
+    assert digest_of(diamond().serialized(), RING) == plan(diamond()).digest
+
+
+@pytest.mark.parametrize("topology", [RING, STAR, FAST_STAR])
+@pytest.mark.parametrize(("text_bytes", "shared"), [(100, True), (GRAPH_BYTES - 1000, True), (GRAPH_BYTES, False)])
+def test_the_same_graph_is_checked_once_unless_it_is_large(topology: str, text_bytes: int, shared: bool) -> None:
+    graph = TaskGraph("write")
+    first_step = graph.math.factorial(n=3)  # in a star it alone opens a run, so that the plan is hardly larger than the graph
+    graph.storage.write_text(client_id="a", name="b", text="x" * text_bytes, after=first_step)
+    plans = Plans(default_catalogue())
+    first, second = (plans.of(graph.serialized(), topology) for _ in range(2))
+    assert (first is second, is_shared(first)) == (shared, shared)
+    assert first.digest == second.digest
 
 
 def test_a_continuation_is_what_depends_on_a_step() -> None:

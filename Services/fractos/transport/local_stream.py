@@ -234,7 +234,7 @@ class LocalStream(asyncio.Protocol):
     # -- inside -----------------------------------------------------------------------------------------------------------
 
     def _send(self, kind: int, content: bytes) -> None:
-        self._transport.write(HEADER.pack(len(content), kind) + content)
+        self._transport.writelines((HEADER.pack(len(content), kind), content))  # which copies neither
 
     def _take(self, kind: int, content: bytes) -> None:
         if kind == MESSAGE:

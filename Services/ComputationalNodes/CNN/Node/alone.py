@@ -17,6 +17,7 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
+from numpy.typing import NDArray
 
 from Services import pictures
 from Services.ComputationalNodes.CNN.Node import loaded_models
@@ -51,11 +52,15 @@ class Predictor:
         """Read, decode, name, write."""
         size = self._model.width, self._model.height
         image = pictures.decode(self._picture.read_bytes(), *size, source=str(self._picture))
-        second = self._network.answer([np.asarray(image)])[0].probability
+        label = self.label(np.asarray(image))
         with self._target.open("w", encoding="utf-8") as file:
-            file.write(self._model.classes[second >= THRESHOLD])
+            file.write(label)
             file.flush()
             os.fsync(file.fileno())
+
+    def label(self, image: NDArray[np.uint8]) -> str:
+        """The class of a picture, (height, width, 3)."""
+        return self._model.classes[self._network.answer([image])[0].probability >= THRESHOLD]
 
 
 def main(arguments: list[str]) -> None:

@@ -18,7 +18,9 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 Check = Callable[[], None]  # raises what a call ends with whose answer is not wanted any more
-FULL = 0.75  # of a batch: if fewer wait, a smaller one is computed, since what fills it up costs as much as calls do
+# Of a batch: if fewer wait, a smaller one is computed, since what fills it up costs as much as calls do. The largest has to be
+# full: what it gains is little, and if all that are under way were answered at once, there would be nothing to compute next.
+FULL = 0.75
 HANGS_S = 60.0  # a batch takes some tenths of a second, the first one seconds; one that takes longer will not end
 LOOK_S = 0.1  # how often a call that waits asks whether its answer is still wanted
 
@@ -110,7 +112,7 @@ class Batcher(Generic[Item, Answer]):
     def _good_size(self, waiting: int) -> int:
         """How many of those that wait to compute now."""
         holding = next((size for size in self._sizes if size >= waiting), self._sizes[-1])
-        if waiting >= FULL * holding:
+        if waiting >= holding * (1.0 if holding == self._sizes[-1] else FULL):
             return min(waiting, holding)
         return max(size for size in self._sizes if size < waiting)
 

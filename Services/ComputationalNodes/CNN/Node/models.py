@@ -23,11 +23,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from Services.fractos.errors import DataLossError, FailedPreconditionError, InvalidArgumentError
 
 DEFAULT = "default"
 DESCRIPTION = "model.json"
+_Version: TypeAlias = tuple[int, int, int, int]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -62,6 +64,7 @@ class Models:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._read: dict[str, tuple[_Version, Model]] = {}  # by name: the description that was read last
 
     def names(self) -> list[str]:
         """The names of all complete models, sorted."""
@@ -74,11 +77,13 @@ class Models:
         """
         path = self._folder / check_name(name) / DESCRIPTION
         try:
-            fields = json.loads(path.read_text())
-            reasons = [SkippedFiles(**{**one, "names": tuple(one["names"])}) for one in fields.pop("skipped_by_reason", [])]
-            lists = {"classes": tuple(fields["classes"]), "skipped": tuple(fields["skipped"])}
-            return Model(**{**fields, **lists, "skipped_by_reason": tuple(reasons)})
+            version = _version(path)  # of the file before it is read: if it is replaced meanwhile, it is read again
+            known = self._read.get(name)
+            if known is None or known[0] != version:
+                known = self._read[name] = version, _parsed(path.read_text())
+            return known[1]
         except (FileNotFoundError, NotADirectoryError):
+            self._read.pop(name, None)
             return None
         except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
             raise DataLossError(f"{path} is damaged ({error}); remove its folder and train the model again") from error
@@ -154,6 +159,20 @@ class Models:
                     f"model {name!r} is being trained by another process; wait for its end, or give another name"
                 ) from error
             yield
+
+
+def _version(path: Path) -> _Version:
+    """What changes whenever a file is written or replaced: a new one takes its place before the old one's number is free."""
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _parsed(text: str) -> Model:
+    """What a description says. Raises ValueError, TypeError, LookupError or AttributeError if it makes no sense."""
+    fields = json.loads(text)
+    reasons = [SkippedFiles(**{**one, "names": tuple(one["names"])}) for one in fields.pop("skipped_by_reason", [])]
+    lists = {"classes": tuple(fields["classes"]), "skipped": tuple(fields["skipped"])}
+    return Model(**{**fields, **lists, "skipped_by_reason": tuple(reasons)})
 
 
 def check_name(name: str) -> str:
