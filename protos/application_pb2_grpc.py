@@ -98,7 +98,8 @@ class ApplicationServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListRuns(self, request, context):
-        """The runs in flight and those that ended lately, the newest first.
+        """The runs in flight, those that ended lately, and of the older ones those that the journal still has, each the newest first.
+        With a state only the newest 10,000 of the journal are looked through.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
