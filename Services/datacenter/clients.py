@@ -13,6 +13,7 @@ from Services.fractos.config import Configuration
 from Services.fractos.credentials import (
     Credentials,
     client_file,
+    complete_client,
     issue_client,
     list_clients,
     load_credentials,
@@ -32,6 +33,10 @@ def issue(configuration: Configuration, name: str, days: int) -> Credentials:
 
 
 def _add(configuration: Configuration, options: argparse.Namespace, screen: Screen) -> int:
+    """A client that is there gets what it lacks; it is refused if that is nothing."""
+    if options.name in list_clients(configuration) and (services := complete_client(configuration, options.name)):
+        screen.say(f"client {options.name!r} may use {', '.join(services)} nodes too")
+        return 0
     credentials = issue(configuration, options.name, options.days)
     screen.say(
         f"client {options.name!r} may use this datacenter until {_shown(credentials.expires_at)}, with"

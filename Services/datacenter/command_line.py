@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from Services.datacenter import network
+from Services.datacenter import network, new
 from Services.datacenter.bench import options as bench
 from Services.datacenter.chaos import options as chaos
 from Services.datacenter.clients import DAYS, LONGEST_DAYS
@@ -108,6 +108,8 @@ def make_parser() -> argparse.ArgumentParser:
     drawing.add_arguments(
         commands.add_parser("graph", parents=[place], help="draw what a program would submit", description=drawing.DESCRIPTION)
     )
+    making = commands.add_parser("new", help="begin a kind of node or an application", description=new.DESCRIPTION)
+    new.add_arguments(making, place)
     completion = commands.add_parser("completion", help="have a shell complete commands and flags", description=COMPLETION)
     completion.add_argument("shell", choices=SHELLS)
     return parser

@@ -28,6 +28,7 @@ from Services.datacenter import (
     layout,
     logs,
     network,
+    new,
     terminals,
     training,
 )
@@ -271,6 +272,10 @@ def _graph(task: Task) -> int:
     return run_graph(task.options, task.root)
 
 
+def _new(task: Task) -> int:
+    return new.run_new(task.configuration, task.options, task.screen)
+
+
 def _completion(task: Task) -> int:
     print(completion.script(make_parser(), task.options.shell))
     return 0
@@ -292,6 +297,7 @@ COMMANDS: dict[str, Callable[[Task], int]] = {
     "runs": _runs,
     "trace": _trace,
     "graph": _graph,
+    "new": _new,
     "completion": _completion,
 }
 

@@ -24,9 +24,10 @@ from Services.fractos.config import (
     write_atomically,
     write_directory_record,
 )
-from Services.fractos.credentials import list_clients
+from Services.fractos.credentials import complete_client, list_clients
 from Services.fractos.directory import open_directory
 from Services.fractos.directory.interface import DirectoryRecord
+from Services.fractos.errors import FractosError
 
 SAMPLES = "Services.ComputationalNodes.CNN.Node.samples"
 TRAINING_SET = ["--seed", "1"]
@@ -94,10 +95,16 @@ async def _prepare_there(record: DirectoryRecord, timeout_s: float) -> None:
 
 
 def _let_examples_in(configuration: Configuration, screen: Screen) -> None:
-    """Give the client of the examples its capabilities, unless there is one of that name."""
+    """Give the client of the examples its capabilities, or those that it lacks since its services came later."""
     if layout.EXAMPLE_CLIENT not in list_clients(configuration):
         clients.issue(configuration, layout.EXAMPLE_CLIENT, clients.DAYS)
         screen.say(f"added client {layout.EXAMPLE_CLIENT!r} for the examples, for {clients.DAYS} days")
+        return
+    try:
+        if services := complete_client(configuration, layout.EXAMPLE_CLIENT):
+            screen.say(f"client {layout.EXAMPLE_CLIENT!r} may use {', '.join(services)} nodes too")
+    except FractosError as error:  # its programs will be told the same; the datacenter is none the worse for it
+        screen.warn(f"warning: {error}")
 
 
 def _make_examples(configuration: Configuration, screen: Screen, environment: Mapping[str, str]) -> None:

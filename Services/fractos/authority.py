@@ -47,7 +47,7 @@ class Authority:
         if capability is None:
             raise PermissionDeniedError(
                 f"client {self.client_id!r} has no capability for {service} nodes, which were perhaps added later; type:"
-                f" python3 run_datacenter.py clients revoke {self.client_id}, then clients add {self.client_id}"
+                f" python3 run_datacenter.py clients add {self.client_id}"
             )
         return capability
 

@@ -14,7 +14,7 @@ import secrets
 import shlex
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from Services.fractos.errors import (
 )
 from Services.fractos.keys import load_or_make_key
 from Services.fractos.operations import Catalogue
-from Services.fractos.secret_files import open_to_others, publish_secret, read_secret
+from Services.fractos.secret_files import open_to_others, publish_secret, read_secret, replace_secret
 
 APPLICATION = "application"  # the service that starts runs
 MAX_NAME_BYTES = 250  # as a file's name, with the suffix
@@ -65,11 +65,7 @@ def issue_client(
         raise InvalidArgumentError(f"expires_at {expires_at} is no time in the future", field="expires_at")
     if path.exists():  # also looked at below, but before any key is made
         raise _already_there(name, path)
-    capabilities = {}
-    for service in sorted({*Catalogue.from_protos().node_types, APPLICATION}):
-        key = load_or_make_key(configuration.keys_path, service)
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        capabilities[service] = issue_for_service(key, nonce, service=service, expires_at=expires_at, client_id=name)
+    capabilities = {service: _issue(configuration, service, name, expires_at) for service in _services()}
     credentials = Credentials(name, capabilities, expires_at, now)
     try:
         if not _publish(path, _encode(credentials)):
@@ -80,6 +76,22 @@ def issue_client(
             " this program write there, on a file system that has hard links"
         ) from error
     return credentials
+
+
+def complete_client(configuration: Configuration, name: str, clock: Callable[[], float] = time.time) -> tuple[str, ...]:
+    """Give a client what it lacks: capabilities for services that came after it, which expire with those that it has.
+
+    Returns the services; none for a client whose time is over. Raises as `load_credentials` and `issue_client` do, and OSError.
+    """
+    credentials = load_credentials(configuration, name)
+    if credentials.expires_at < clock():
+        return ()
+    lacking = tuple(service for service in _services() if service not in credentials.capabilities)
+    if lacking:
+        more = {service: _issue(configuration, service, name, credentials.expires_at) for service in lacking}
+        complete = replace(credentials, capabilities={**credentials.capabilities, **more})
+        replace_secret(client_file(configuration, name), _encode(complete))
+    return lacking
 
 
 def load_credentials(configuration: Configuration, client_id: str) -> Credentials:
@@ -140,6 +152,17 @@ def client_file(configuration: Configuration, client_id: str) -> Path:
     if fault := _fault(client_id):
         raise InvalidArgumentError(f"client_id {client_id[:100]!r} {fault}; choose another", field="client_id")
     return configuration.clients_path / f"{client_id}{SUFFIX}"
+
+
+def _services() -> list[str]:
+    """Everything that a client needs a capability for."""
+    return sorted({*Catalogue.from_protos().node_types, APPLICATION})
+
+
+def _issue(configuration: Configuration, service: str, name: str, expires_at: float) -> fractos_pb2.Capability:
+    key = load_or_make_key(configuration.keys_path, service)
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    return issue_for_service(key, nonce, service=service, expires_at=expires_at, client_id=name)
 
 
 def _fault(name: str) -> str:

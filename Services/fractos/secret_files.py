@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from Services.fractos.config import TEMPORARY
@@ -34,6 +36,25 @@ def read_secret(path: Path, most_bytes: int) -> tuple[bytes, int]:
 
 def publish_secret(path: Path, content: bytes) -> bool:
     """Make a file, all of it and on disk. Returns False if it is there already: then that is left alone. Raises OSError."""
+    with _written(path, content) as temporary:
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+    _sync(path.parent)
+    return True
+
+
+def replace_secret(path: Path, content: bytes) -> None:
+    """Replace a file at once by one that holds `content`, all of it and on disk. Raises OSError."""
+    with _written(path, content) as temporary:
+        temporary.replace(path)
+    _sync(path.parent)
+
+
+@contextmanager
+def _written(path: Path, content: bytes) -> Iterator[Path]:
+    """A file beside `path` that holds `content`; it is gone afterwards unless it was given another name."""
     temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
@@ -41,13 +62,9 @@ def publish_secret(path: Path, content: bytes) -> bool:
             file.write(content)
             file.flush()
             os.fsync(descriptor)
-        os.link(temporary, path)
-    except FileExistsError:
-        return False
+        yield temporary
     finally:
         temporary.unlink(missing_ok=True)
-    _sync(path.parent)
-    return True
 
 
 def _sync(folder: Path) -> None:

@@ -38,15 +38,23 @@ class Sections:
     @classmethod
     def read(cls, path: Path) -> Sections:
         """Parse the file. Raises ConfigurationError if it is not there, not text or not of the INI form."""
-        # No default section and no interpolation: neither is wanted, and a "%" in a path is a "%".
-        parser = configparser.ConfigParser(default_section="", interpolation=None, inline_comment_prefixes=("#",))
         try:
-            parser.read_string(path.read_text(encoding="utf-8-sig"), source=str(path))
+            return cls.parse(path.read_text(encoding="utf-8-sig"), path)
         except OSError as error:
             raise ConfigurationError(
                 f"cannot read {path}: {error.strerror}; a datacenter is a folder with such a file: name it with --path"
             ) from error
-        except (configparser.Error, UnicodeDecodeError) as error:
+        except UnicodeDecodeError as error:
+            raise ConfigurationError(f"{path} is not a configuration file: {error}") from error
+
+    @classmethod
+    def parse(cls, text: str, path: Path) -> Sections:
+        """Parse what the file `path` holds, or is to hold. Raises ConfigurationError if it is not of the INI form."""
+        # No default section and no interpolation: neither is wanted, and a "%" in a path is a "%".
+        parser = configparser.ConfigParser(default_section="", interpolation=None, inline_comment_prefixes=("#",))
+        try:
+            parser.read_string(text, source=str(path))
+        except configparser.Error as error:
             raise ConfigurationError(f"{path} is not a configuration file: {error}") from error
         return cls(path, parser)
 

@@ -72,6 +72,7 @@ def shell(name: str, folder: Path) -> Iterator[Terminal]:
         ("up --directory fi", "up --directory files"),
         ("train --dataset bench", "train --dataset benchmarks"),
         ("clients rev", "clients revoke"),
+        ("new app", "new application"),
     ],
 )
 def test_tab_completes(name: str, program: str, typed: str, completed: str, tmp_path: Path) -> None:

@@ -14,13 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protos import math_pb2, storage_pb2
+from protos import fractos_pb2, math_pb2, storage_pb2
 from Services.fractos.capability import verify
 from Services.fractos.config import Configuration, load
 from Services.fractos.credentials import (
     MAX_NAME_BYTES,
     Credentials,
     client_file,
+    complete_client,
     issue_client,
     list_clients,
     load_credentials,
@@ -263,6 +264,33 @@ class TestLoad:
             for secret in (capability.seal, capability.links[0]):
                 assert repr(secret)[2:-1][:12] not in shown
             assert "seal" not in shown
+
+
+class TestComplete:
+    def test_a_client_gets_what_came_after_it_and_keeps_what_it_has(self, configuration: Configuration) -> None:
+        before = issue(configuration)
+        path = client_file(configuration, "ann")
+        content = json.loads(path.read_text())
+        del content["capabilities"]["math"]
+        path.write_text(json.dumps(content))
+        assert complete_client(configuration, "ann", clock=lambda: NOW) == ("math",)
+        after = load_credentials(configuration, "ann")
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert [one.name for one in path.parent.iterdir()] == [path.name]
+        assert after.capabilities.keys() == before.capabilities.keys()
+        assert after.capabilities["storage"] == before.capabilities["storage"]
+        assert (after.issued_at, after.expires_at) == (before.issued_at, before.expires_at)
+        link = fractos_pb2.Link.FromString(after.capabilities["math"].links[0])
+        assert (link.service, link.client_id, link.expires_at) == ("math", "ann", EXPIRES_AT)
+
+    def test_who_lacks_nothing_or_whose_time_is_over_is_left_alone(self, configuration: Configuration) -> None:
+        issue(configuration)
+        path = client_file(configuration, "ann")
+        before = path.read_bytes()
+        assert complete_client(configuration, "ann", clock=lambda: NOW) == ()
+        assert path.read_bytes() == before
+        path.write_bytes(before.replace(b'"math"', b'"moth"'))
+        assert complete_client(configuration, "ann", clock=lambda: EXPIRES_AT + 1) == ()
 
 
 class TestRemove:

@@ -21,6 +21,7 @@ from Services.fractos.errors import NotFoundError
 
 HERE = Path("/datacenter")
 CLIENTS = ("clients add", "clients list", "clients revoke")
+NEW = ("new node", "new application")
 NETWORK = ("network show", "network set", "network cut", "network heal", "network reset")
 
 
@@ -79,6 +80,10 @@ def test_what_is_not_given_has_its_default() -> None:
         ("runs --limit 0", "'0' is not a whole number from 1 to 10000"),
         ("trace", "RUN"),
         ("trace last --json --perfetto run.json", "not allowed with argument"),
+        ("new", "KIND"),
+        ("new device sort", "invalid choice: 'device'"),
+        ("new node", "NAME"),
+        ("new node sort merge", "unrecognized arguments"),
     ],
 )
 def test_a_wrong_command_line_is_said_with_exit_code_2(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,6 +111,8 @@ def test_a_wrong_command_line_is_said_with_exit_code_2(line: str, said: str, cap
         *NETWORK,
         "runs",
         "trace",
+        "new",
+        *NEW,
     ],
 )
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,69 @@
+"""The files of a new kind of node, made from `templates/node/`. Used by `new`."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import tempfile
+from pathlib import Path
+from string import Template
+
+from Services.datacenter.modules import run_module
+
+TEMPLATES = Path(__file__).parent / "templates/node"
+PROTOC = "grpc_tools.protoc"  # for development: who only uses a datacenter can go without
+
+
+def folder_of(name: str) -> Path:
+    """The folder of a kind of node, relative to the project's."""
+    return Path("Services/ComputationalNodes") / _camel_case(name)
+
+
+def controller_script(name: str) -> Path:
+    """The script that starts a node of that kind, relative to the project's folder."""
+    return folder_of(name) / f"{_camel_case(name)}_Controller" / f"{name}_controller.py"
+
+
+def can_generate() -> bool:
+    """Whether code can be generated from a proto here."""
+    return importlib.util.find_spec("grpc_tools") is not None
+
+
+def node_files(home: Path, name: str) -> dict[Path, str]:
+    """The contents of all files of a kind of node, by their paths relative to the project's folder, `home`.
+
+    Without grpcio-tools those that are generated are left out. Raises FailedPreconditionError if the generator fails.
+    """
+    proto = Path("protos") / f"{name}.proto"
+    folder, camel = folder_of(name), _camel_case(name)
+    files = {
+        proto: _filled("service.proto.txt", name),
+        folder / "__init__.py": f'"""The {name} node."""\n',
+        folder / "Node/__init__.py": f'"""The {name} Device, plain Python."""\n',
+        folder / "Node/device.py": _filled("device.py.txt", name),
+        folder / f"{camel}_Adaptor/__init__.py": f'"""The {name} Adaptor: operations as calls of the Device."""\n',
+        folder / f"{camel}_Adaptor/{name}_adaptor.py": _filled("adaptor.py.txt", name),
+        folder / f"{camel}_Controller/__init__.py": f'"""The {name} Controller: the program that runs a {name} node."""\n',
+        controller_script(name): _filled("controller.py.txt", name),
+    }
+    return files | (_generated(home, proto, files[proto]) if can_generate() else {})
+
+
+def _generated(home: Path, proto: Path, text: str) -> dict[Path, str]:
+    """What `make protos` generates from one proto."""
+    with tempfile.TemporaryDirectory() as temporary:
+        place = Path(temporary)
+        (place / proto).parent.mkdir()
+        (place / proto).write_text(text, encoding="utf-8")
+        outputs = [f"--{kind}={place}" for kind in ("python_out", "pyi_out", "grpc_python_out")]
+        run_module(PROTOC, [f"-I{place}", f"-I{home}", *outputs, str(place / proto)], os.environ)
+        made = sorted(path for path in (place / proto.parent).iterdir() if path.name != proto.name)
+        return {proto.parent / path.name: path.read_text(encoding="utf-8") for path in made}
+
+
+def _filled(template: str, name: str) -> str:
+    return Template((TEMPLATES / template).read_text(encoding="utf-8")).substitute(name=name, Name=_camel_case(name))
+
+
+def _camel_case(name: str) -> str:
+    return "".join(word.capitalize() for word in name.split("_"))
