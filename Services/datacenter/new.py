@@ -6,11 +6,21 @@ import argparse
 import importlib.util
 import keyword
 import re
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from Services.datacenter.new_files import write_files
-from Services.datacenter.new_node import can_generate, controller_script, folder_of, node_files
+from Services.datacenter.new_node import (
+    adaptor_file,
+    can_generate,
+    controller_script,
+    device_file,
+    folder_of,
+    node_files,
+    proto_file,
+)
 from Services.datacenter.screen import Screen
 from Services.datacenter.settings_text import with_controller
 from Services.fractos.config import CODE_ROOT, CONFIGURATION_FILE, Configuration, write_atomically
@@ -61,12 +71,13 @@ def _new_node(configuration: Configuration, name: str, screen: Screen) -> None:
     screen.say(f"added [{name}_controller] to {settings}")
     if not can_generate():
         screen.say("its code could not be generated, since grpcio-tools is missing; before anything else type:")
+        screen.command(f"{_quoted(Path(sys.executable))} -m pip install grpcio-tools")
         screen.command(f"{_in(home)}make protos")
     screen.say(f"it runs as it is, with graph.{name}.reverse(array=...) for an example; to start it, type:")
     for command in ("down", "up"):
         screen.command(_launcher(home, configuration.root, command))
     screen.say("to make it your own, change these; after the first one type: make protos")
-    for file in (f"protos/{name}.proto", folder_of(name) / "Node/device.py", folder_of(name) / f"*_Adaptor/{name}_adaptor.py"):
+    for file in (proto_file(name), device_file(name), adaptor_file(name)):
         screen.command(str(file))
 
 
@@ -86,8 +97,8 @@ def _new_application(configuration: Configuration, name: str, screen: Screen) ->
         pass
     screen.say("it runs as it is, in a datacenter that runs:")
     screen.command(_launcher(home, configuration.root, "up"))
-    where = "" if home == configuration.root else f"MOCKDC_PATH={configuration.root} "
-    screen.command(f"{where}python3 {path if home == CODE_ROOT else home / path}")
+    where = "" if home == configuration.root else f"MOCKDC_PATH={_quoted(configuration.root)} "
+    screen.command(f"{where}python3 {path if home == CODE_ROOT else _quoted(home / path)}")
 
 
 def _check_name(what: str, name: str) -> None:
@@ -106,12 +117,16 @@ def _home(configuration: Configuration) -> Path:
 
 
 def _launcher(home: Path, root: Path, command: str) -> str:
-    program = "run_datacenter.py" if home == CODE_ROOT else home / "run_datacenter.py"
-    return f"python3 {program} {command}" + ("" if home == root else f" --path {root}")
+    program = "run_datacenter.py" if home == CODE_ROOT else _quoted(home / "run_datacenter.py")
+    return f"python3 {program} {command}" + ("" if home == root else f" --path {_quoted(root)}")
 
 
 def _in(home: Path) -> str:
-    return "" if home == CODE_ROOT else f"cd {home} && "
+    return "" if home == CODE_ROOT else f"cd {_quoted(home)} && "
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
 
 
 KINDS: dict[str, Callable[[Configuration, str, Screen], None]] = {"node": _new_node, "application": _new_application}

@@ -19,6 +19,21 @@ def folder_of(name: str) -> Path:
     return Path("Services/ComputationalNodes") / _camel_case(name)
 
 
+def proto_file(name: str) -> Path:
+    """Its proto, relative to the project's folder."""
+    return Path("protos") / f"{name}.proto"
+
+
+def device_file(name: str) -> Path:
+    """Its Device, relative to the project's folder."""
+    return folder_of(name) / "Node/device.py"
+
+
+def adaptor_file(name: str) -> Path:
+    """Its Adaptor, relative to the project's folder."""
+    return folder_of(name) / f"{_camel_case(name)}_Adaptor" / f"{name}_adaptor.py"
+
+
 def controller_script(name: str) -> Path:
     """The script that starts a node of that kind, relative to the project's folder."""
     return folder_of(name) / f"{_camel_case(name)}_Controller" / f"{name}_controller.py"
@@ -34,17 +49,16 @@ def node_files(home: Path, name: str) -> dict[Path, str]:
 
     Without grpcio-tools those that are generated are left out. Raises FailedPreconditionError if the generator fails.
     """
-    proto = Path("protos") / f"{name}.proto"
-    folder, camel = folder_of(name), _camel_case(name)
+    proto, device, adaptor, controller = proto_file(name), device_file(name), adaptor_file(name), controller_script(name)
     files = {
         proto: _filled("service.proto.txt", name),
-        folder / "__init__.py": f'"""The {name} node."""\n',
-        folder / "Node/__init__.py": f'"""The {name} Device, plain Python."""\n',
-        folder / "Node/device.py": _filled("device.py.txt", name),
-        folder / f"{camel}_Adaptor/__init__.py": f'"""The {name} Adaptor: operations as calls of the Device."""\n',
-        folder / f"{camel}_Adaptor/{name}_adaptor.py": _filled("adaptor.py.txt", name),
-        folder / f"{camel}_Controller/__init__.py": f'"""The {name} Controller: the program that runs a {name} node."""\n',
-        controller_script(name): _filled("controller.py.txt", name),
+        folder_of(name) / "__init__.py": f'"""The {name} node."""\n',
+        device.with_name("__init__.py"): f'"""The {name} Device, plain Python."""\n',
+        device: _filled("device.py.txt", name),
+        adaptor.with_name("__init__.py"): f'"""The {name} Adaptor: operations as calls of the Device."""\n',
+        adaptor: _filled("adaptor.py.txt", name),
+        controller.with_name("__init__.py"): f'"""The {name} Controller: the program that runs a {name} node."""\n',
+        controller: _filled("controller.py.txt", name),
     }
     return files | (_generated(home, proto, files[proto]) if can_generate() else {})
 

@@ -34,7 +34,7 @@ def with_controller(configuration: Configuration, path: Path, node_type: str, sc
     changed = before + header + NAMES.sub(rf"\g<key>{section}, ", after, count=1)
     end = "\r\n" if "\r\n" in text else "\n"
     changed = changed.rstrip() + end + end + end.join(lines) + end
-    controllers = Sections.parse(changed, path).section("Controllers", {"controller_names"})
+    controllers = Sections.parse(changed.removeprefix("\ufeff"), path).section("Controllers", {"controller_names"})
     if controllers.names("controller_names", r".+") != (section, *(one.section for one in configuration.controllers)):
         raise FailedPreconditionError(
             f"{path} is written in a way that is not understood here: give [Controllers] a line controller_names = ..., then"

@@ -1,4 +1,8 @@
-"""The pages that a reader has, and the commands in them. Blocks of `console` are run by tests; `shell` changes the machine."""
+"""The pages that a reader has, and the commands in them. Blocks of `console` are run by tests; `shell` changes the machine.
+
+What differs from one reader to another stands as … in what is shown, or as ≈ before a number; the chapters of the tutorial say
+so to their readers.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,9 @@ import pytest
 from Services.fractos.config import CODE_ROOT
 
 PAGES = [CODE_ROOT / "README.md", *sorted((CODE_ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"```(?P<language>\w+)\n(?P<text>.*?)```", re.DOTALL)
+CHAPTERS = sorted((CODE_ROOT / "docs/tutorial").glob("[1-9]_*.md"))
+BLOCK = re.compile(r"(?:`(?P<file>[\w./]+)`:\n\n)?```(?P<language>\w+)\n(?P<text>.*?)```", re.DOTALL)
+VARIABLE = re.compile(r"…|≈[\d.,]+")
 BINARIES = f"{Path(sys.prefix, 'bin')}{os.pathsep}{os.environ['PATH']}"  # Node.js may have come from PyPI
 
 
@@ -28,20 +34,50 @@ class Command(NamedTuple):
     shown: str
 
 
+class File(NamedTuple):
+    """What a chapter tells a reader to write into a file; of one in the INI form just some keys."""
+
+    path: str
+    text: str
+
+
 def blocks(page: Path, language: str) -> list[str]:
     """The blocks of one language in a page."""
     return [block["text"] for block in BLOCK.finditer(page.read_text()) if block["language"] == language]
 
 
 def commands() -> list[Command]:
-    """Every command that is to be run, with its output."""
-    found = []
-    for page in PAGES:
-        for text in blocks(page, "console"):
-            for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
-                typed, _, shown = part.partition("\n")
-                found.append(Command(page.name, typed, shown.strip()))
+    """Every command that is to be run by itself, with its output."""
+    return [one for page in PAGES if page not in CHAPTERS for text in blocks(page, "console") for one in _commands(page, text)]
+
+
+def steps(chapter: Path) -> list[Command | File]:
+    """What a chapter of the tutorial tells a reader to do, in this order."""
+    found: list[Command | File] = []
+    for block in BLOCK.finditer(chapter.read_text()):
+        if block["language"] == "console":
+            found += _commands(chapter, block["text"])
+        elif block["file"]:
+            found.append(File(block["file"], block["text"]))
     return found
+
+
+def _commands(page: Path, text: str) -> list[Command]:
+    parts = [part.partition("\n") for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]]
+    return [Command(page.name, typed, shown.strip()) for typed, _, shown in parts]
+
+
+def is_as_shown(output: str, shown: str) -> bool:
+    """Whether an output is what a page shows. A line of … alone stands for any lines; spaces in a row count as one."""
+    lines = [" ".join(line.split()) for line in shown.splitlines()]
+    pattern = "".join(r"(?:.*\n)*" if line == "…" else f"{_pattern(line)}\n" for line in lines)
+    return bool(re.fullmatch(pattern, "".join(" ".join(line.split()) + "\n" for line in output.strip().splitlines())))
+
+
+def _pattern(line: str) -> str:
+    variable = [".*" if part == "…" else r"[\d.,]+" for part in VARIABLE.findall(line)]
+    fixed = [re.escape(part) for part in VARIABLE.split(line)]
+    return fixed[0] + "".join(one + other for one, other in zip(variable, fixed[1:], strict=True))
 
 
 def type_in(typed: str, root: Path) -> subprocess.CompletedProcess[str]:

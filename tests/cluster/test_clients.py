@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import stat
 from collections.abc import Callable
@@ -110,6 +111,23 @@ def test_the_client_of_the_examples_is_added_once_and_its_file_left_alone(datace
     for command in ("--setup", "up"):
         assert "added client" not in datacenter.run(command)
     assert client_file(datacenter, "admin").read_text() == before
+
+
+def test_clients_get_what_came_after_them(datacenter: Datacenter) -> None:
+    datacenter.run("--setup")
+    datacenter.run("clients", "add", "ann")
+    for name in ("admin", "ann"):
+        content = json.loads(client_file(datacenter, name).read_text())
+        del content["capabilities"]["math"]
+        client_file(datacenter, name).write_text(json.dumps(content))
+    assert "client 'admin' may use math nodes too" in datacenter.run("--setup")
+    assert "math" not in load_credentials(load(datacenter.root), "ann").capabilities
+    assert datacenter.run("clients", "add", "ann") == "client 'ann' may use math nodes too\n"
+    assert "has capabilities already" in datacenter.run("clients", "add", "ann", expect=1)
+    for name in ("admin", "ann"):
+        assert "math" in load_credentials(load(datacenter.root), name).capabilities
+    client_file(datacenter, "admin").chmod(0o644)
+    assert "warning: " in datacenter.run("--setup")
 
 
 def test_a_datacenter_that_is_open_says_so(datacenter: Datacenter) -> None:

@@ -96,7 +96,8 @@ def test_without_the_generator_it_says_what_to_type(root: Path, monkeypatch: pyt
     monkeypatch.setattr(new_node, "can_generate", lambda: False)
     said = make(root, "node", "sort")
     assert not list((root / "protos").glob("sort_pb2*"))
-    assert f"grpcio-tools is missing; before anything else type:\n  cd {root} && make protos\n" in said
+    assert f"grpcio-tools is missing; before anything else type:\n  {sys.executable} -m pip install grpcio-tools\n" in said
+    assert f"  cd {root} && make protos\n" in said
 
 
 def test_an_application_is_the_template_under_its_own_name(root: Path) -> None:
