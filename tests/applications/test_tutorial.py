@@ -94,12 +94,22 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Datacenter]:
 def test_a_chapter_goes_as_it_says(chapter: Path, project: Datacenter) -> None:
     if chapter.name.startswith(NEEDS_ZOOKEEPER):
         zookeeper_or_skip()
-    with shell(project.root) as bash:
+    with shell(project.root) as bash, stopped_by_a_failure(project):
         for step in steps(chapter):
             if isinstance(step, File):
                 write(project.root / step.path, step)
             else:
                 check(step, *bash.type(step.typed))
+
+
+@contextmanager
+def stopped_by_a_failure(project: Datacenter) -> Iterator[None]:
+    """Let the next chapter begin as if this one had come to its end."""
+    try:
+        yield
+    except BaseException:
+        project.run("down")
+        raise
 
 
 def write(path: Path, file: File) -> None:
