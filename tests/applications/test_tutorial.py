@@ -102,6 +102,16 @@ def test_a_chapter_goes_as_it_says(chapter: Path, project: Datacenter) -> None:
                 check(step, *bash.type(step.typed))
 
 
+def test_what_new_and_the_chapters_write_is_rightly_typed(project: Datacenter) -> None:
+    written = [step.path for chapter in CHAPTERS for step in steps(chapter) if isinstance(step, File)]
+    with shell(project.root) as bash:
+        for command in ("new node untouched", "new application untouched"):
+            assert bash.type(f"python3 run_datacenter.py {command}")[1] == 0
+        files = " ".join(sorted({path for path in written if path.endswith(".py")}))
+        output, code = bash.type(f"python3 -m mypy {files} Services/ComputationalNodes/Untouched Applications/untouched.py")
+    assert code == 0, output
+
+
 @contextmanager
 def stopped_by_a_failure(project: Datacenter) -> Iterator[None]:
     """Let the next chapter begin as if this one had come to its end."""

@@ -17,17 +17,24 @@ from Services.fractos.config import CODE_ROOT, CONFIGURATION_FILE, load
 from Services.fractos.errors import AlreadyExistsError, FailedPreconditionError, FractosError, InvalidArgumentError
 
 CONTROLLERS = "cnn_controller, math_controller, application_controller, storage_controller"
+CONFIGURATION = "[DataCenter]\n# Who we are.\nname = mine\n\n[Controllers]\n# In any order.\n"
+CONFIGURATION += f"controller_names = {CONTROLLERS}\n"
+CONFIGURATION += "".join(
+    f"\n[{name}]\n# Where it is.\npaths_to_controller = node.py  # ours\nverbose = True\nzookeeper = True\n"
+    for name in CONTROLLERS.split(", ")
+)
 GENERATED = ("_pb2.py", "_pb2.pyi", "_pb2_grpc.py")
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """As much of a copy of the project as `new` looks at, in a folder of its own."""
-    shutil.copytree(CODE_ROOT / "protos", tmp_path / "protos", ignore=shutil.ignore_patterns("*_pb2*", "__pycache__"))
-    for folder in ("Services/ComputationalNodes/MathCompute", "Applications/plain_grpc"):
+    for folder in ("protos", "Services/ComputationalNodes/MathCompute", "Applications/plain_grpc"):
         (tmp_path / folder).mkdir(parents=True)
-    for file in (CONFIGURATION_FILE, "Applications/shift_left.py"):
+    for file in ("protos/fractos.proto", "Applications/shift_left.py", new.TEMPLATE):
         shutil.copy(CODE_ROOT / file, tmp_path / file)
+    (tmp_path / CONFIGURATION_FILE).write_text(CONFIGURATION)
+    (tmp_path / "node.py").write_text('"""A node."""\n')
     return tmp_path
 
 
@@ -208,8 +215,7 @@ def test_a_datacenter_elsewhere_gets_the_section_and_this_project_the_code(
     root: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    shutil.copy(root / CONFIGURATION_FILE, elsewhere)
-    shutil.copy(CODE_ROOT / new.TEMPLATE, root / new.TEMPLATE)
+    (elsewhere / CONFIGURATION_FILE).write_text(CONFIGURATION.replace("node.py", str(root / "node.py")))
     monkeypatch.setattr(new, "CODE_ROOT", root)
     assert f"  MOCKDC_PATH={elsewhere} python3 Applications/mine.py\n" in make(elsewhere, "application", "mine")
     said = make(elsewhere, "node", "sort")
