@@ -26,6 +26,18 @@ LEFT_OUT = (".*", "__pycache__", "*.egg-info", "node_modules", "logs", "storage"
 NEEDS_ZOOKEEPER = "3_"
 PATIENCE_S = 120.0
 END = "the command has ended"
+FEW = """
+[Controllers]
+controller_names = math_controller, storage_controller, application_controller, untouched_controller
+"""
+REVERSE = """
+import numpy
+from Services.fractos import TaskGraph, connect
+graph = TaskGraph('reverse')
+step = graph.untouched.reverse(array=numpy.arange(3))
+with connect() as datacenter:
+    print(datacenter.run(graph)[step].array)
+"""
 
 
 class Shell:
@@ -126,14 +138,24 @@ def test_what_is_shown_is_compared(output: str, shown: str, same: bool) -> None:
     assert is_as_shown(output, shown) is same
 
 
-def test_what_new_and_the_chapters_write_is_rightly_typed(project: Datacenter) -> None:
-    written = [step.path for chapter in CHAPTERS for step in steps(chapter) if isinstance(step, File)]
-    with shell(project.root) as bash:
-        for command in ("new node untouched", "new application untouched"):
-            assert bash.type(f"python3 run_datacenter.py {command}")[1] == 0
-        files = " ".join(sorted({path for path in written if path.endswith(".py")}))
-        output, code = bash.type(f"python3 -m mypy {files} Services/ComputationalNodes/Untouched Applications/untouched.py")
-    assert code == 0, output
+def test_what_new_writes_runs_as_it_is_and_is_rightly_typed(project: Datacenter) -> None:
+    written = {step.path for chapter in CHAPTERS for step in steps(chapter) if isinstance(step, File)}
+    files = " ".join(sorted(path for path in written if path.endswith(".py")))
+    with shell(project.root) as bash, stopped_by_a_failure(project):
+
+        def type_in(command: str) -> str:
+            output, code = bash.type(command)
+            assert code == 0, output
+            return output
+
+        type_in("python3 run_datacenter.py new node untouched")
+        type_in("python3 run_datacenter.py new application untouched")
+        write(project.root / CONFIGURATION_FILE, File(CONFIGURATION_FILE, FEW))
+        type_in("python3 run_datacenter.py up --directory files")
+        assert type_in("python3 Applications/untouched.py").startswith("2 * 20! = 4865804016353280000\n")
+        assert type_in(f'python3 -c "{REVERSE}"').strip() == "[2 1 0]"
+        type_in("python3 run_datacenter.py down")
+        type_in(f"python3 -m mypy {files} Services/ComputationalNodes/Untouched Applications/untouched.py")
 
 
 @contextmanager
