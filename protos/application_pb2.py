@@ -25,45 +25,45 @@ _sym_db = _symbol_database.Default()
 from protos import fractos_pb2 as protos_dot_fractos__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18protos/application.proto\x12\x15mockdc.application.v1\x1a\x14protos/fractos.proto\"S\n\rSubmitRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x0c\x12\x11\n\ttimeout_s\x18\x02 \x01(\x01\x12\r\n\x05graph\x18\x03 \x01(\x0c\x12\x10\n\x08topology\x18\x04 \x01(\t\"\x10\n\x0eSubmitResponse\"\x1e\n\x0cWatchRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x0c\"q\n\rWatchResponse\x12.\n\x05state\x18\x01 \x01(\x0e\x32\x1f.mockdc.application.v1.RunState\x12\x30\n\x06result\x18\x02 \x01(\x0b\x32 .mockdc.application.v1.RunResult\"\xfc\x01\n\tRunResult\x12\x0e\n\x06run_id\x18\x01 \x01(\x0c\x12%\n\x05trail\x18\x02 \x03(\x0b\x32\x16.mockdc.fractos.v1.Hop\x12+\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x1a.mockdc.fractos.v1.Failure\x12,\n\x08\x61rrivals\x18\x04 \x03(\x0b\x32\x1a.mockdc.fractos.v1.Arrival\x12\x0c\n\x04home\x18\x05 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\r\x12,\n\x08\x61ttempts\x18\x07 \x03(\x0b\x32\x1a.mockdc.fractos.v1.Attempt\x12\x10\n\x08\x65nded_at\x18\x08 \x01(\x01\"\x1f\n\rCancelRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x0c\"#\n\x0e\x43\x61ncelResponse\x12\x11\n\tcancelled\x18\x01 \x01(\x08\"P\n\x0fListRunsRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12.\n\x05state\x18\x02 \x01(\x0e\x32\x1f.mockdc.application.v1.RunState\"\xd3\x01\n\x07RunInfo\x12\x0e\n\x06run_id\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12.\n\x05state\x18\x03 \x01(\x0e\x32\x1f.mockdc.application.v1.RunState\x12\x14\n\x0csubmitted_at\x18\x04 \x01(\x01\x12\x10\n\x08\x64\x65\x61\x64line\x18\x05 \x01(\x01\x12\x10\n\x08\x65nded_at\x18\x06 \x01(\x01\x12\r\n\x05steps\x18\x07 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x08 \x01(\r\x12\x0e\n\x06\x63lient\x18\t \x01(\t\x12\x10\n\x08topology\x18\n \x01(\t\"$\n\x12\x44\x65scribeRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x0c\"\xad\x01\n\x0eRunDescription\x12,\n\x04info\x18\x01 \x01(\x0b\x32\x1e.mockdc.application.v1.RunInfo\x12\r\n\x05graph\x18\x02 \x01(\x0c\x12\x30\n\x06result\x18\x03 \x01(\x0b\x32 .mockdc.application.v1.RunResult\x12,\n\x08\x61ttempts\x18\x04 \x03(\x0b\x32\x1a.mockdc.fractos.v1.Attempt\"@\n\x10ListRunsResponse\x12,\n\x04runs\x18\x01 \x03(\x0b\x32\x1e.mockdc.application.v1.RunInfo\"\x88\x01\n\x0eSessionRequest\x12\x36\n\x06submit\x18\x01 \x01(\x0b\x32$.mockdc.application.v1.SubmitRequestH\x00\x12\x36\n\x06\x63\x61ncel\x18\x02 \x01(\x0b\x32$.mockdc.application.v1.CancelRequestH\x00\x42\x06\n\x04\x62ody\"J\n\x0fSessionRequests\x12\x37\n\x08requests\x18\x01 \x03(\x0b\x32%.mockdc.application.v1.SessionRequest\"E\n\x10SessionResponses\x12\x31\n\x07results\x18\x01 \x03(\x0b\x32 .mockdc.application.v1.RunResult*\\\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07RUNNING\x10\x01\x12\r\n\tSUCCEEDED\x10\x02\x12\n\n\x06\x46\x41ILED\x10\x03\x12\r\n\tCANCELLED\x10\x04\x32\xaf\x04\n\x0b\x41pplication\x12U\n\x06Submit\x12$.mockdc.application.v1.SubmitRequest\x1a%.mockdc.application.v1.SubmitResponse\x12T\n\x05Watch\x12#.mockdc.application.v1.WatchRequest\x1a$.mockdc.application.v1.WatchResponse0\x01\x12U\n\x06\x43\x61ncel\x12$.mockdc.application.v1.CancelRequest\x1a%.mockdc.application.v1.CancelResponse\x12[\n\x08ListRuns\x12&.mockdc.application.v1.ListRunsRequest\x1a\'.mockdc.application.v1.ListRunsResponse\x12_\n\x0b\x44\x65scribeRun\x12).mockdc.application.v1.DescribeRunRequest\x1a%.mockdc.application.v1.RunDescription\x12^\n\x07Session\x12&.mockdc.application.v1.SessionRequests\x1a\'.mockdc.application.v1.SessionResponses(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18protos/application.proto\x12\x15mockdc.application.v1\x1a\x14protos/fractos.proto\"h\n\rSubmitRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x0c\x12\x11\n\ttimeout_s\x18\x02 \x01(\x01\x12\r\n\x05graph\x18\x03 \x01(\x0c\x12\x10\n\x08topology\x18\x04 \x01(\t\x12\x13\n\x0btraceparent\x18\x05 \x01(\t\"\x10\n\x0eSubmitResponse\"\x1e\n\x0cWatchRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x0c\"q\n\rWatchResponse\x12.\n\x05state\x18\x01 \x01(\x0e\x32\x1f.mockdc.application.v1.RunState\x12\x30\n\x06result\x18\x02 \x01(\x0b\x32 .mockdc.application.v1.RunResult\"\x91\x02\n\tRunResult\x12\x0e\n\x06run_id\x18\x01 \x01(\x0c\x12%\n\x05trail\x18\x02 \x03(\x0b\x32\x16.mockdc.fractos.v1.Hop\x12+\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x1a.mockdc.fractos.v1.Failure\x12,\n\x08\x61rrivals\x18\x04 \x03(\x0b\x32\x1a.mockdc.fractos.v1.Arrival\x12\x0c\n\x04home\x18\x05 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\r\x12,\n\x08\x61ttempts\x18\x07 \x03(\x0b\x32\x1a.mockdc.fractos.v1.Attempt\x12\x10\n\x08\x65nded_at\x18\x08 \x01(\x01\x12\x13\n\x0btraceparent\x18\t \x01(\t\"\x1f\n\rCancelRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x0c\"#\n\x0e\x43\x61ncelResponse\x12\x11\n\tcancelled\x18\x01 \x01(\x08\"P\n\x0fListRunsRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12.\n\x05state\x18\x02 \x01(\x0e\x32\x1f.mockdc.application.v1.RunState\"\xd3\x01\n\x07RunInfo\x12\x0e\n\x06run_id\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12.\n\x05state\x18\x03 \x01(\x0e\x32\x1f.mockdc.application.v1.RunState\x12\x14\n\x0csubmitted_at\x18\x04 \x01(\x01\x12\x10\n\x08\x64\x65\x61\x64line\x18\x05 \x01(\x01\x12\x10\n\x08\x65nded_at\x18\x06 \x01(\x01\x12\r\n\x05steps\x18\x07 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x08 \x01(\r\x12\x0e\n\x06\x63lient\x18\t \x01(\t\x12\x10\n\x08topology\x18\n \x01(\t\"$\n\x12\x44\x65scribeRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x0c\"\xad\x01\n\x0eRunDescription\x12,\n\x04info\x18\x01 \x01(\x0b\x32\x1e.mockdc.application.v1.RunInfo\x12\r\n\x05graph\x18\x02 \x01(\x0c\x12\x30\n\x06result\x18\x03 \x01(\x0b\x32 .mockdc.application.v1.RunResult\x12,\n\x08\x61ttempts\x18\x04 \x03(\x0b\x32\x1a.mockdc.fractos.v1.Attempt\"@\n\x10ListRunsResponse\x12,\n\x04runs\x18\x01 \x03(\x0b\x32\x1e.mockdc.application.v1.RunInfo\"\x88\x01\n\x0eSessionRequest\x12\x36\n\x06submit\x18\x01 \x01(\x0b\x32$.mockdc.application.v1.SubmitRequestH\x00\x12\x36\n\x06\x63\x61ncel\x18\x02 \x01(\x0b\x32$.mockdc.application.v1.CancelRequestH\x00\x42\x06\n\x04\x62ody\"J\n\x0fSessionRequests\x12\x37\n\x08requests\x18\x01 \x03(\x0b\x32%.mockdc.application.v1.SessionRequest\"E\n\x10SessionResponses\x12\x31\n\x07results\x18\x01 \x03(\x0b\x32 .mockdc.application.v1.RunResult*\\\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07RUNNING\x10\x01\x12\r\n\tSUCCEEDED\x10\x02\x12\n\n\x06\x46\x41ILED\x10\x03\x12\r\n\tCANCELLED\x10\x04\x32\xaf\x04\n\x0b\x41pplication\x12U\n\x06Submit\x12$.mockdc.application.v1.SubmitRequest\x1a%.mockdc.application.v1.SubmitResponse\x12T\n\x05Watch\x12#.mockdc.application.v1.WatchRequest\x1a$.mockdc.application.v1.WatchResponse0\x01\x12U\n\x06\x43\x61ncel\x12$.mockdc.application.v1.CancelRequest\x1a%.mockdc.application.v1.CancelResponse\x12[\n\x08ListRuns\x12&.mockdc.application.v1.ListRunsRequest\x1a\'.mockdc.application.v1.ListRunsResponse\x12_\n\x0b\x44\x65scribeRun\x12).mockdc.application.v1.DescribeRunRequest\x1a%.mockdc.application.v1.RunDescription\x12^\n\x07Session\x12&.mockdc.application.v1.SessionRequests\x1a\'.mockdc.application.v1.SessionResponses(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.application_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RUNSTATE']._serialized_start=1510
-  _globals['_RUNSTATE']._serialized_end=1602
+  _globals['_RUNSTATE']._serialized_start=1552
+  _globals['_RUNSTATE']._serialized_end=1644
   _globals['_SUBMITREQUEST']._serialized_start=73
-  _globals['_SUBMITREQUEST']._serialized_end=156
-  _globals['_SUBMITRESPONSE']._serialized_start=158
-  _globals['_SUBMITRESPONSE']._serialized_end=174
-  _globals['_WATCHREQUEST']._serialized_start=176
-  _globals['_WATCHREQUEST']._serialized_end=206
-  _globals['_WATCHRESPONSE']._serialized_start=208
-  _globals['_WATCHRESPONSE']._serialized_end=321
-  _globals['_RUNRESULT']._serialized_start=324
-  _globals['_RUNRESULT']._serialized_end=576
-  _globals['_CANCELREQUEST']._serialized_start=578
-  _globals['_CANCELREQUEST']._serialized_end=609
-  _globals['_CANCELRESPONSE']._serialized_start=611
-  _globals['_CANCELRESPONSE']._serialized_end=646
-  _globals['_LISTRUNSREQUEST']._serialized_start=648
-  _globals['_LISTRUNSREQUEST']._serialized_end=728
-  _globals['_RUNINFO']._serialized_start=731
-  _globals['_RUNINFO']._serialized_end=942
-  _globals['_DESCRIBERUNREQUEST']._serialized_start=944
-  _globals['_DESCRIBERUNREQUEST']._serialized_end=980
-  _globals['_RUNDESCRIPTION']._serialized_start=983
-  _globals['_RUNDESCRIPTION']._serialized_end=1156
-  _globals['_LISTRUNSRESPONSE']._serialized_start=1158
-  _globals['_LISTRUNSRESPONSE']._serialized_end=1222
-  _globals['_SESSIONREQUEST']._serialized_start=1225
-  _globals['_SESSIONREQUEST']._serialized_end=1361
-  _globals['_SESSIONREQUESTS']._serialized_start=1363
-  _globals['_SESSIONREQUESTS']._serialized_end=1437
-  _globals['_SESSIONRESPONSES']._serialized_start=1439
-  _globals['_SESSIONRESPONSES']._serialized_end=1508
-  _globals['_APPLICATION']._serialized_start=1605
-  _globals['_APPLICATION']._serialized_end=2164
+  _globals['_SUBMITREQUEST']._serialized_end=177
+  _globals['_SUBMITRESPONSE']._serialized_start=179
+  _globals['_SUBMITRESPONSE']._serialized_end=195
+  _globals['_WATCHREQUEST']._serialized_start=197
+  _globals['_WATCHREQUEST']._serialized_end=227
+  _globals['_WATCHRESPONSE']._serialized_start=229
+  _globals['_WATCHRESPONSE']._serialized_end=342
+  _globals['_RUNRESULT']._serialized_start=345
+  _globals['_RUNRESULT']._serialized_end=618
+  _globals['_CANCELREQUEST']._serialized_start=620
+  _globals['_CANCELREQUEST']._serialized_end=651
+  _globals['_CANCELRESPONSE']._serialized_start=653
+  _globals['_CANCELRESPONSE']._serialized_end=688
+  _globals['_LISTRUNSREQUEST']._serialized_start=690
+  _globals['_LISTRUNSREQUEST']._serialized_end=770
+  _globals['_RUNINFO']._serialized_start=773
+  _globals['_RUNINFO']._serialized_end=984
+  _globals['_DESCRIBERUNREQUEST']._serialized_start=986
+  _globals['_DESCRIBERUNREQUEST']._serialized_end=1022
+  _globals['_RUNDESCRIPTION']._serialized_start=1025
+  _globals['_RUNDESCRIPTION']._serialized_end=1198
+  _globals['_LISTRUNSRESPONSE']._serialized_start=1200
+  _globals['_LISTRUNSRESPONSE']._serialized_end=1264
+  _globals['_SESSIONREQUEST']._serialized_start=1267
+  _globals['_SESSIONREQUEST']._serialized_end=1403
+  _globals['_SESSIONREQUESTS']._serialized_start=1405
+  _globals['_SESSIONREQUESTS']._serialized_end=1479
+  _globals['_SESSIONRESPONSES']._serialized_start=1481
+  _globals['_SESSIONRESPONSES']._serialized_end=1550
+  _globals['_APPLICATION']._serialized_start=1647
+  _globals['_APPLICATION']._serialized_end=2206
 # @@protoc_insertion_point(module_scope)

@@ -22,16 +22,18 @@ FAILED: RunState
 CANCELLED: RunState
 
 class SubmitRequest(_message.Message):
-    __slots__ = ("run_id", "timeout_s", "graph", "topology")
+    __slots__ = ("run_id", "timeout_s", "graph", "topology", "traceparent")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
     GRAPH_FIELD_NUMBER: _ClassVar[int]
     TOPOLOGY_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     run_id: bytes
     timeout_s: float
     graph: bytes
     topology: str
-    def __init__(self, run_id: _Optional[bytes] = ..., timeout_s: _Optional[float] = ..., graph: _Optional[bytes] = ..., topology: _Optional[str] = ...) -> None: ...
+    traceparent: str
+    def __init__(self, run_id: _Optional[bytes] = ..., timeout_s: _Optional[float] = ..., graph: _Optional[bytes] = ..., topology: _Optional[str] = ..., traceparent: _Optional[str] = ...) -> None: ...
 
 class SubmitResponse(_message.Message):
     __slots__ = ()
@@ -52,7 +54,7 @@ class WatchResponse(_message.Message):
     def __init__(self, state: _Optional[_Union[RunState, str]] = ..., result: _Optional[_Union[RunResult, _Mapping]] = ...) -> None: ...
 
 class RunResult(_message.Message):
-    __slots__ = ("run_id", "trail", "failure", "arrivals", "home", "attempt", "attempts", "ended_at")
+    __slots__ = ("run_id", "trail", "failure", "arrivals", "home", "attempt", "attempts", "ended_at", "traceparent")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     TRAIL_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
@@ -61,6 +63,7 @@ class RunResult(_message.Message):
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     ENDED_AT_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     run_id: bytes
     trail: _containers.RepeatedCompositeFieldContainer[_fractos_pb2.Hop]
     failure: _fractos_pb2.Failure
@@ -69,7 +72,8 @@ class RunResult(_message.Message):
     attempt: int
     attempts: _containers.RepeatedCompositeFieldContainer[_fractos_pb2.Attempt]
     ended_at: float
-    def __init__(self, run_id: _Optional[bytes] = ..., trail: _Optional[_Iterable[_Union[_fractos_pb2.Hop, _Mapping]]] = ..., failure: _Optional[_Union[_fractos_pb2.Failure, _Mapping]] = ..., arrivals: _Optional[_Iterable[_Union[_fractos_pb2.Arrival, _Mapping]]] = ..., home: _Optional[str] = ..., attempt: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[_fractos_pb2.Attempt, _Mapping]]] = ..., ended_at: _Optional[float] = ...) -> None: ...
+    traceparent: str
+    def __init__(self, run_id: _Optional[bytes] = ..., trail: _Optional[_Iterable[_Union[_fractos_pb2.Hop, _Mapping]]] = ..., failure: _Optional[_Union[_fractos_pb2.Failure, _Mapping]] = ..., arrivals: _Optional[_Iterable[_Union[_fractos_pb2.Arrival, _Mapping]]] = ..., home: _Optional[str] = ..., attempt: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[_fractos_pb2.Attempt, _Mapping]]] = ..., ended_at: _Optional[float] = ..., traceparent: _Optional[str] = ...) -> None: ...
 
 class CancelRequest(_message.Message):
     __slots__ = ("run_id",)

@@ -147,7 +147,7 @@ class Graph(_message.Message):
     def __init__(self, name: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ...) -> None: ...
 
 class Request(_message.Message):
-    __slots__ = ("run_id", "attempt", "deadline", "home", "steps", "sender", "bound", "trail", "sent_at", "memories", "began_at", "arrival")
+    __slots__ = ("run_id", "attempt", "deadline", "home", "steps", "sender", "bound", "trail", "sent_at", "memories", "began_at", "arrival", "traceparent")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_FIELD_NUMBER: _ClassVar[int]
@@ -160,6 +160,7 @@ class Request(_message.Message):
     MEMORIES_FIELD_NUMBER: _ClassVar[int]
     BEGAN_AT_FIELD_NUMBER: _ClassVar[int]
     ARRIVAL_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     run_id: bytes
     attempt: int
     deadline: float
@@ -172,7 +173,8 @@ class Request(_message.Message):
     memories: _containers.RepeatedCompositeFieldContainer[Argument]
     began_at: float
     arrival: Arrival
-    def __init__(self, run_id: _Optional[bytes] = ..., attempt: _Optional[int] = ..., deadline: _Optional[float] = ..., home: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., sender: _Optional[int] = ..., bound: _Optional[bytes] = ..., trail: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., sent_at: _Optional[float] = ..., memories: _Optional[_Iterable[_Union[Argument, _Mapping]]] = ..., began_at: _Optional[float] = ..., arrival: _Optional[_Union[Arrival, _Mapping]] = ...) -> None: ...
+    traceparent: str
+    def __init__(self, run_id: _Optional[bytes] = ..., attempt: _Optional[int] = ..., deadline: _Optional[float] = ..., home: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., sender: _Optional[int] = ..., bound: _Optional[bytes] = ..., trail: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., sent_at: _Optional[float] = ..., memories: _Optional[_Iterable[_Union[Argument, _Mapping]]] = ..., began_at: _Optional[float] = ..., arrival: _Optional[_Union[Arrival, _Mapping]] = ..., traceparent: _Optional[str] = ...) -> None: ...
 
 class Arrival(_message.Message):
     __slots__ = ("source", "frame_bytes", "value_bytes", "output_bytes", "reply")
@@ -229,7 +231,7 @@ class Attempt(_message.Message):
     def __init__(self, number: _Optional[int] = ..., began_at: _Optional[float] = ..., home: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Failure(_message.Message):
-    __slots__ = ("status", "message", "step", "operation", "node", "attempt", "causes", "log_file", "definite", "retry_after_s", "field")
+    __slots__ = ("status", "message", "step", "operation", "node", "attempt", "causes", "log_file", "definite", "retry_after_s", "field", "hop")
     STATUS_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     STEP_FIELD_NUMBER: _ClassVar[int]
@@ -241,6 +243,7 @@ class Failure(_message.Message):
     DEFINITE_FIELD_NUMBER: _ClassVar[int]
     RETRY_AFTER_S_FIELD_NUMBER: _ClassVar[int]
     FIELD_FIELD_NUMBER: _ClassVar[int]
+    HOP_FIELD_NUMBER: _ClassVar[int]
     status: str
     message: str
     step: int
@@ -252,7 +255,8 @@ class Failure(_message.Message):
     definite: bool
     retry_after_s: float
     field: str
-    def __init__(self, status: _Optional[str] = ..., message: _Optional[str] = ..., step: _Optional[int] = ..., operation: _Optional[str] = ..., node: _Optional[str] = ..., attempt: _Optional[int] = ..., causes: _Optional[_Iterable[str]] = ..., log_file: _Optional[str] = ..., definite: _Optional[bool] = ..., retry_after_s: _Optional[float] = ..., field: _Optional[str] = ...) -> None: ...
+    hop: Hop
+    def __init__(self, status: _Optional[str] = ..., message: _Optional[str] = ..., step: _Optional[int] = ..., operation: _Optional[str] = ..., node: _Optional[str] = ..., attempt: _Optional[int] = ..., causes: _Optional[_Iterable[str]] = ..., log_file: _Optional[str] = ..., definite: _Optional[bool] = ..., retry_after_s: _Optional[float] = ..., field: _Optional[str] = ..., hop: _Optional[_Union[Hop, _Mapping]] = ...) -> None: ...
 
 class Completion(_message.Message):
     __slots__ = ("run_id", "attempt", "step", "trail", "failure", "lost", "deadline", "owner", "reply", "output_bytes")

@@ -26,11 +26,12 @@ from Services.fractos.events import Accepted, CancelAsked, Refused, RunEnded, Su
 from Services.fractos.run import is_for, state_of
 from Services.fractos.runs import Runs
 from Services.fractos.session import SESSION
+from Services.fractos.trace_context import valid
 from Services.fractos.transport.call_proof import PROOF, CallVerifier
 from Services.fractos.transport.local_stream import Method
 from Services.fractos.transport.status import translated_errors
 from Services.fractos.transport.streams import Outbox
-from Services.fractos.transport.unary import Metadata, capability_of
+from Services.fractos.transport.unary import Metadata, capability_of, traceparent_of
 
 DRAIN_POLL_S = 0.01
 SERVICE = application_pb2.DESCRIPTOR.services_by_name["Application"].full_name
@@ -90,7 +91,7 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
             client = self._client(capability_of(context.invocation_metadata()))
             await self._controller.own()
             submission = _UnarySubmission()
-            self._submit(request, submission, client)
+            self._submit(request, submission, client, traceparent_of(context.invocation_metadata()))
             await submission.settled
         return application_pb2.SubmitResponse()
 
@@ -209,8 +210,12 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
             submission.refused(error)
             session.flush()
 
-    def _submit(self, request: application_pb2.SubmitRequest, submission: _Submission, client: str) -> None:
-        """Hand a run to the engine. The submission is told whether it is accepted."""
+    def _submit(
+        self, request: application_pb2.SubmitRequest, submission: _Submission, client: str, traceparent: str = ""
+    ) -> None:
+        """Hand a run to the engine. The submission is told whether it is accepted. `traceparent`: if it has none itself."""
+        if request.traceparent or traceparent:
+            request.traceparent = valid(request.traceparent, traceparent)
         ticket = next(self._tickets)
         self._submitting[ticket] = submission
         self._controller.feed(Submitted(request, ticket, client))

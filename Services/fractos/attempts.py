@@ -18,6 +18,7 @@ from Services.fractos.plan import MAX_MESSAGE_BYTES, MAX_VALUE_BYTES, node_type
 from Services.fractos.records import AttemptRecord, Place
 from Services.fractos.run import Gathered, Run
 from Services.fractos.schedule import Schedule
+from Services.fractos.trace_context import passed_on
 
 MAX_ATTEMPTS = 16
 REPEAT_S = 0.02  # how long the third attempt waits, doubled with each one after it; the second is sent at once
@@ -158,6 +159,8 @@ class Attempts:
         request.home = self._identity.address
         request.sent_at = now
         request.began_at = run.submitted_at
+        if run.traceparent:
+            request.traceparent = passed_on(run.traceparent, run.run_id)
         for step in request.steps if run.placed or owners else ():
             _direct(step, run.placed.get(step.id), owners.get(node_type(step)))
         return SendFrame(self._placement.choose(request.steps[0], now).address, frame)

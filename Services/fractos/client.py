@@ -40,6 +40,7 @@ from Services.fractos.remote_memory import Memory
 from Services.fractos.result import Hop, Result, make_trail
 from Services.fractos.run_id import new_run_id
 from Services.fractos.topology import RING, check_topology
+from Services.fractos.trace_context import TraceContext
 from Services.fractos.transport.unary import CAPABILITY
 from Services.fractos.values import as_bytes
 
@@ -125,13 +126,19 @@ class Datacenter:
         self._memory: ClientMemory = self._do(_client_memory())
 
     def run(
-        self, graph: TaskGraph, *, topology: str = RING, timeout_s: float = DEFAULT_TIMEOUT_S, wait: bool = False
+        self,
+        graph: TaskGraph,
+        *,
+        topology: str = RING,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        wait: bool = False,
+        traceparent: str | None = None,
     ) -> Result:
         """Run a graph and wait for its end. Interrupted with Ctrl-C, it cancels the run.
 
         Raises the one error of `errors.py` that says why the run failed.
         """
-        run = self.submit(graph, topology=topology, timeout_s=timeout_s, wait=wait)
+        run = self.submit(graph, topology=topology, timeout_s=timeout_s, wait=wait, traceparent=traceparent)
         try:
             return run.result()
         except KeyboardInterrupt:
@@ -139,7 +146,13 @@ class Datacenter:
             raise
 
     def submit(
-        self, graph: TaskGraph, *, topology: str = RING, timeout_s: float = DEFAULT_TIMEOUT_S, wait: bool = False
+        self,
+        graph: TaskGraph,
+        *,
+        topology: str = RING,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        wait: bool = False,
+        traceparent: str | None = None,
     ) -> Run:
         """Start a graph, to end within `timeout_s` seconds, and return at once.
 
@@ -147,6 +160,9 @@ class Datacenter:
         its turn, until it is let in or half of `timeout_s` is over. Without an application node it waits for one in any case.
 
         `topology` is "ring", "fast-star" or "star": how the run travels, see topology.py. Its outputs are the same.
+
+        `traceparent` (W3C Trace Context) names the span that the run is a part of, by default the current one of a program that
+        uses OpenTelemetry. A malformed one is ignored.
 
         Raises InvalidArgumentError for an impossible timeout or topology, ResourceExhaustedError for a graph that is too large
         to travel, UnavailableError after `close()`.
@@ -157,6 +173,7 @@ class Datacenter:
         check_size(serialized)
         run_id = new_run_id()
         request = application_pb2.SubmitRequest(run_id=run_id, timeout_s=timeout_s, graph=serialized, topology=topology)
+        request.traceparent = _current_traceparent() if traceparent is None else traceparent
         return Run(graph, run_id, timeout_s, self._connection, self._connection.submit(request, wait=wait))
 
     def memory(self, value: numpy.ndarray | bytes | bytearray | memoryview, *, node: str = "") -> Memory:
@@ -226,6 +243,15 @@ async def _connected(record: DirectoryRecord, authority: Authority | None) -> Co
     connection = Connection(Candidates(record), metadata=metadata)
     await connection.open()
     return connection
+
+
+def _current_traceparent() -> str:
+    """The span that OpenTelemetry says this code runs in; empty without, and in a program that does not use it."""
+    api = sys.modules.get("opentelemetry.trace")
+    if api is None:
+        return ""
+    span = api.get_current_span().get_span_context()
+    return str(TraceContext(span.trace_id, span.span_id, span.trace_flags)) if span.is_valid else ""
 
 
 def _default_root() -> Path:

@@ -33,6 +33,8 @@ CENTER_KEYS = {
     "journal_sync",
     "journal_keep_s",
     "authorization",
+    "metrics",
+    "metrics_port",
 }
 MAXIMUM_REPLICAS = 100
 MAXIMUM_INLINE_BYTES = 1 << 20
@@ -107,6 +109,8 @@ class Configuration:
     memory: MemorySettings = MemorySettings()
     network: NetworkRules = field(default_factory=NetworkRules)  # of the emulated links
     authorization: str = "checked"  # or "open": then nobody needs a capability
+    metrics: bool = False  # whether Prometheus can scrape the nodes
+    metrics_port: int = 0  # of the first node of the plan, and so on; 0: the system chooses
 
     @property
     def directory_kind(self) -> DirectoryKind:
@@ -141,6 +145,11 @@ class Configuration:
     def journal_path(self) -> Path:
         """The folder of the application nodes' journal of runs."""
         return self.service_config_path / "journal"
+
+    @property
+    def metrics_path(self) -> Path:
+        """Where Prometheus finds the nodes: a file for each, see telemetry.py."""
+        return self.service_config_path / "metrics"
 
     @property
     def network_path(self) -> Path:
@@ -205,6 +214,8 @@ def interpret(sections: Sections, root: Path) -> Configuration:
         ),
         network=read_network_rules(sections, [name.removesuffix("_controller") for name in names]),
         authorization=center.text("authorization", "checked", "checked|open", "checked or open"),
+        metrics=center.text("metrics", "off", "off|on", "off or on") == "on",
+        metrics_port=center.number("metrics_port", 0, 0, 65535),
     )
     _check_agreement(sections, configuration.controllers)
     # Extensions may leave the section of a controller that is switched off where it is.

@@ -285,6 +285,16 @@ class Engine:
         frame, request, step, operation, sent_at, received_at, request_bytes, frames, fetched = work
         response = message.SerializeToString() if message is not None else b""
         size = len(response)
+        hop: dict[str, Any] = {
+            "step": key.step,
+            "node": self.identity.name,
+            "attempt": key.attempt,
+            "sent_at": sent_at,
+            "received_at": received_at,
+            "started_at": started_at,
+            "finished_at": finished_at,
+            "request_bytes": request_bytes,
+        }
         if max(size, len(whole or b"")) > MAX_MESSAGE_BYTES:
             size = max(size, len(whole or b""))
             text = f"{step.operation} returned {size} bytes; the limit is {MAX_VALUE_BYTES} (64 MiB)"
@@ -296,18 +306,10 @@ class Engine:
                 self._reports.lose(request, error)
                 return
             self.ledger.fail(key.run_id, key.step, error)
-            self._reports.fail(request, error)
+            self._reports.fail(request, error, hop)
             return
         small = whole if memory_bytes else response
-        hop = {
-            "step": key.step,
-            "node": self.identity.name,
-            "attempt": key.attempt,
-            "sent_at": sent_at,
-            "received_at": received_at,
-            "started_at": started_at,
-            "finished_at": finished_at,
-            "request_bytes": request_bytes,
+        hop |= {
             "response_bytes": size + memory_bytes,
             "output": small if small is not None and len(small) <= SMALL_OUTPUT_BYTES else None,
             "fetched_bytes": fetched_bytes,

@@ -50,6 +50,7 @@ from Services.fractos.node_options import Options, log_to, parse
 from Services.fractos.operations import Catalogue
 from Services.fractos.ownership import Ownership
 from Services.fractos.placement import Identity
+from Services.fractos.telemetry import Telemetry, check_packages
 from Services.fractos.transport.call_proof import CallProver, CallVerifier
 from Services.fractos.transport.capabilities import CapabilitiesServicer
 from Services.fractos.transport.emulation import NodeNetwork
@@ -89,6 +90,7 @@ def main(node_type: str, create: CreateAdaptor | None = None, clients: ClientSer
     try:
         options = parse(node_type)
         configuration = load(options.root)
+        check_packages(configuration)
         record = join_or_form(configuration, zookeeper=options.zookeeper)
         _allow_descriptors()
         uvloop.run(_Node(node_type, options, configuration, record, create, clients).live())
@@ -111,6 +113,8 @@ class _Parts:
     capabilities: CapabilitiesServicer
     network: NodeNetwork
     streams: Mapping[str, Method]
+    servicer: NodeServicer
+    telemetry: Telemetry
 
 
 class _Node:
@@ -206,6 +210,7 @@ class _Node:
         await directory.watch_revocations(self._node_type, self._guard.revoke)
         await server.start()
         await local.serve({name: following.first(method) for name, method in parts.streams.items()})
+        await parts.telemetry.begin(parts.servicer.describe)
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
         # What is alive now stays so: leaving it to the collector would cost a pause of milliseconds now and then.
         gc.collect()
@@ -266,8 +271,8 @@ class _Node:
         counters = Counters(transport.sent, memory.traffic, memory.store)
         fractos_pb2_grpc.add_TrafficServicer_to_server(TrafficServicer(identity, memory.may_use, counters), server)
         verifier = CallVerifier(datacenter, self._key, identity.address, time.time)
-        node = NodeServicer(controller, verifier, counters, self._state_folder(journal))
-        fractos_pb2_grpc.add_NodeServicer_to_server(node, server)
+        servicer = NodeServicer(controller, verifier, counters, self._state_folder(journal))
+        fractos_pb2_grpc.add_NodeServicer_to_server(servicer, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         operations = self._catalogue.of_type(self._node_type)
         ours = (service.full_name for service in fractos_pb2.DESCRIPTOR.services_by_name.values())
@@ -279,7 +284,8 @@ class _Node:
             streams |= self._clients.attach(controller, server, verifier)
             services.append(application_pb2.DESCRIPTOR.services_by_name["Application"].full_name)
         reflection.enable_server_reflection(services, server)
-        return _Parts(controller, transport, memory, capabilities, network, streams)
+        telemetry = Telemetry(self._configuration, controller, self._catalogue)
+        return _Parts(controller, transport, memory, capabilities, network, streams, servicer, telemetry)
 
     def _capabilities(self, directory: Directory, identity: Identity) -> CapabilitiesServicer:
         datacenter = self._configuration.name
@@ -332,6 +338,7 @@ class _Node:
         await server.stop(0.2)
         await local.close()
         await parts.controller.close()
+        await parts.telemetry.close()
         await parts.memory.close()
         parts.network.close()
 

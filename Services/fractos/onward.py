@@ -58,6 +58,7 @@ class Onward:
                 steps=continuation(request.steps, edge.to),
                 trail=request.trail,
                 began_at=request.began_at,
+                traceparent=request.traceparent,
             )
             self._go_on(fractos_pb2.Frame(request=onward), step.id, edge, outputs, now)
 

@@ -34,7 +34,7 @@ class RunRecord(NamedTuple):
     result: bytes | None = None  # a serialized RunResult; None: it has not ended
     client: str = ""  # whose run it is; empty: anybody's
     topology: str = RING
-    attempts: bytes = b""  # a serialized RunResult with those that were sent
+    attempts: bytes = b""  # a serialized RunResult with those that were sent, and with the traceparent
 
 
 class AttemptRecord(NamedTuple):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import heapq
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from protos import fractos_pb2
 from Services.fractos.errors import Context, UnavailableError, failure_of
@@ -69,11 +70,14 @@ class Reports:
         else:
             self._emit(SendFrame(request.home, frame))
 
-    def fail(self, request: fractos_pb2.Request, error: BaseException) -> None:
-        """A step failed, and its run with it."""
+    def fail(self, request: fractos_pb2.Request, error: BaseException, hop: Mapping[str, Any] | None = None) -> None:
+        """A step failed, and its run with it. `hop` are the fields of a Hop, if it was at the device."""
         step = request.steps[0]
         self._emit(Log(logging.INFO, f"run {request.run_id.hex()} step {step.id} ({step.operation}) failed: {error}"))
-        self.complete(request, failure=self._failure(request, error))
+        failure = self._failure(request, error)
+        if hop is not None:
+            failure.hop.CopyFrom(fractos_pb2.Hop(**hop))
+        self.complete(request, failure=failure)
 
     def lose(self, request: fractos_pb2.Request, error: BaseException) -> None:
         """A step did not get to where it could be done, or may not have: another attempt may."""

@@ -45,6 +45,7 @@ class Run:
     trouble: str = ""  # what went wrong first,
     reason: str = ""  # and last
     attempts: list[fractos_pb2.Attempt] = field(default_factory=list)  # those that were sent
+    traceparent: str = ""  # the client's
     ended_at: float = 0.0
     result: application_pb2.RunResult | None = None
     result_bytes: int = 0
@@ -54,8 +55,13 @@ class Run:
         self.attempts.append(fractos_pb2.Attempt(number=self.attempt, began_at=now, home=home, reason=self.reason))
 
     def recorded_attempts(self) -> bytes:
-        """The attempts as the journal keeps them."""
-        return application_pb2.RunResult(attempts=self.attempts).SerializeToString()
+        """The attempts as the journal keeps them, and the trace that they belong to."""
+        return application_pb2.RunResult(attempts=self.attempts, traceparent=self.traceparent).SerializeToString()
+
+    def recall_attempts(self, recorded: bytes) -> None:
+        """Take over what the journal has kept of them."""
+        known = application_pb2.RunResult.FromString(recorded)
+        self.attempts, self.traceparent = list(known.attempts), known.traceparent
 
     def end(self, here: Context, failure: fractos_pb2.Failure | None, now: float) -> None:
         """Make the result: that of a success without a `failure`. `here` is where that is."""
@@ -69,6 +75,7 @@ class Run:
             attempt=self.attempt,
             attempts=self.attempts,
             ended_at=now,
+            traceparent=self.traceparent,
         )
         if (size_bytes := result.ByteSize()) > MAX_RESULT_BYTES:
             text = f"the outputs that were asked for have {size_bytes} bytes together; the limit is {MAX_RESULT_BYTES}"

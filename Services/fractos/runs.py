@@ -278,14 +278,14 @@ class Runs:
         timeout_s = request.timeout_s or DEFAULT_TIMEOUT_S
         check_timeout(timeout_s)
         run = Run(request.run_id, self._plans.of(request.graph, topology), now, now + timeout_s, client, tickets=[ticket])
+        run.traceparent = request.traceparent
         self._attempts.place(run, now)
         self._admission.reserve(run.plan.steps_by_type, run.plan.size_bytes, timeout_s, now)
         self._running[run.run_id] = run
         self._deadlines.add(run.run_id, run.deadline)
         run.begin_attempt(self._identity.name, now)
         record = RunRecord(run.run_id, run.plan.digest, request.graph, now, run.deadline, dict(run.placed))
-        attempts = run.recorded_attempts()
-        self._emit(Record(record._replace(client=client, topology=topology, attempts=attempts)))
+        self._emit(Record(record._replace(client=client, topology=topology, attempts=run.recorded_attempts())))
 
     def _resume(self, record: RunRecord, now: float) -> None:
         """Have a run go on that the journal holds unfinished; end it if it is a graph that today's protos do not admit."""
@@ -300,7 +300,7 @@ class Runs:
             return
         run = Run(record.run_id, plan, record.submitted_at, record.deadline, record.client, placed=dict(record.placed))
         run.attempt = run.first_attempt = record.attempt
-        run.attempts = list(application_pb2.RunResult.FromString(record.attempts).attempts)
+        run.recall_attempts(record.attempts)
         self._running[run.run_id] = run
         self._admission.reserve_anyway(plan.steps_by_type, plan.size_bytes)
         self._deadlines.add(run.run_id, run.deadline)

@@ -18,7 +18,7 @@ PURE = (
     "admission", "attempts", "bill", "capability", "centre", "delivery", "ended_runs", "engine", "events", "farewell",
     "graph", "guard", "large_values", "ledger", "limits", "links", "memory_reference", "memory_room", "memory_scope",
     "network_rules", "onward", "operations", "placement", "plan", "plans", "records", "reports", "run", "runs", "schedule",
-    "tally", "tenure", "topology", "transport/link", "values",
+    "tally", "tenure", "topology", "trace_context", "transport/link", "values",
 )  # fmt: skip
 IMPURE = {
     "asyncio", "concurrent", "grpc", "kazoo", "multiprocessing", "os", "pathlib", "psutil", "random", "selectors", "signal",

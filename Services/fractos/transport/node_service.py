@@ -43,7 +43,7 @@ class NodeServicer(fractos_pb2_grpc.NodeServicer):
         identity = self._controller.engine.identity
         async with translated_errors(context, identity):
             self._verifier.check(context.invocation_metadata() or (), DESCRIBE, request)
-            return self._description()
+            return self.describe()
         raise AssertionError("translated_errors ends the call")
 
     async def Watch(self, request: fractos_pb2.WatchNodeRequest, context: Context) -> AsyncIterator[fractos_pb2.NodeEvents]:
@@ -64,7 +64,8 @@ class NodeServicer(fractos_pb2_grpc.NodeServicer):
                 self._controller.observers.remove(watch)
                 self._watchers -= 1
 
-    def _description(self) -> fractos_pb2.NodeDescription:
+    def describe(self) -> fractos_pb2.NodeDescription:
+        """What there is to say of the node now."""
         controller, engine = self._controller, self._controller.engine
         with self._process.oneshot():
             times = self._process.cpu_times()

@@ -13,6 +13,7 @@ from protos import fractos_pb2
 from Services.fractos.controller import Controller
 from Services.fractos.errors import InvalidArgumentError
 from Services.fractos.operations import Operation
+from Services.fractos.trace_context import KEY as TRACEPARENT
 from Services.fractos.transport.emulation import NodeNetwork
 from Services.fractos.transport.status import translated_errors
 
@@ -67,3 +68,9 @@ def capability_of(metadata: Metadata | None) -> fractos_pb2.Capability:
     except DecodeError as error:
         text = f"the metadata {CAPABILITY} do not hold a serialized mockdc.fractos.v1.Capability"
         raise InvalidArgumentError(text) from error
+
+
+def traceparent_of(metadata: Metadata | None) -> str:
+    """The W3C `traceparent` that a call carries; empty if it carries none, or several, of which none counts."""
+    given = [value for key, value in metadata or () if key == TRACEPARENT]
+    return given[0] if len(given) == 1 and isinstance(given[0], str) else ""
