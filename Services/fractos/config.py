@@ -42,6 +42,7 @@ MAXIMUM_MEMORY_MB = 1 << 20
 MAXIMUM_DEVICE_LATENCY_MS = 60_000
 MAXIMUM_DEVICE_MB_S = 100_000
 MAXIMUM_PARALLELISM = 256
+MAXIMUM_METRICS_PORT = 60_000  # those of the other nodes follow
 DirectoryKind = Literal["zookeeper", "files"]
 TEMPORARY = ".writing-"  # how the names of unfinished files begin: storage nodes hide such files from their clients
 
@@ -215,7 +216,7 @@ def interpret(sections: Sections, root: Path) -> Configuration:
         network=read_network_rules(sections, [name.removesuffix("_controller") for name in names]),
         authorization=center.text("authorization", "checked", "checked|open", "checked or open"),
         metrics=center.text("metrics", "off", "off|on", "off or on") == "on",
-        metrics_port=center.number("metrics_port", 0, 0, 65535),
+        metrics_port=center.number("metrics_port", 0, 0, MAXIMUM_METRICS_PORT),
     )
     _check_agreement(sections, configuration.controllers)
     # Extensions may leave the section of a controller that is switched off where it is.

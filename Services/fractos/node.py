@@ -208,9 +208,9 @@ class _Node:
         directory.watch(lambda members: parts.controller.feed(MembersChanged(members)))
         # Before it serves, and after it is listed: so none is missed, and who revokes knows of this node.
         await directory.watch_revocations(self._node_type, self._guard.revoke)
+        await parts.telemetry.begin(parts.servicer.describe)  # before anything comes that counts
         await server.start()
         await local.serve({name: following.first(method) for name, method in parts.streams.items()})
-        await parts.telemetry.begin(parts.servicer.describe)
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
         # What is alive now stays so: leaving it to the collector would cost a pause of milliseconds now and then.
         gc.collect()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -16,12 +19,18 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from protos import application_pb2, application_pb2_grpc
+from protos import application_pb2, application_pb2_grpc, fractos_pb2
 from Services.fractos import TaskGraph, connect
-from Services.fractos.errors import InvalidArgumentError
+from Services.fractos.config import load
+from Services.fractos.controller import Controller
+from Services.fractos.engine import Engine
+from Services.fractos.errors import ConfigurationError, OutOfRangeError
+from Services.fractos.graph import default_catalogue
+from Services.fractos.placement import Identity
 from Services.fractos.run_id import new_run_id
-from tests.nodes import Nodes, running, slow_graph
-from tests.waiting import until
+from Services.fractos.telemetry import Telemetry
+from tests.nodes import ROOT, Nodes, configuration_text, running, slow_graph
+from tests.waiting import on_event_loop, until
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 CLIENT = f"00-{TRACE}-{SPAN}-01"
@@ -90,9 +99,15 @@ def chain(*names: str) -> TaskGraph:
     return graph
 
 
+def stub(nodes: Nodes) -> Any:
+    return application_pb2_grpc.ApplicationStub(nodes.channel("application-0"))
+
+
 def page(nodes: Nodes, name: str, accept: str = "text/plain") -> str:
     """What Prometheus gets of a node that it has found in the folder for it."""
-    (found,) = json.loads((nodes.configuration.metrics_path / f"{name}.json").read_text())
+    file = nodes.configuration.metrics_path / f"{name}.json"
+    until(file.exists)
+    (found,) = json.loads(file.read_text())
     assert found["labels"] == {"datacenter": "test", "instance": name}
     (target,) = found["targets"]
     with urllib.request.urlopen(urllib.request.Request(f"http://{target}/metrics", headers={"Accept": accept})) as answer:
@@ -115,8 +130,10 @@ def test_prometheus_finds_and_scrapes_every_node(nodes: Nodes) -> None:
             datacenter.run(chain("math-0", "math-1"))
         wrong = TaskGraph("wrong")
         wrong.math.binomial(n=-1, k=0)
-        with pytest.raises(InvalidArgumentError):
+        with pytest.raises(OutOfRangeError):
             datacenter.run(wrong)
+    with pytest.raises(grpc.RpcError, match="INVALID_ARGUMENT"):
+        stub(nodes).Submit(application_pb2.SubmitRequest(run_id=new_run_id(), timeout_s=1e9))
     assert {path.stem for path in nodes.configuration.metrics_path.iterdir()} == {"application-0", "math-0", "math-1"}
     second = scrape(nodes, "math-1")
     step = {"node": "math-1", "node_type": "math", "operation": "math.power"}
@@ -132,7 +149,7 @@ def test_prometheus_finds_and_scrapes_every_node(nodes: Nodes) -> None:
     assert value(second, "mockdc_memory_limit_bytes") == 1 << 30
     assert value(second, "process_resident_memory_bytes") > 10 << 20
     first = scrape(nodes, "math-0")
-    assert value(first, "mockdc_steps_total", operation="math.binomial", status="INVALID_ARGUMENT") == 1
+    assert value(first, "mockdc_steps_total", operation="math.binomial", status="OUT_OF_RANGE") == 1
     assert value(first, "mockdc_leader") == 1
     home = scrape(nodes, "application-0")
     assert (
@@ -141,10 +158,36 @@ def test_prometheus_finds_and_scrapes_every_node(nodes: Nodes) -> None:
         == 3
     )
     assert value(home, "mockdc_runs_total", state="failed") == 1
+    assert value(home, "mockdc_runs_refused_total", status="INVALID_ARGUMENT") == 1
     assert value(home, "mockdc_runs_accepted_total") == value(home, "mockdc_run_attempts_total") == 4
     assert (value(home, "mockdc_owner"), value(home, "mockdc_owner_epoch"), value(home, "mockdc_leader")) == (1, 1, 1)
     assert value(home, "mockdc_runs_in_flight") == 0
     assert value(home, "mockdc_journal_bytes") > 0
+
+
+def test_the_page_names_every_series(nodes: Nodes) -> None:
+    shown = set(re.findall(r"`(mockdc_\w+)`", (ROOT / "docs/metrics_and_traces.md").read_text()))
+    scraped = {name for node in ("application-0", "math-1") for name, _ in scrape(nodes, node) if name.startswith("mockdc_")}
+    assert {re.sub(r"_(bucket|count|sum)$", "", name) for name in scraped} == shown
+
+
+@on_event_loop
+async def test_ports_may_be_chosen(tmp_path: Path) -> None:
+    """In the order of the configuration; one that is taken is named."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        keys = {"DataCenter": f"metrics = on\nmetrics_port = {port - 1}"}
+        (tmp_path / "data_center_setup.cfg").write_text(configuration_text("application", "math", keys=keys))
+        configuration = load(tmp_path)
+        engine = Engine(Identity("math", "math-0", "127.0.0.1:1"), default_catalogue())
+        telemetry = Telemetry(configuration, Controller(engine, None, cast(Any, None)), default_catalogue())
+        with pytest.raises(ConfigurationError, match=rf"metrics_port: math-0 cannot listen at 127.0.0.1:{port}"):
+            await telemetry.begin(fractos_pb2.NodeDescription)
+    await telemetry.begin(fractos_pb2.NodeDescription)
+    (found,) = json.loads((configuration.metrics_path / "math-0.json").read_text())
+    assert found["targets"] == [f"127.0.0.1:{port}"]
+    await telemetry.close()
+    assert not list(configuration.metrics_path.iterdir())
 
 
 def test_a_run_without_a_trace_has_one_of_its_own_id(nodes: Nodes, collector: Collector) -> None:
@@ -184,12 +227,11 @@ def test_a_run_belongs_to_the_trace_of_its_client(nodes: Nodes, collector: Colle
         unsampled.result()
         malformed = datacenter.submit(chain("math-0"), traceparent="00-not-a-trace")
         malformed.result()
-    stub = application_pb2_grpc.ApplicationStub(nodes.channel("application-0"))
     plain = chain("math-0")
     for number, metadata in enumerate([f"00-{'c' * 32}-{SPAN}-01", "malformed"]):
         request = application_pb2.SubmitRequest(run_id=new_run_id(), graph=nodes.authority().graph(plain))
-        stub.Submit(request, metadata=(("traceparent", metadata),))
-        (*_, last) = stub.Watch(application_pb2.WatchRequest(run_id=request.run_id))
+        stub(nodes).Submit(request, metadata=(("traceparent", metadata),))
+        (*_, last) = stub(nodes).Watch(application_pb2.WatchRequest(run_id=request.run_id))
         assert bool(last.result.traceparent) == (number == 0)
     assert collector.trace(TRACE, 3)["a chain"].parent_span_id.hex() == SPAN
     assert collector.trace(f"{0xABC:032x}", 2)["a chain"].parent_span_id.hex() == f"{0xDEF:016x}"
@@ -212,13 +254,13 @@ def test_a_failure_is_told_where_it_happened(nodes: Nodes, collector: Collector)
     graph.node("math-1").binomial(n=-1, k=0, after=step)
     with connect(nodes.root) as datacenter:
         run = datacenter.submit(graph)
-        with pytest.raises(InvalidArgumentError):
+        with pytest.raises(OutOfRangeError):
             run.result()
     spans = collector.trace(run.run_id, 3)
     for name in ("wrong", "math.binomial"):
         assert spans[name].status.code == trace_pb2.Status.STATUS_CODE_ERROR
         assert "-1" in spans[name].status.message
-        assert attributes(spans[name])["error.type"] == "INVALID_ARGUMENT"
+        assert attributes(spans[name])["error.type"] == "OUT_OF_RANGE"
     assert attributes(spans["wrong"])["mockdc.failure.node"] == attributes(spans["math.binomial"])["server.address"] == "math-1"
     assert spans["math.shift_left"].status.code == trace_pb2.Status.STATUS_CODE_UNSET
 

@@ -103,6 +103,8 @@ def test_the_engine_reaches_pure_modules_only() -> None:
         ("PIL", "Services/pictures.py Services/ComputationalNodes/CNN/Node"),
         ("matplotlib", "Services/ComputationalNodes/CNN/Node Services/datacenter/bench/plots.py"),
         ("kazoo", "Services/fractos/directory"),
+        ("prometheus_client", "Services/fractos/metrics.py Services/fractos/telemetry.py"),
+        ("opentelemetry", "Services/fractos/run_spans.py Services/fractos/tracing.py"),
     ],
 )
 def test_heavy_packages_stay_in_their_rooms(package: str, where: str) -> None:
