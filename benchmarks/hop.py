@@ -1,4 +1,4 @@
-"""What our own code takes of a ring, without gRPC: `python benchmarks/hop.py [--steps 8] [--profile]`.
+"""What our own code takes of a ring, without gRPC: `python benchmarks/hop.py [--steps 8] [--metrics] [--profile]`.
 
 The Controllers of an application node and three math nodes, with journal, capabilities and ledger, in this one process. What
 would be written to a stream is handed over as bytes instead, so nothing but our code and its libraries is measured: the
@@ -34,6 +34,7 @@ from Services.fractos.graph import default_catalogue
 from Services.fractos.guard import Guard
 from Services.fractos.journal import Journal
 from Services.fractos.memory import MemoryStore
+from Services.fractos.metrics import Metrics
 from Services.fractos.placement import Identity
 from Services.fractos.run_id import new_run_id
 from Services.fractos.transport.interface import Transport
@@ -86,7 +87,7 @@ class Results:
 class Datacenter:
     """Four Controllers and their wires."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, metrics: bool) -> None:
         self._wires = Wires()
         self._results = Results()
         self._keys = {kind: secrets.token_bytes(KEY_BYTES) for kind in ("application", "math")}
@@ -94,6 +95,8 @@ class Datacenter:
         self.handled = dict.fromkeys(NAMES, 0)
         self._journal = Journal(folder)
         self._controllers = {name: self._controller(name) for name in NAMES}
+        for controller in self._controllers.values() if metrics else ():
+            controller.observers.append(Metrics(controller, fractos_pb2.NodeDescription, frozenset({"application", "math"})))
         members = tuple(
             Member(name.partition("-")[0], name, name, number, name, 1, "", 0.0) for number, name in enumerate(NAMES)
         )
@@ -156,10 +159,10 @@ def _store(name: str, guard: Guard) -> MemoryStore:
     )
 
 
-async def measure(steps: int, profile: cProfile.Profile | None) -> tuple[float, float]:
+async def measure(steps: int, profile: cProfile.Profile | None, *, metrics: bool) -> tuple[float, float]:
     """Microseconds of processor time: of a run in the application node, of a step in a math node."""
     with tempfile.TemporaryDirectory() as folder:
-        datacenter = Datacenter(Path(folder))
+        datacenter = Datacenter(Path(folder), metrics=metrics)
         graph = datacenter.authority().graph(ring(steps))
         datacenter.runs(graph, RUNS)
         best: Callable[[list[float]], float] = min
@@ -181,10 +184,11 @@ async def measure(steps: int, profile: cProfile.Profile | None) -> tuple[float, 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=8, help="of the ring (default: %(default)s)")
+    parser.add_argument("--metrics", action="store_true", help="have the nodes count for Prometheus")
     parser.add_argument("--profile", action="store_true", help="show what takes the time")
     options = parser.parse_args()
     profile = cProfile.Profile() if options.profile else None
-    of_run, of_step = asyncio.run(measure(options.steps, profile))
+    of_run, of_step = asyncio.run(measure(options.steps, profile, metrics=options.metrics))
     print(f"application node: {of_run:.0f} us a run; math node: {of_step:.0f} us a step")
     if profile is not None:
         pstats.Stats(profile).sort_stats("tottime").print_stats(40)

@@ -1,6 +1,7 @@
 """One run as spans of OpenTelemetry, made of what its result tells once it has ended: its own, and one for each step.
 
-The attributes follow the semantic conventions for RPC; what these have no word for begins with `mockdc`. Used by `tracing.py`.
+The attributes follow the semantic conventions for RPC; what these have no word for begins with `mockdc`. Used by
+`span_sender.py`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ from opentelemetry.trace import (
 
 from protos import application_pb2, fractos_pb2
 from Services.fractos.operations import Catalogue
-from Services.fractos.records import EndRecord
 from Services.fractos.run import state_of
 from Services.fractos.trace_context import TraceContext, parse, span_of
 
@@ -36,7 +36,7 @@ SUBMIT = "/mockdc.application.v1.Application/Submit"
 
 
 class RunSpans:
-    """Makes the spans of the runs of one application node. Used by one thread."""
+    """Makes the spans of the runs of one application node."""
 
     def __init__(self, datacenter: str, node: str, catalogue: Catalogue, processor: SpanProcessor) -> None:
         """`processor` gets the spans."""
@@ -48,12 +48,10 @@ class RunSpans:
         self._home = self._make_tracer(node, self._ids)
         self._tracers: dict[str, Tracer] = {}  # by node
 
-    def tell(self, ended: EndRecord) -> int:
-        """Make the spans of a run. Returns how many."""
-        result = application_pb2.RunResult.FromString(ended.result)
-        graph = fractos_pb2.Graph.FromString(ended.outline)
+    def tell(self, result: application_pb2.RunResult, graph: fractos_pb2.Graph) -> int:
+        """Make the spans of a run, of its result and the outline of its graph. Returns how many."""
         client = parse(result.traceparent)
-        self._ids.run = span_of(ended.run_id, result.traceparent)
+        self._ids.run = span_of(result.run_id, result.traceparent)
         span = self._home.start_span(
             graph.name or "run",
             _within(_remote(client)) if client is not None else None,
@@ -61,7 +59,7 @@ class RunSpans:
             {
                 **_call(SUBMIT),
                 "server.address": result.home or self._node,
-                "mockdc.run.id": ended.run_id.hex(),
+                "mockdc.run.id": result.run_id.hex(),
                 "mockdc.run.state": application_pb2.RunState.Name(state_of(result)).lower(),
                 "mockdc.run.attempts": len(result.attempts),
             },

@@ -19,18 +19,16 @@ from Services.fractos.config import CODE_ROOT, Configuration, write_atomically
 from Services.fractos.controller import Controller
 from Services.fractos.errors import ConfigurationError
 from Services.fractos.operations import Catalogue
+from Services.fractos.tracing import Tracing, wants_traces
 
 if TYPE_CHECKING:
     from wsgiref.simple_server import WSGIServer
 
     from prometheus_client.core import Metric
 
-    from Services.fractos.tracing import Tracing
-
 log = logging.getLogger(__name__)
 
 SCRAPE_S = 5.0  # how long the event loop may take to answer a scrape
-ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")  # one of them asks for traces
 APPLICATION = "application"
 
 
@@ -62,7 +60,7 @@ class Telemetry:
             await self._serve_metrics(describe)
         else:
             self._found_at.unlink(missing_ok=True)  # a process that was killed may have left it
-        if self._controller.engine.runs is not None and any(map(os.environ.get, ENDPOINTS)):
+        if self._controller.engine.runs is not None and wants_traces(os.environ):
             self._begin_tracing()
 
     async def close(self) -> None:
@@ -110,12 +108,11 @@ class Telemetry:
     def _begin_tracing(self) -> None:
         """A variable of the environment asks for it, perhaps not on this node's account: so what is missing is no error."""
         try:
-            from Services.fractos.tracing import Tracing  # noqa: PLC0415 - only if asked for
+            self._tracing = Tracing(self._configuration.name, self._identity.name)
         except ImportError as error:
             log.warning("no traces are sent, although the environment asks for them: %s; type: %s", error, _install("otel"))
-            return
-        self._tracing = Tracing(self._configuration.name, self._identity.name, self._catalogue)
-        self._controller.observers.append(self._tracing)
+        else:
+            self._controller.observers.append(self._tracing)
 
 
 class _Collector:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import grpc
+import psutil
 import pytest
 from opentelemetry import trace
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
@@ -25,10 +26,13 @@ from Services.fractos.config import load
 from Services.fractos.controller import Controller
 from Services.fractos.engine import Engine
 from Services.fractos.errors import ConfigurationError, OutOfRangeError
+from Services.fractos.events import Recorded
 from Services.fractos.graph import default_catalogue
 from Services.fractos.placement import Identity
+from Services.fractos.records import EndRecord
 from Services.fractos.run_id import new_run_id
 from Services.fractos.telemetry import Telemetry
+from Services.fractos.tracing import Tracing
 from tests.nodes import ROOT, Nodes, configuration_text, running, slow_graph
 from tests.waiting import on_event_loop, until
 
@@ -271,8 +275,10 @@ def test_a_run_keeps_its_trace_when_its_application_node_dies(nodes: Nodes, coll
     with connect(nodes.root) as datacenter:
         run = datacenter.submit(slow_graph(20), timeout_s=60, traceparent=f"00-{trace_id}-{SPAN}-01")
         nodes.wait_until_busy("math-0")
+        (sender,) = psutil.Process(nodes.processes["application-0"].pid).children()
         nodes.kill("application-0")
         run.result()
+    until(lambda: not sender.is_running())
     home = collector.trace(trace_id, 22)["slow"]
     assert (home.parent_span_id.hex(), home.span_id.hex()) == (SPAN, run.run_id[16:])
     assert collector.service(home) == ("test-application", "application-1")
@@ -280,11 +286,34 @@ def test_a_run_keeps_its_trace_when_its_application_node_dies(nodes: Nodes, coll
     assert "died" in attributes(home.events[1])["mockdc.attempt.reason"]
 
 
+def test_a_process_that_cannot_send_spans_is_told_of_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    before = set(psutil.Process().children())
+    tracing = Tracing("test", "application-0")
+    ended = Recorded(
+        [EndRecord(bytes(16), application_pb2.RunResult(run_id=bytes(16)).SerializeToString(), False, 0.0)], {}, None
+    )
+    tracing.saw(ended, [], 0.0)
+    until(lambda: len(psutil.Process().children()) == len(before) + 1)
+    (sender,) = set(psutil.Process().children()) - before
+    sender.kill()
+    until(lambda: sender.status() == psutil.STATUS_ZOMBIE)
+    for _ in range(3):
+        tracing.saw(ended, [], 1.0)
+    tracing.close()
+    assert [record.message.partition(" (")[0] for record in caplog.records] == [
+        "traces of runs are left out: the process that sends them has ended"
+    ]
+    assert set(psutil.Process().children()) == before
+
+
 def test_runs_go_on_when_nobody_takes_their_traces(nodes: Nodes, collector: Collector) -> None:
     """And the nodes end well, as the fixture sees, and are not to be found any more."""
     collector.server.stop(None).wait()
     with connect(nodes.root) as datacenter:
-        for run in [datacenter.submit(chain("math-0", "math-1")) for _ in range(500)]:
+        for run in [datacenter.submit(chain("math-0", "math-1")) for _ in range(200)]:
             run.result()
     names = set(nodes.processes)
     nodes.stop()
