@@ -223,7 +223,11 @@ def test_a_run_without_a_trace_has_one_of_its_own_id(nodes: Nodes, collector: Co
 def test_a_run_belongs_to_the_trace_of_its_client(nodes: Nodes, collector: Collector) -> None:
     """By a parameter, by OpenTelemetry's current span, by gRPC metadata; what is malformed does not count."""
     with connect(nodes.root) as datacenter:
-        datacenter.run(chain("math-0", "math-1"), traceparent=CLIENT)
+        graph = TaskGraph("a fan")
+        step = graph.node("math-0").shift_left(value=1, bits=1)
+        for exponent in (2, 3):
+            graph.node("math-1").power(base=step.value, exponent=exponent)
+        datacenter.run(graph, traceparent=CLIENT)
         context = trace.SpanContext(0xABC, 0xDEF, is_remote=False, trace_flags=trace.TraceFlags(1))
         with trace.use_span(trace.NonRecordingSpan(context)):
             datacenter.run(chain("math-0"))
@@ -237,7 +241,7 @@ def test_a_run_belongs_to_the_trace_of_its_client(nodes: Nodes, collector: Colle
         stub(nodes).Submit(request, metadata=(("traceparent", metadata),))
         (*_, last) = stub(nodes).Watch(application_pb2.WatchRequest(run_id=request.run_id))
         assert bool(last.result.traceparent) == (number == 0)
-    assert collector.trace(TRACE, 3)["a chain"].parent_span_id.hex() == SPAN
+    assert collector.trace(TRACE, 4)["a fan"].parent_span_id.hex() == SPAN
     assert collector.trace(f"{0xABC:032x}", 2)["a chain"].parent_span_id.hex() == f"{0xDEF:016x}"
     assert collector.trace("c" * 32, 2)["a chain"].parent_span_id.hex() == SPAN
     assert not collector.trace(malformed.run_id, 2)["a chain"].parent_span_id
