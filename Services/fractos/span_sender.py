@@ -45,7 +45,7 @@ def main(datacenter: str, node: str) -> int:
     end = threading.Timer(END_S, os._exit, [1])
     end.daemon = True
     end.start()
-    processor.shutdown()  # type: ignore[no-untyped-call]
+    processor.shutdown()
     return 0
 
 

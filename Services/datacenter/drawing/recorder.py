@@ -48,7 +48,15 @@ class RecordingDatacenter(client.Datacenter):
         self._submitted = record
         self._count = 0
 
-    def submit(self, graph: TaskGraph, *, topology: str = RING, timeout_s: float = 30.0, wait: bool = False) -> client.Run:
+    def submit(
+        self,
+        graph: TaskGraph,
+        *,
+        topology: str = RING,
+        timeout_s: float = 30.0,
+        wait: bool = False,
+        traceparent: str | None = None,
+    ) -> client.Run:
         """Check a graph as an application node does, record it, and have it done."""
         check_timeout(timeout_s)
         make_plan(graph.serialized(), graph.catalogue, check_topology(topology))
