@@ -32,7 +32,7 @@ from Services.fractos.placement import Identity
 from Services.fractos.records import EndRecord
 from Services.fractos.run_id import new_run_id
 from Services.fractos.telemetry import Telemetry
-from Services.fractos.tracing import Tracing
+from Services.fractos.tracing import MOST_BYTES, Tracing
 from tests.nodes import ROOT, Nodes, configuration_text, running, slow_graph
 from tests.waiting import on_event_loop, until
 
@@ -311,6 +311,17 @@ def test_a_process_that_cannot_send_spans_is_told_of_once(
         "traces of runs are left out: the process that sends them has ended"
     ]
     assert set(psutil.Process().children()) == before
+
+
+def test_results_wait_within_limits(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    tracing = Tracing("test", "application-0")
+    full, more = (EndRecord(bytes(16), bytes(size), False, 0.0) for size in (MOST_BYTES, 1))
+    tracing.saw(Recorded([full, more, more], {}, None), [], 100.0)
+    assert [record.message for record in caplog.records] == [
+        "traces of runs are left out: those that wait to be sent have reached their limit"
+    ]
+    tracing.close()
 
 
 def test_runs_go_on_when_nobody_takes_their_traces(nodes: Nodes, collector: Collector) -> None:
