@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,8 +13,11 @@ from Services.datacenter.chaos import options as chaos
 from Services.datacenter.clients import DAYS, LONGEST_DAYS
 from Services.datacenter.completion import SHELLS
 from Services.datacenter.drawing import command as drawing
+from Services.datacenter.flags import number, whole_number
+from Services.datacenter.logs import SHOWN_LINES
 from Services.datacenter.terminals import KINDS
 from Services.datacenter.tracing import options as tracing
+from Services.fractos.log_lines import LEVELS
 
 EXAMPLES = """\
 without a command: up
@@ -31,6 +35,8 @@ data_center_setup.cfg says which nodes there are and explains its keys.
 """
 FETCHING = ("setup", "up", "demo")  # those that take --download-zookeeper
 CHOOSING = ("setup", "up", "check", "demo")  # the commands that take --directory
+SHORTEST_RUN_ID = 6  # digits
+EVERY_S = 1.0  # between two looks of `status --watch`
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -69,10 +75,29 @@ def make_parser() -> argparse.ArgumentParser:
     status = commands.add_parser(
         "status", parents=[place], help="what runs; exit code 1 if anything is not ready", description=STATUS
     )
-    status.add_argument("--json", action="store_true", help="for programs")
+    status.add_argument("--json", action="store_true", help="for programs; with --watch an object a line")
+    status.add_argument("--watch", action="store_true", help="again and again, until Ctrl-C; then the exit code is 0")
+    status.add_argument(
+        "--every", type=number(0.2, 3600), default=EVERY_S, metavar="S", help="seconds between two looks (default: %(default)g)"
+    )
     log = commands.add_parser("logs", parents=[place], help="show the end of the logs", description=LOGS)
     log.add_argument("node", nargs="?", metavar="NODE", help="one node or ZooKeeper server (default: all nodes)")
     log.add_argument("-f", "--follow", action="store_true", help="go on with what is added, until Ctrl-C")
+    log.add_argument(
+        "--run",
+        type=_run_id,
+        metavar="RUN_ID",
+        help=f"what concerns one run, at all nodes, in order of time; the first {SHORTEST_RUN_ID} digits of its id may do",
+    )
+    log.add_argument(
+        "--level", type=str.upper, choices=LEVELS, help="leave out what is less grave; the logs are merged in order of time"
+    )
+    log.add_argument(
+        "--lines",
+        type=whole_number(1, 1_000_000),
+        metavar="N",
+        help=f"how many at the most (default: {SHOWN_LINES} of each log; with --run all)",
+    )
     commands.add_parser("check", parents=[place, choice], help="whether the datacenter could start here, and if not why")
     commands.add_parser("demo", parents=[place, choice, start], help="start it, classify pictures, stop it", description=DEMO)
     train = commands.add_parser("train", parents=[place], help="train a model on pictures of two kinds", description=TRAIN)
@@ -137,8 +162,10 @@ of others. What gives a program the right to it is a file that `add` makes: whoe
 as a password. `up` and `--setup` add a client for the examples, `admin`."""
 UP = "Sets up what is missing, starts the ZooKeeper servers and every node, and returns once all are ready."
 COMPLETION = 'For .bashrc or .zshrc: eval "$(python3 run_datacenter.py completion bash)", or zsh.'
-STATUS = "Shows every node and ZooKeeper server, and the trained models. Exit code 1 if anything is not ready."
-LOGS = "Shows the last lines of the logs of every node, or of one node or ZooKeeper server."
+STATUS = """Shows every node and ZooKeeper server and what it does, who owns which folder, and the trained models. Exit code 1
+if anything is not ready. docs/seeing.md explains each column and each field of --json."""
+LOGS = """Shows the last lines of the logs of every node, or of one node or ZooKeeper server; with --run all lines about
+one run, in order of time."""
 DEMO = "Starts the datacenter, has the image prediction classify the example pictures, and stops what it has started."
 TRAIN = "Trains a model for `predict` on your own pictures. The one of that name, if there is one, serves until it is complete."
 REVOKE = "Has every node refuse what a client holds and what was derived from it. The datacenter must be running."
@@ -161,6 +188,13 @@ def _add_clients(parser: argparse.ArgumentParser, place: argparse.ArgumentParser
     actions.add_parser("list", parents=[place], help="show all clients", description="Shows who may use the datacenter.")
     revoke = actions.add_parser("revoke", parents=[place], help="let a client in no more", description=REVOKE)
     revoke.add_argument("name", metavar="NAME", help="the client_id; its files stay where they are")
+
+
+def _run_id(written: str) -> str:
+    digits = written.replace("-", "").lower()
+    if not re.fullmatch(rf"[0-9a-f]{{{SHORTEST_RUN_ID},32}}", digits):
+        raise argparse.ArgumentTypeError(f"{written!r} is no run id: give {SHORTEST_RUN_ID} to 32 hexadecimal digits")
+    return digits
 
 
 def _days(written: str) -> int:

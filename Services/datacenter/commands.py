@@ -8,12 +8,15 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -39,7 +42,9 @@ from Services.datacenter.chaos.options import Options
 from Services.datacenter.command_line import make_parser, parse
 from Services.datacenter.drawing.command import run_graph
 from Services.datacenter.lock import exclusive
+from Services.datacenter.merged_logs import MergedLogs, Wanted
 from Services.datacenter.models import read_models
+from Services.datacenter.observation import Observation
 from Services.datacenter.processes import Processes
 from Services.datacenter.screen import Screen
 from Services.datacenter.setup import provide_installation
@@ -149,17 +154,37 @@ def _down(task: Task) -> int:
 
 
 def _status(task: Task) -> int:
-    observation = launcher.observe(launcher.as_running(task.configuration))
+    if task.options.watch:
+        return _watch_status(task)
+    observation = launcher.observe(launcher.as_running(task.configuration), closely=True)
     models = read_models(layout.models(task.configuration))
     if task.options.json:
         print(json.dumps({**observation.as_json(), "models": [asdict(model) for model in models]}, indent=2))
     else:
-        task.screen.table(observation)
+        task.screen.status(observation, task.root)
         task.screen.models(models)
         _warn(task)
         if observation.unready:
             task.screen.say(f"not ready: {', '.join(observation.unready)}; start what is dead with: python3 run_datacenter.py")
     return 1 if observation.unready else 0
+
+
+def _watch_status(task: Task) -> int:
+    every_s = task.options.every
+
+    def as_text(show: Callable[[str, Observation], None]) -> Callable[[Observation], None]:
+        return lambda observation: show(f"{datetime.now():%Y-%m-%d %H:%M:%S}, every {every_s:g} s until Ctrl-C", observation)
+
+    def as_json(observation: Observation) -> None:
+        print(json.dumps({"time": time.time(), **observation.as_json()}), flush=True)
+
+    try:
+        if task.options.json:
+            launcher.watch(task.configuration, every_s, as_json)
+        with task.screen.live_status(task.root) as show:
+            launcher.watch(task.configuration, every_s, as_text(show))
+    except KeyboardInterrupt:  # the way to end it
+        return 0
 
 
 def _warn(task: Task) -> None:
@@ -174,12 +199,36 @@ def _warn(task: Task) -> None:
 
 
 def _logs(task: Task) -> int:
-    chosen = logs.choose_logs(task.configuration, task.options.node)
+    options = task.options
+    chosen = logs.choose_logs(task.configuration, options.node)
     try:
-        logs.show_logs(chosen, follow=task.options.follow, write=lambda line: print(line, flush=True))
+        if options.run or options.level:
+            _show_merged(options, list(chosen.values()))
+        else:
+            logs.show_logs(chosen, follow=options.follow, write=_write_line, lines=options.lines or logs.SHOWN_LINES)
     except KeyboardInterrupt:  # the way to end --follow
         return 0
     return 0
+
+
+def _show_merged(options: argparse.Namespace, paths: list[Path]) -> None:
+    wanted = Wanted(options.run or "", getattr(logging, options.level or "NOTSET"))
+    merged = MergedLogs(paths, wanted)
+    count = merged.show(_write_line, options.lines or (None if options.run else logs.SHOWN_LINES))
+    remark = Screen(sys.stderr).say  # beside what may be read by a program
+    if options.run and not count:
+        remark(
+            f"no line of the logs is about a run {options.run}: one that goes well leaves none unless log_level = DEBUG;"
+            f" what the nodes know of it: python3 run_datacenter.py trace {options.run}"
+        )
+    elif options.run and len(merged.run_ids) > 1:
+        remark(f"the ids of {len(merged.run_ids)} runs begin with {options.run}; for one of them give more digits")
+    if options.follow:
+        merged.follow(_write_line)
+
+
+def _write_line(line: str) -> None:
+    print(line, flush=True)
 
 
 def _check(task: Task) -> int:

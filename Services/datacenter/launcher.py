@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
 from Services.datacenter import ensemble, layout, logs, terminals
 from Services.datacenter.observation import Observation, Observer, supervisor_status
@@ -100,6 +101,7 @@ def _supervise(configuration: Configuration, processes: Processes) -> None:
     if SUPERVISOR not in living and any(entry.supervised for entry in living.values()):
         log = logs.node_log(configuration, SUPERVISOR)
         command = [sys.executable, "-m", "Services.datacenter.supervisor", str(configuration.root), str(log)]
+        command += [configuration.log.form, configuration.log.level]
         processes.spawn(SUPERVISOR, command, log=log, folder=CODE_ROOT)
 
 
@@ -113,15 +115,32 @@ def down(root: Path, launch: str | None = None) -> list[str]:
     return [name for name in stopped if name != TERMINALS]
 
 
-def observe(configuration: Configuration) -> Observation:
-    """Look at the datacenter once."""
+def observe(configuration: Configuration, *, closely: bool = False) -> Observation:
+    """Look at the datacenter once; `closely` as of `Observer.observe`."""
 
     async def look() -> Observation:
         processes = Processes(configuration.root)
         async with Observer(configuration, read_directory_record(configuration), processes) as observer:
-            return await observer.observe(PATIENCE_S)
+            return await observer.observe(PATIENCE_S, closely=closely)
 
     return asyncio.run(look())
+
+
+def watch(configuration: Configuration, every_s: float, show: Callable[[Observation], None]) -> NoReturn:
+    """Look at the datacenter closely again and again until interrupted, also while it is started and stopped."""
+
+    async def look() -> NoReturn:
+        processes = Processes(configuration.root)
+        while True:
+            record = read_directory_record(configuration)
+            async with Observer(as_running(configuration), record, processes) as observer:
+                while read_directory_record(configuration) == record:
+                    processes.read()
+                    show(await observer.observe(every_s, closely=True))
+                    await asyncio.sleep(every_s)
+
+    asyncio.run(look())
+    raise AssertionError("only an interruption ends this")
 
 
 def is_running(configuration: Configuration) -> bool:

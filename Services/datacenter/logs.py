@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from Services.datacenter import ensemble
@@ -52,37 +53,82 @@ def choose_logs(configuration: Configuration, name: str | None) -> dict[str, Pat
     raise NotFoundError(f"there is no log of {name!r}; {hint}")
 
 
-def show_logs(logs: dict[str, Path], *, follow: bool, write: Callable[[str], None]) -> None:
-    """Write the last 50 lines of each log, and with `follow` whatever is added, until interrupted."""
+def show_logs(logs: dict[str, Path], *, follow: bool, write: Callable[[str], None], lines: int = SHOWN_LINES) -> None:
+    """Write the last lines of each log, and with `follow` whatever is added, until interrupted."""
     prefix = {name: f"{name:<{max(map(len, logs))}} | " if len(logs) > 1 else "" for name in logs}
-    positions: dict[str, int] = {}
+    files = {name: LogFile(path) for name, path in logs.items()}
     for name, path in logs.items():
-        positions[name] = path.stat().st_size
-        for line in tail(path, SHOWN_LINES):
+        files[name].skip()
+        for line in tail(path, lines):
             write(f"{prefix[name]}{line}")
     while follow:
-        for name, path in logs.items():
-            lines, positions[name] = _added(path, positions[name])
-            for line in lines:
+        for name, file in files.items():
+            for line in file.added():
                 write(f"{prefix[name]}{line}")
         time.sleep(POLL_S)
 
 
 def tail(path: Path, lines: int) -> list[str]:
-    """The last lines of a text file, reading at most 64 KiB."""
+    """The last lines of a text file, reading at most 64 KiB unless that many lines take more."""
+    size_bytes = path.stat().st_size
+    piece_bytes = TAIL_BYTES
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - TAIL_BYTES))
-        return file.read(TAIL_BYTES).decode(errors="replace").splitlines()[-lines:]
+        while True:
+            file.seek(max(0, size_bytes - piece_bytes))
+            found = file.read(piece_bytes).decode(errors="replace").splitlines()
+            if len(found) > lines or piece_bytes >= size_bytes:
+                return found[-lines:]
+            piece_bytes *= 2
 
 
-def _added(path: Path, position: int) -> tuple[list[str], int]:
-    """The whole lines that a file has got since `position`, and the position behind them."""
-    try:
-        size = path.stat().st_size
-    except FileNotFoundError:
-        return [], position  # about to be made anew
-    with path.open("rb") as file:
-        file.seek(position if size >= position else 0)  # smaller: the log was put aside and begun anew
-        added = file.read()
+class LogFile:
+    """Reads a log from its beginning or from its present end, and then what is added to it, also when it is begun anew."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._inode = self._position = 0
+
+    def existing(self) -> Iterator[str]:
+        """Every whole line that there is, those first that were put aside. To be read to its end, and before `added`."""
+        aside = self._aside()
+        if aside.exists():
+            with aside.open(encoding="utf-8", errors="replace") as file:
+                yield from (line.rstrip("\n") for line in file)
+        with self._path.open("rb") as file:
+            self._inode = os.fstat(file.fileno()).st_ino
+            for line in file:
+                if line.endswith(b"\n"):
+                    self._position += len(line)
+                    yield line[:-1].decode(errors="replace")
+
+    def skip(self) -> None:
+        """Begin at the present end."""
+        status = self._path.stat()
+        self._inode, self._position = status.st_ino, status.st_size
+
+    def added(self) -> list[str]:
+        """The whole lines that were added since the last call."""
+        lines: list[str] = []
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            return lines  # about to be made anew
+        if status.st_ino != self._inode:  # what was read so far has been put aside
+            aside = self._aside()
+            if aside.exists() and aside.stat().st_ino == self._inode:
+                lines = self._read(aside)
+            self._inode, self._position = status.st_ino, 0
+        elif status.st_size < self._position:
+            self._position = 0
+        return lines + self._read(self._path)
+
+    def _read(self, path: Path) -> list[str]:
+        with path.open("rb") as file:
+            file.seek(self._position)
+            added = file.read()
         end = added.rfind(b"\n") + 1
-        return added[:end].decode(errors="replace").splitlines(), file.tell() - len(added) + end
+        self._position += end
+        return added[:end].decode(errors="replace").splitlines()
+
+    def _aside(self) -> Path:
+        return self._path.with_name(f"{self._path.name}.1")

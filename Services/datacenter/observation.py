@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from types import TracebackType
 from typing import Any, Literal
 
@@ -18,12 +18,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from Services.datacenter import ensemble
 from Services.datacenter.ensemble import Server
 from Services.datacenter.processes import SUPERVISOR, ProcessEntry, Processes, is_node
-from Services.datacenter.server_mode import mode_of
+from Services.datacenter.server_mode import NO_FIGURES, ServerFigures, report_of
 from Services.datacenter.system import pid_is_alive
+from Services.datacenter.vitals import UNKNOWN, Examination, Vitals
 from Services.fractos.config import Configuration
 from Services.fractos.directory import open_directory
 from Services.fractos.directory.interface import Directory, DirectoryRecord, Member
 from Services.fractos.errors import UnavailableError
+from Services.fractos.oversight import Oversight
 
 State = Literal["starting", "ready", "stopping", "restarting", "dead"]
 Health = Literal["serving", "not serving", "silent"]
@@ -45,6 +47,7 @@ class NodeStatus:
     pid: int | None  # None: no process
     log: str
     restarts: int = 0  # how often the supervisor has started it again
+    vitals: Vitals = UNKNOWN  # beside the others in `status --json`
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class ServerStatus:
     role: str  # one of SERVER_ROLES when it serves, else "starting", "restarting" or "dead"
     address: str
     pid: int | None  # None: no process, or others run it
+    figures: ServerFigures = NO_FIGURES  # beside the others in `status --json`
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,12 @@ class Observation:
 
     def as_json(self) -> dict[str, Any]:
         """What `status --json` prints."""
-        return asdict(self)
+        content = asdict(self)
+        for node in content["nodes"]:
+            node.update(node.pop("vitals"))
+        for server in content["zookeeper"]:
+            server.update(server.pop("figures"))
+        return content
 
 
 class Observer:
@@ -111,6 +120,8 @@ class Observer:
         elif record and record.kind == "zookeeper":
             self._servers = ensemble.read_servers(configuration.root)
         self._directory: Directory | None = None
+        self._oversight: Oversight | None = None  # once the nodes have been asked how they fare
+        self._examination: Examination | None = None
         self._opening: asyncio.Task[None] | None = None
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._served_at: dict[str, float] = {}  # member id → monotonic time
@@ -124,21 +135,29 @@ class Observer:
         if self._opening:
             self._opening.cancel()
             await asyncio.wait({self._opening})
+        if self._oversight:
+            await self._oversight.close()
         if self._directory:
             await self._directory.close()
         await asyncio.gather(*(channel.close() for channel in self._channels.values()))
 
-    async def observe(self, patience_s: float) -> Observation:
-        """Look once, waiting for the directory at most `patience_s` if it has not been read yet."""
+    async def observe(self, patience_s: float, *, closely: bool = False) -> Observation:
+        """Look once, waiting for the directory at most `patience_s` if it has not been read yet.
+
+        `closely`: the nodes are asked how they fare, too, which takes some tenths of a second the first time.
+        """
         living = self._processes.living()
         statuses = [self._server_status(server, living) for server in self._servers]
         statuses += [_external_status(number, address) for number, address in enumerate(self._external)]
         servers = await asyncio.gather(*statuses)
         members = await self._members(patience_s, reachable=not servers or any(one.role in SERVER_ROLES for one in servers))
-        healths = await asyncio.gather(*(self._health(member) for member in members))
+        healths, fares = await asyncio.gather(
+            asyncio.gather(*(self._health(member) for member in members)), self._examine(members if closely else ())
+        )
         supervisor = supervisor_status(self._configuration, living)
         nodes = node_statuses(self._configuration, members, healths, living, self._processes.entries, supervisor)
-        return Observation(tuple(nodes), tuple(servers), supervisor)
+        told = (replace(node, vitals=fares.get((node.node, node.address), UNKNOWN)) for node in nodes)
+        return Observation(tuple(told), tuple(servers), supervisor)
 
     async def _server_status(self, server: Server, living: Mapping[str, ProcessEntry]) -> ServerStatus:
         pid: int | None
@@ -148,8 +167,10 @@ class Observer:
             pid = ensemble.running_servers(self._configuration.root).get(server.name)  # started by hand
         entry = self._processes.entries.get(server.name)
         again = SUPERVISOR in living and entry is not None and entry.supervised
-        role = await mode_of(server.address) or "starting" if pid else "restarting" if again else "dead"
-        return ServerStatus(server.name, role, server.address, pid)
+        if not pid:
+            return ServerStatus(server.name, "restarting" if again else "dead", server.address, pid)
+        role, figures = await report_of(server.address)
+        return ServerStatus(server.name, role or "starting", server.address, pid, figures)
 
     async def _members(self, patience_s: float, *, reachable: bool) -> tuple[Member, ...]:
         """The nodes that are listed, once the directory has been read."""
@@ -174,6 +195,16 @@ class Observer:
             await directory.close()
             raise
         self._directory = directory
+
+    async def _examine(self, members: Sequence[Member]) -> dict[tuple[str, str | None], Vitals]:
+        """How these nodes fare, by name and address."""
+        if self._directory is None or not members:
+            return {}
+        if self._oversight is None or self._examination is None:
+            self._oversight = Oversight(self._configuration, self._directory)
+            self._examination = Examination(self._oversight)
+        fares = await self._examination.ask(members)
+        return {(member.name, member.address): one for member, one in zip(members, fares, strict=True)}
 
     async def _health(self, member: Member) -> Health:
         """What a node says of itself; asked again a second after it said SERVING."""
@@ -259,4 +290,5 @@ def _state(pid: int | None, health: Health | None) -> State:
 
 
 async def _external_status(number: int, address: str) -> ServerStatus:
-    return ServerStatus(f"external{number}", await mode_of(address) or "dead", address, None)
+    role, figures = await report_of(address)
+    return ServerStatus(f"external{number}", role or "dead", address, None, figures)

@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TextIO
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -19,8 +20,8 @@ from rich.text import Text
 
 from Services.datacenter.models import ModelStatus
 from Services.datacenter.observation import Observation
+from Services.datacenter.tables import models_table, start_table, status_tables
 
-COLOURS = {"ready": "green", "starting": "yellow", "stopping": "yellow", "restarting": "yellow", "dead": "red"}
 PIPED_WIDTH = 200  # columns; no address is cut where there is no terminal
 PIPED_EVERY_S = 5.0  # how often a line that changes is printed there
 LINE_EVERY_S = 0.2  # and on a terminal
@@ -63,12 +64,32 @@ class Screen:
 
     def table(self, observation: Observation) -> None:
         """Print the table of nodes and servers."""
-        self._console.print(_table(observation))
+        self._console.print(start_table(observation))
+
+    def status(self, observation: Observation, root: Path) -> None:
+        """Print all that there is to see of the datacenter in folder `root`."""
+        self._console.print(self._status(observation, root))
+
+    @contextmanager
+    def live_status(self, root: Path) -> Iterator[Callable[[str, Observation], None]]:
+        """Show a datacenter again and again: call what this gives with a heading and every observation."""
+        if self._console.is_terminal:
+            with Live(console=self._console, auto_refresh=False) as live:
+                yield lambda heading, observation: live.update(
+                    Group(Text(heading, "bold"), "", self._status(observation, root)), refresh=True
+                )
+        else:
+            yield lambda heading, observation: self._console.print(heading, self._status(observation, root), "", sep="\n")
+
+    def _status(self, observation: Observation, root: Path) -> Group:
+        width = self._console.width if self._terminal else None
+        tables = list(status_tables(observation, root, width))
+        return Group(tables[0], *(part for table in tables[1:] for part in ("", table)))
 
     def models(self, models: Sequence[ModelStatus]) -> None:
         """Print the table of models, if there are any."""
         if models:
-            self._console.print("", _models_table(models), sep="\n")
+            self._console.print("", models_table(models), sep="\n")
 
     @contextmanager
     def watching(self) -> Iterator[Callable[[Observation], None]]:
@@ -77,7 +98,7 @@ class Screen:
         if self._console.is_terminal:
             with Live(console=self._console, transient=True, auto_refresh=False) as live:
                 # Without the supervisor, which is started last.
-                yield lambda observation: live.update(_table(replace(observation, supervisor=None)), refresh=True)
+                yield lambda observation: live.update(start_table(replace(observation, supervisor=None)), refresh=True)
         else:
             shown: dict[str, str] = {}
             yield lambda observation: self._tell(observation, shown, began)
@@ -138,36 +159,3 @@ def _sometimes(every_s: float, show: Callable[[str], None]) -> Callable[[str], N
 def _wrapped(line: str, width: int, hang: int) -> str:
     indent = " " * (len(line) - len(line.lstrip()) + hang)
     return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
-
-
-def _table(observation: Observation) -> Table:
-    table = Table("node", "type", "role", "state", "address", "pid", box=None, pad_edge=False, header_style="bold")
-    restarted = any(node.restarts for node in observation.nodes)
-    if restarted:
-        table.add_column("restarts")
-    for server in observation.zookeeper:
-        state = server.role if server.role in COLOURS else "ready"
-        role = "" if server.role in COLOURS else server.role
-        table.add_row(server.server, "zookeeper", role, _coloured(state), server.address, str(server.pid or "-"))
-    for node in observation.nodes:
-        role = node.role if node.state == "ready" else ""
-        count = [str(node.restarts)] if restarted else []
-        table.add_row(node.node, node.type, role, _coloured(node.state), node.address or "-", str(node.pid or "-"), *count)
-    if supervisor := observation.supervisor:
-        table.add_row("supervisor", "supervisor", "", _coloured(supervisor.state), "-", str(supervisor.pid or "-"))
-    return table
-
-
-def _models_table(models: Sequence[ModelStatus]) -> Table:
-    columns = "model", "classes", "accuracy", "loss", "held out", "trained with", "skipped"
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
-    for model in models:
-        accuracy = f"{model.validation_accuracy:.1%}"
-        counts = (f"{count:,}" for count in (model.validation_pictures, model.training_pictures, model.skipped_pictures))
-        row = model.model, ", ".join(model.classes), accuracy, f"{model.validation_loss:.3f}", *counts
-        table.add_row(*map(escape, row))
-    return table
-
-
-def _coloured(state: str) -> str:
-    return f"[{COLOURS[state]}]{state}[/]"

@@ -1,9 +1,9 @@
 """The supervisor: a process of its own that starts crashed nodes and ZooKeeper servers again, at growing intervals and not for
 ever.
 
-`up` starts it as `python -m Services.datacenter.supervisor ROOT` and records it like a node, so that `down` stops it, before
-anything else. It acts only while it holds the launcher's lock and finds itself in the record: what `down` has stopped is never
-started again. It ends by itself when nothing is left to watch.
+`up` starts it as `python -m Services.datacenter.supervisor ROOT LOG FORMAT LEVEL` and records it like a node, so that `down`
+stops it, before anything else. It acts only while it holds the launcher's lock and finds itself in the record: what `down` has
+stopped is never started again. It ends by itself when nothing is left to watch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from Services.datacenter import ensemble, layout
 from Services.datacenter.lock import exclusive_now
 from Services.datacenter.processes import SUPERVISOR, ProcessEntry, Processes, is_server
 from Services.fractos.errors import FractosError
-from Services.fractos.output import log_to_output
+from Services.fractos.log_lines import FORMS, formatter
+from Services.fractos.output import LogSettings, log_to_output
 
 LOOK_EVERY_S = 0.25
 FIRST_DELAY_S = 0.5  # doubled with every failure in a row
@@ -40,8 +41,10 @@ class Failure:
 class Supervisor:
     """Watches the supervised processes of the datacenter in folder `root`."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, form: str = FORMS[0]) -> None:
+        """`form` is that of the logs."""
         self._root = root
+        self._formatter = formatter(form, SUPERVISOR)
         self._processes = Processes(root)
         self._failures: dict[str, tuple[int, Failure]] = {}  # name → the process id that died, and its failure
 
@@ -122,7 +125,8 @@ class Supervisor:
         log.warning(message)
         try:
             with Path(entry.log).open("a", encoding="utf-8") as its_log:
-                its_log.write(f"supervisor: {message}\n")
+                told = log.makeRecord(log.name, logging.WARNING, __file__, 0, message, (), None)
+                its_log.write(f"{self._formatter.format(told)}\n")
             self._processes.start_again(entry)
         except (FractosError, OSError) as error:
             log.error("%s", error)
@@ -131,8 +135,9 @@ class Supervisor:
 
 def main() -> int:
     """Watch until nothing is left to watch, or a launcher ends this process."""
-    log_to_output(Path(sys.argv[2]))
-    supervisor = Supervisor(Path(sys.argv[1]))
+    settings = LogSettings(form=sys.argv[3], level=sys.argv[4])
+    log_to_output(Path(sys.argv[2]), settings)
+    supervisor = Supervisor(Path(sys.argv[1]), settings.form)
     log.info("watching the nodes in %s, process %d", sys.argv[1], os.getpid())
     told = ""
     while True:

@@ -138,7 +138,8 @@ class Attempts:
             return
         run.attempt += 1
         run.begin_attempt(self._identity.name, now)
-        self._emit(Log(logging.INFO, f"run {run.run_id.hex()} ({run.plan.name}): attempt {run.attempt}, since {run.reason}"))
+        text = f"{run.plan.name}: attempt {run.attempt}, since {run.reason}"
+        self._emit(Log(logging.WARNING, text, run.run_id, run.attempt))
         self._emit(Record(AttemptRecord(run.run_id, run.attempt, dict(run.placed), run.recorded_attempts())))
 
     def _frames(self, run: Run, now: float) -> list[SendFrame]:

@@ -11,6 +11,7 @@ from Services.fractos.call_memory import NodeMemory, View
 from Services.fractos.errors import FractosError, InternalError
 from Services.fractos.events import BringMemory, MemoryBrought
 from Services.fractos.ledger import CLOCK_BOUND_S
+from Services.fractos.log_lines import about
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class Bringing:
         except FractosError as refused:
             error = refused
         except Exception as failed:  # the run has to hear of it, whatever it is
-            log.exception("values of step %d could not be brought here", effect.key.step)
+            log.exception("values could not be brought here", extra=about(*effect.key))
             error = InternalError(f"the values of step {effect.key.step} could not be brought here: {failed}")
         self._feed(MemoryBrought(effect.key, copies, error))
 

@@ -18,8 +18,10 @@ from typing import Literal
 
 from Services.fractos.directory.interface import DirectoryRecord
 from Services.fractos.errors import ConfigurationError
+from Services.fractos.log_lines import FORMS, LEVELS
 from Services.fractos.network_rules import NetworkRules
 from Services.fractos.network_settings import LINK_SECTION, NETWORK, RACKS, read_network_rules
+from Services.fractos.output import LogSettings
 from Services.fractos.settings_file import Section, Sections
 from Services.fractos.zookeeper_settings import KEYS, ZooKeeperSettings, read_zookeeper_settings
 
@@ -35,6 +37,8 @@ CENTER_KEYS = {
     "authorization",
     "metrics",
     "metrics_port",
+    "log_format",
+    "log_level",
 }
 MAXIMUM_REPLICAS = 100
 MAXIMUM_INLINE_BYTES = 1 << 20
@@ -112,6 +116,7 @@ class Configuration:
     authorization: str = "checked"  # or "open": then nobody needs a capability
     metrics: bool = False  # whether Prometheus can scrape the nodes
     metrics_port: int = 0  # of the first node of the plan, and so on; 0: the system chooses
+    log: LogSettings = field(default_factory=LogSettings)
 
     @property
     def directory_kind(self) -> DirectoryKind:
@@ -217,6 +222,10 @@ def interpret(sections: Sections, root: Path) -> Configuration:
         authorization=center.text("authorization", "checked", "checked|open", "checked or open"),
         metrics=center.text("metrics", "off", "off|on", "off or on") == "on",
         metrics_port=center.number("metrics_port", 0, 0, MAXIMUM_METRICS_PORT),
+        log=LogSettings(
+            form=center.text("log_format", "text", "|".join(FORMS), " or ".join(FORMS)),
+            level=center.text("log_level", "INFO", "|".join(LEVELS), f"{', '.join(LEVELS[:-1])} or {LEVELS[-1]}"),
+        ),
     )
     _check_agreement(sections, configuration.controllers)
     # Extensions may leave the section of a controller that is switched off where it is.

@@ -49,6 +49,7 @@ from Services.fractos.events import (
     Wake,
 )
 from Services.fractos.journal import Journal
+from Services.fractos.log_lines import about
 from Services.fractos.operations import Operation
 from Services.fractos.recorder import Recorder
 from Services.fractos.records import EndedRun, RunRecord
@@ -120,7 +121,7 @@ class Controller:
             ReleaseLink: lambda effect: transport.release(effect.address),
             TakeOwnership: self._begin_to_take_over,
             Wake: self._wake,
-            Log: lambda effect: log.log(effect.level, "%s", effect.text),
+            Log: lambda effect: log.log(effect.level, "%s", effect.text, extra=about(*effect[2:])),
         }
         if self._recorder is not None:
             self._perform[Record] = self._recorder.take

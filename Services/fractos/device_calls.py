@@ -18,6 +18,7 @@ from Services.fractos.events import CallDevice, DeviceDone
 from Services.fractos.guard import Guard
 from Services.fractos.interruption import current
 from Services.fractos.large_values import references, refers
+from Services.fractos.log_lines import about
 from Services.fractos.operations import Operation
 from Services.fractos.step import Step
 
@@ -217,7 +218,7 @@ def _step(call: CallDevice) -> Step | None:
 def _ended(call: CallDevice, outcome: Outcome, fetched_bytes: int = 0) -> DeviceDone:
     answer, error, started_at, finished_at = outcome
     if error is not None and not isinstance(error, FractosError):
-        log.error("%s failed", call.operation.path, exc_info=error)
+        log.error("the device failed", exc_info=error, extra=about(*call.key, call.operation.path))
     # The engine remembers a failure for as long as its run may be repeated; the frames would keep the arguments with it.
     link = error
     while link is not None and link.__traceback__ is not None:

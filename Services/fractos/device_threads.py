@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from Services.fractos.errors import DeadlineExceededError, ResourceExhaustedError, UnavailableError
 from Services.fractos.interruption import Interruption, enter
+from Services.fractos.log_lines import about
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,8 @@ class Call:
             if self.wanted:
                 self.done(outcome)
         except Exception:
-            log.exception("could not tell how %s ended", self.interruption.operation)
+            operation = self.interruption.operation
+            log.exception("could not tell how %s ended", operation, extra=about(self.run, operation=operation))
 
 
 class DeviceThreads:
@@ -278,7 +280,8 @@ class DeviceThreads:
                 self._watching.clear()
         for call in hanging:
             name = call.interruption.operation
-            log.warning("%s hangs and is abandoned; the device may have %d such calls", name, self._most_abandoned)
+            told = "%s hangs and is abandoned; the device may have %d such calls"
+            log.warning(told, name, self._most_abandoned, extra=about(call.run, operation=name))
             text = f"{name} did not return within {self._grace_s:g} s after the deadline, and was abandoned"
             call.answer(Outcome(None, DeadlineExceededError(text, definite=False), call.started_at, now))
         for call in refused:

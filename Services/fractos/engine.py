@@ -180,7 +180,7 @@ class Engine:
     def _on_request(self, frame: fractos_pb2.Frame, now: float) -> None:
         request = frame.request
         if now > request.deadline + CLOCK_BOUND_S:
-            self._emit(Log(logging.WARNING, f"refused a step of run {request.run_id.hex()}: its deadline is long over"))
+            self._emit(Log(logging.WARNING, "refused a step: its deadline is long over", request.run_id, request.attempt))
             return
         try:
             if self._durable and not self.tenure.admits(frame):

@@ -27,6 +27,7 @@ has certainly not happened. Translated to the wire in `failure_of` and back in `
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -90,6 +91,8 @@ class FractosError(Exception):
         lines += [f"  caused by {cause}" for cause in context.causes]
         if context.log_file:
             lines.append(f"  see {context.log_file}")
+        if context.run_id:
+            lines.append(f"  see: python3 run_datacenter.py trace {context.run_id}")
         return "\n".join(lines)
 
     def within(self, context: Context) -> FractosError:
@@ -226,6 +229,30 @@ class InternalError(FractosError):
 _KINDS: list[type[FractosError]] = [FractosError]
 _KINDS += FractosError.__subclasses__()
 BY_STATUS = {kind.status: kind for kind in _KINDS}
+
+
+_DEFECTS = {kind.status for kind in (FractosError, InternalError, DataLossError)}
+_TROUBLE = {
+    kind.status
+    for kind in (
+        PermissionDeniedError,
+        UnauthenticatedError,
+        ResourceExhaustedError,
+        DeadlineExceededError,
+        AbortedError,
+        UnavailableError,
+    )
+}
+
+
+def log_level(status: str) -> int:
+    """How a failure is logged: as an error if it is a defect, a warning if it is trouble, else as a caller's own affair."""
+    return logging.ERROR if status in _DEFECTS else logging.WARNING if status in _TROUBLE else logging.INFO
+
+
+def told_of(failure: fractos_pb2.Failure) -> str:
+    """A failure with its status and causes, in one line."""
+    return " caused by ".join([f"{failure.status}: {failure.message}", *failure.causes])
 
 
 def failure_of(error: BaseException, context: Context) -> fractos_pb2.Failure:

@@ -241,6 +241,10 @@ class Log(NamedTuple):
 
     level: int  # of the logging module
     text: str
+    run_id: bytes = b""  # what it is about; empty: no run
+    attempt: int = 0  # 0: none in particular
+    step: int | None = None
+    operation: str = ""
 
 
 Event: TypeAlias = (

@@ -27,6 +27,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from protos import application_pb2, fractos_pb2, fractos_pb2_grpc
+from Services.fractos import event_log
 from Services.fractos.adaptor import Adaptor
 from Services.fractos.capability import KEY_BYTES
 from Services.fractos.config import Configuration, load
@@ -154,7 +155,7 @@ class _Node:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, told_to_stop)
         if self._options.log is not None:
-            log_to(self._options, self._options.log)
+            log_to(self._options, self._options.log, self._configuration.log)
         directory = open_directory(self._record)
         following = Following(directory)
         server = grpc.aio.server(options=[*OPTIONS, ("grpc.so_reuseport", 0)], interceptors=[following])
@@ -226,7 +227,7 @@ class _Node:
             self._node_type, index, id=str(uuid.uuid4()), address=address, pid=os.getpid(), log=log_of
         )
         if given is None:
-            log_to(self._options, Path(member.log))
+            log_to(self._options, Path(member.log), self._configuration.log)
         return member
 
     def _assemble(self, server: grpc.aio.Server, directory: Directory, identity: Identity) -> _Parts:
@@ -260,6 +261,8 @@ class _Node:
             model=DeviceModel.of(settings.device) if settings else None,
             memory=memory.for_calls,
         )
+        if event_log.is_wanted():
+            controller.observers.append(event_log.EventLog())
         channels = ChannelServicer(
             datacenter, self._key, identity.address, controller.feed, time.time, lambda: engine.tenure.epoch, network
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from Services.fractos.config import find_root
 from Services.fractos.errors import ConfigurationError
-from Services.fractos.output import FORMAT, LOG_BYTES, log_to_output
+from Services.fractos.output import LOG_BYTES, LogSettings, begin_logging, log_to_output
 
 
 @dataclass(frozen=True)
@@ -52,17 +52,16 @@ def parse(node_type: str) -> Options:
     )
 
 
-def log_to(options: Options, path: Path) -> None:
+def log_to(options: Options, path: Path, settings: LogSettings) -> None:
     """Log to a file with a bound, to which the launcher may have sent the whole output, and to the terminal if asked to."""
     if options.log is not None:
-        log_to_output(options.log)
-    else:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handlers: list[logging.Handler] = [RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1)]
-        if options.verbose:
-            handlers.append(logging.StreamHandler())
-        logging.basicConfig(level=logging.INFO, format=FORMAT, handlers=handlers, force=True)
-    logging.getLogger("kazoo").setLevel(logging.WARNING)
+        log_to_output(options.log, settings)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handlers: list[logging.Handler] = [RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1)]
+    if options.verbose:
+        handlers.append(logging.StreamHandler())
+    begin_logging(handlers, path.stem, settings)
 
 
 def _index(node_type: str, name: str) -> int:

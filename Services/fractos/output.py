@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from Services.fractos.log_lines import formatter
+
 LOG_BYTES = 16 << 20  # a log that has grown larger is put aside as <name>.1, in place of an older one
-FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+OWN = ("Services", "Applications", "__main__")  # the loggers whose level is asked for; what others tell below INFO is noise
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    """How a process logs."""
+
+    form: str = "text"  # one of log_lines.FORMS
+    level: str = "INFO"  # one of log_lines.LEVELS
 
 
 class BoundedOutput(logging.StreamHandler):  # type: ignore[type-arg]  # no parameter at run time before Python 3.11
@@ -40,6 +52,17 @@ class BoundedOutput(logging.StreamHandler):  # type: ignore[type-arg]  # no para
                 os.dup2(new.fileno(), descriptor)
 
 
-def log_to_output(path: Path) -> None:
-    """Log to the standard error, which a launcher may have sent to the file `path`."""
-    logging.basicConfig(level=logging.INFO, format=FORMAT, handlers=[BoundedOutput(path)], force=True)
+def log_to_output(path: Path, settings: LogSettings) -> None:
+    """Log to the standard error, which a launcher may have sent to the file `path`: the log of the node that it is named by."""
+    begin_logging([BoundedOutput(path)], path.stem, settings)
+
+
+def begin_logging(handlers: Sequence[logging.Handler], node: str, settings: LogSettings) -> None:
+    """Have this process log as `node`, and in no other way."""
+    level = logging.getLevelName(settings.level)
+    for handler in handlers:
+        handler.setFormatter(formatter(settings.form, node))
+    logging.basicConfig(level=max(level, logging.INFO), handlers=handlers, force=True)
+    for name in OWN:
+        logging.getLogger(name).setLevel(level)
+    logging.getLogger("kazoo").setLevel(max(level, logging.WARNING))

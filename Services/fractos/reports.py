@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import heapq
-import logging
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from protos import fractos_pb2
-from Services.fractos.errors import Context, UnavailableError, failure_of
+from Services.fractos.errors import Context, UnavailableError, failure_of, log_level, told_of
 from Services.fractos.events import Effect, Log, SendFrame
 from Services.fractos.ledger import Ledger
 from Services.fractos.placement import Identity
@@ -72,9 +71,9 @@ class Reports:
 
     def fail(self, request: fractos_pb2.Request, error: BaseException, hop: Mapping[str, Any] | None = None) -> None:
         """A step failed, and its run with it. `hop` are the fields of a Hop, if it was at the device."""
-        step = request.steps[0]
-        self._emit(Log(logging.INFO, f"run {request.run_id.hex()} step {step.id} ({step.operation}) failed: {error}"))
-        failure = self._failure(request, error)
+        step, failure = request.steps[0], self._failure(request, error)
+        text = f"step failed: {told_of(failure)}"
+        self._emit(Log(log_level(failure.status), text, request.run_id, request.attempt, step.id, step.operation))
         if hop is not None:
             failure.hop.CopyFrom(fractos_pb2.Hop(**hop))
         self.complete(request, failure=failure)
@@ -133,3 +132,12 @@ class Reports:
         failure = failure_of(error, context)
         failure.definite &= not request.trail  # what earlier steps did has happened
         return failure
+
+
+def log_of(failure: fractos_pb2.Failure, run_id: bytes, name: str, home: Identity) -> Log:
+    """What the home of a run tells its log when the run, of that name, has failed."""
+    text = f"{name} failed on {failure.node}: {told_of(failure)}"
+    if failure.log_file != home.log:
+        text += f"; see {failure.log_file}"
+    step = failure.step if failure.operation else None
+    return Log(log_level(failure.status), text, run_id, failure.attempt, step, failure.operation)

@@ -52,6 +52,7 @@ from Services.fractos.placement import Identity, Placement
 from Services.fractos.plan import check_timeout, digest_of
 from Services.fractos.plans import Plans, is_shared
 from Services.fractos.records import AttemptRecord, EndRecord, Entry, Inquiry, Place, RunRecord
+from Services.fractos.reports import log_of
 from Services.fractos.run import Run, check_same, is_for
 from Services.fractos.schedule import Schedule
 from Services.fractos.topology import RING, STAR, check_topology
@@ -292,7 +293,7 @@ class Runs:
         try:
             plan = self._plans.of(record.graph, record.topology)
         except FractosError as error:
-            self._emit(Log(logging.ERROR, f"run {record.run_id.hex()} of the journal cannot go on: {error}"))
+            self._emit(Log(logging.ERROR, f"a run of the journal cannot go on: {error}", record.run_id, record.attempt))
             failure = failure_of(error, self._here(record.attempt))
             result = application_pb2.RunResult(run_id=record.run_id, failure=failure, ended_at=now).SerializeToString()
             end = EndRecord(record.run_id, result, True, self._forget_at(record.deadline))
@@ -358,7 +359,7 @@ class Runs:
         run.end(self._here(run.attempt), failure, now)
         assert run.result is not None
         if run.result.HasField("failure"):
-            self._emit(Log(logging.INFO, f"run {run.run_id.hex()} ({run.plan.name}) failed: {run.result.failure.message}"))
+            self._emit(log_of(run.result.failure, run.run_id, run.plan.name, self._identity))
         self._ledger.finish(run.run_id, run.deadline)
         if not run.tickets:  # else the journal may know the run already, with another end
             self._record_end(run)

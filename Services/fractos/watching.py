@@ -32,7 +32,7 @@ class Watch:
 
     def saw(self, event: Event, effects: Sequence[Effect], now: float) -> None:
         """Note what is worth telling of it."""
-        for one in self._told(event, effects, now):
+        for one in self.told(event, effects, now):
             if len(self._waiting) < MOST_WAITING:
                 self._waiting.append(one)
             else:
@@ -49,7 +49,8 @@ class Watch:
         missed, self._missed = self._missed, 0
         return fractos_pb2.NodeEvents(events=together, missed=missed)
 
-    def _told(self, event: Event, effects: Sequence[Effect], now: float) -> Iterator[fractos_pb2.NodeEvent]:
+    def told(self, event: Event, effects: Sequence[Effect], now: float) -> Iterator[fractos_pb2.NodeEvent]:
+        """What is worth telling of an event and what it led to. For all events in turn, each once."""
         match event:
             case FrameReceived(frame, source, size) if frame.HasField("request") and frame.request.steps:
                 request = frame.request

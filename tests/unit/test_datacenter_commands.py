@@ -48,6 +48,10 @@ def test_flags_count_before_and_after_the_command(line: str) -> None:
     assert parse(line.split(), HERE).path == Path("/x")
 
 
+def test_a_run_id_may_be_written_in_any_way() -> None:
+    assert parse(["logs", "--run", "0193AABB-ccdd"], HERE).run == "0193aabbccdd"
+
+
 def test_what_is_not_given_has_its_default() -> None:
     options = parse(["up"], HERE)
     assert (options.path, options.directory, options.terminal) == (HERE, None, "auto")
@@ -84,6 +88,11 @@ def test_what_is_not_given_has_its_default() -> None:
         ("new device sort", "invalid choice: 'device'"),
         ("new node", "NAME"),
         ("new node sort merge", "unrecognized arguments"),
+        ("status --watch --every 0", "'0' is not a number from 0.2 to 3600"),
+        ("logs --run 12345", "'12345' is no run id: give 6 to 32 hexadecimal digits"),
+        ("logs --run cats-and-dogs", "is no run id"),
+        ("logs --level loud", "invalid choice"),
+        ("logs --lines 0", "'0' is not a whole number from 1 to 1000000"),
     ],
 )
 def test_a_wrong_command_line_is_said_with_exit_code_2(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:

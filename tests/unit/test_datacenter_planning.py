@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from random import Random
 
@@ -25,6 +25,8 @@ from Services.datacenter.observation import (
     supervisor_status,
 )
 from Services.datacenter.processes import ProcessEntry
+from Services.datacenter.server_mode import ServerFigures
+from Services.datacenter.vitals import Vitals
 from Services.fractos.config import Configuration, load
 from Services.fractos.directory.interface import Member
 from Services.fractos.errors import FailedPreconditionError
@@ -248,5 +250,8 @@ def test_an_observation_names_what_is_not_ready_and_prints_as_json() -> None:
     assert observation.unready == ("zookeeper1", "math-0")
     assert observation.dead == ("zookeeper1",)
     json = observation.as_json()
-    assert list(json["nodes"][0]) == ["node", "type", "role", "state", "address", "pid", "log", "restarts"]
-    assert list(json["zookeeper"][0]) == ["server", "role", "address", "pid"]
+    first = ["node", "type", "role", "state", "address", "pid", "log", "restarts"]
+    assert list(json["nodes"][0]) == [*first, *(field.name for field in fields(Vitals))]
+    assert json["nodes"][0]["steps_per_s"] is None
+    assert list(json["zookeeper"][0]) == ["server", "role", "address", "pid", *(field.name for field in fields(ServerFigures))]
+    assert json["zookeeper"][0]["znodes"] is None

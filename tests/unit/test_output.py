@@ -8,7 +8,7 @@ from pathlib import Path
 
 PROGRAM = """
 import logging, os, pathlib, sys
-from Services.fractos.output import FORMAT, BoundedOutput
+from Services.fractos.output import BoundedOutput
 logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[BoundedOutput(pathlib.Path(sys.argv[1]), 1000)])
 for number in range(100):
     logging.info("logged %d", number)

@@ -21,7 +21,8 @@ from Services.datacenter.processes import Processes
 from Services.datacenter.screen import Screen
 from Services.fractos.config import Configuration, write_atomically
 from Services.fractos.errors import FailedPreconditionError, InvalidArgumentError
-from Services.fractos.output import FORMAT, LOG_BYTES
+from Services.fractos.log_lines import TextFormatter
+from Services.fractos.output import LOG_BYTES
 
 INTERRUPTED = 130
 LOG = "chaos"
@@ -74,7 +75,7 @@ def _logged(path: Path) -> Iterator[None]:
     """Log to a file meanwhile, within the bounds of other logs: what the client says would tear the line on the screen."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8")
-    handler.setFormatter(logging.Formatter(FORMAT))
+    handler.setFormatter(TextFormatter(LOG))
     root = logging.getLogger()
     level = root.level
     root.addHandler(handler)
