@@ -39,13 +39,13 @@ class Shown:
 
 @contextmanager
 def started(
-    command: Sequence[str], environment: Mapping[str, str], cwd: Path | None = None
+    command: Sequence[str], environment: Mapping[str, str], cwd: Path | None = None, columns: int = COLUMNS
 ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """A program on a terminal of 80 columns, and our end of that. It is killed if it still runs at the end."""
+    """A program on a terminal, and our end of that. It is killed if it still runs at the end."""
     leader, follower = pty.openpty()
     kept = {key: value for key, value in os.environ.items() if key not in {"NO_COLOR", "COLUMNS", "LINES"}}
     try:
-        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, columns, 0, 0))
         process = subprocess.Popen(
             command,
             cwd=cwd,
@@ -65,9 +65,9 @@ def started(
         os.close(leader)
 
 
-def show(command: Sequence[str], **environment: str) -> Shown:
-    """Run a program to its end on a terminal of 80 columns."""
-    with started(command, environment) as (process, leader):
+def show(command: Sequence[str], columns: int = COLUMNS, **environment: str) -> Shown:
+    """Run a program to its end on a terminal."""
+    with started(command, environment, columns=columns) as (process, leader):
         written = read_all(leader)
         process.wait()
     return Shown(written.decode(), process.returncode)
