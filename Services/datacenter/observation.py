@@ -147,13 +147,14 @@ class Observer:
         `closely`: the nodes are asked how they fare, too, which takes some tenths of a second the first time.
         """
         living = self._processes.living()
-        statuses = [self._server_status(server, living) for server in self._servers]
-        statuses += [_external_status(number, address) for number, address in enumerate(self._external)]
-        servers = await asyncio.gather(*statuses)
-        members = await self._members(patience_s, reachable=not servers or any(one.role in SERVER_ROLES for one in servers))
+        asked = [self._server_status(server, living) for server in self._servers]
+        asked += [_external_status(number, address) for number, address in enumerate(self._external)]
+        answering = [asyncio.ensure_future(one) for one in asked]
+        members = await self._members(patience_s, reachable=not answering or await _any_serves(answering))
         healths, fares = await asyncio.gather(
             asyncio.gather(*(self._health(member) for member in members)), self._examine(members if closely else ())
         )
+        servers = await asyncio.gather(*answering)
         supervisor = supervisor_status(self._configuration, living)
         nodes = node_statuses(self._configuration, members, healths, living, self._processes.entries, supervisor)
         told = (replace(node, vitals=fares.get((node.node, node.address), UNKNOWN)) for node in nodes)
@@ -287,6 +288,14 @@ def _state(pid: int | None, health: Health | None) -> State:
         return "ready"
     # Nodes are listed just before they serve, and say NOT_SERVING when they begin to stop.
     return "stopping" if health == "not serving" else "starting"
+
+
+async def _any_serves(answering: Sequence[asyncio.Future[ServerStatus]]) -> bool:
+    """Whether any server serves. Does not wait for the others."""
+    for answer in asyncio.as_completed(answering):
+        if (await answer).role in SERVER_ROLES:
+            return True
+    return False
 
 
 async def _external_status(number: int, address: str) -> ServerStatus:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from protos import fractos_pb2
 from Services.fractos.credentials import APPLICATION
@@ -93,9 +94,14 @@ def vitals(node_type: str, before: fractos_pb2.NodeDescription, after: fractos_p
         runs_ended=after.runs_ended if is_home else None,
         runs_failed=after.runs_failed if is_home else None,
         runs_per_s=rate(after.runs_ended - before.runs_ended) if is_home else None,
-        owns=after.state_folder if after.epoch else None,
+        owns=_owned(Path(after.state_folder)) if after.epoch else None,
         epoch=after.epoch or None,
         journal_bytes=after.state_bytes if is_home and after.epoch else None,
         memory_bytes=after.traffic.memory_bytes,
         memory_limit_bytes=after.memory_limit_bytes,
     )
+
+
+def _owned(state_folder: Path) -> str:
+    """What a node owns: a storage node keeps its own state in a hidden folder within that."""
+    return str(state_folder.parent if state_folder.name.startswith(".") else state_folder)

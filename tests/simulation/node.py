@@ -219,8 +219,9 @@ class SimulatedNode:
                 self._world.network.release(self, address)
             case TakeOwnership():
                 self._takeover.begin()
-            case Log(_, text):
-                self._world.history.line(f"  ({self.name}: {text})")
+            case Log(_, text, run_id):
+                history = self._world.history
+                history.line(f"  ({self.name}: {history.name(run_id)}: {text})" if run_id else f"  ({self.name}: {text})")
 
     def _wake_up(self, wake: int) -> None:
         if self._wake == wake:

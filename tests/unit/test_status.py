@@ -43,6 +43,8 @@ def test_rates_are_those_between_two_descriptions() -> None:
     assert (fares.steps_waiting, fares.started_at, fares.resident_bytes) == (3, 40, 5)
     assert (fares.runs_ended, fares.runs_per_s, fares.owns, fares.epoch, fares.journal_bytes) == (None,) * 5
     assert vitals("math", after, after).steps_per_s is None
+    storage = described(3, epoch=1, state_folder="/files/.mockdc")
+    assert (vitals("storage", storage, storage).owns, vitals("storage", storage, storage).epoch) == ("/files", 1)
 
 
 def test_an_application_node_has_runs_and_a_journal_instead() -> None:
