@@ -21,6 +21,7 @@ from Services.fractos.errors import ConfigurationError, UnavailableError
 
 LOOK_EVERY_S = 0.05
 PATIENCE_S = 5.0  # for a directory that should be there already
+WATCH_PATIENCE_S = 2.0  # the same for each look of one who looks again
 SHOWN_LINES = 15  # of the log of a node that did not come up
 
 
@@ -136,7 +137,7 @@ def watch(configuration: Configuration, every_s: float, show: Callable[[Observat
             async with Observer(as_running(configuration), record, processes) as observer:
                 while read_directory_record(configuration) == record:
                     processes.read()
-                    show(await observer.observe(every_s, closely=True))
+                    show(await observer.observe(WATCH_PATIENCE_S, closely=True))
                     await asyncio.sleep(every_s)
 
     asyncio.run(look())

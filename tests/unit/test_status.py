@@ -13,6 +13,7 @@ from rich.console import Console
 
 from protos import fractos_pb2
 from Services.datacenter.observation import NodeStatus, Observation, ServerStatus, SupervisorStatus
+from Services.datacenter.screen import Screen
 from Services.datacenter.server_mode import ServerFigures, read_figures
 from Services.datacenter.tables import age, rate, size, status_tables
 from Services.datacenter.vitals import UNKNOWN, Vitals, vitals
@@ -73,7 +74,7 @@ def test_figures_are_short() -> None:
     assert [rate(per_s) for per_s in (0, 0.44, 9.9, 12.5, 18_000)] == ["0", "0.4", "9.9", "12", "18,000"]
 
 
-def shown(width: int | None) -> list[str]:
+def observation() -> Observation:
     now = time.time()
     math = Vitals(now - 90, 187.4, 56_000_000, 12, 4, 1_234_567, 3, 18_765.4, memory_bytes=0, memory_limit_bytes=9)
     home = Vitals(
@@ -91,9 +92,13 @@ def shown(width: int | None) -> list[str]:
         ServerStatus("zookeeper0", "leader", "127.0.0.1:15000", 5, read_figures(SRVR)),
         ServerStatus("zookeeper1", "dead", "127.0.0.1:15001", None),
     )
+    return Observation(nodes, servers, SupervisorStatus("ready", 6, "/log"))
+
+
+def shown(width: int | None) -> list[str]:
     file = io.StringIO()
     console = Console(file=file, width=width or 250)
-    for table in status_tables(Observation(nodes, servers, SupervisorStatus("ready", 6, "/log")), ROOT, width):
+    for table in status_tables(observation(), ROOT, width):
         console.print(table)
     return [line.rstrip() for line in file.getvalue().splitlines()]
 
@@ -132,3 +137,14 @@ def test_a_terminal_gets_what_fits_and_that_is_the_most_important(width: int) ->
     assert ("state" in titles, "steps/s" in titles, "address" in titles, "pid" in titles) == (
         True, width >= 80, width >= 120, width >= 140,
     )  # fmt: skip
+
+
+def test_who_watches_in_a_pipe_gets_plain_lines() -> None:
+    file = io.StringIO()
+    with Screen(file).live_status(ROOT) as show:
+        show("first look", observation())
+        show("second look", observation())
+    first, second = file.getvalue().split("second look\n")
+    assert first == f"first look\n{second}"
+    assert "\x1b" not in second
+    assert "1,234,567" in second
