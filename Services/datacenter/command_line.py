@@ -17,6 +17,7 @@ from Services.datacenter.flags import number, whole_number
 from Services.datacenter.logs import SHOWN_LINES
 from Services.datacenter.terminals import KINDS
 from Services.datacenter.tracing import options as tracing
+from Services.datacenter.tracing.finding import FEWEST_DIGITS
 from Services.fractos.log_lines import LEVELS
 
 EXAMPLES = """\
@@ -35,7 +36,6 @@ data_center_setup.cfg says which nodes there are and explains its keys.
 """
 FETCHING = ("setup", "up", "demo")  # those that take --download-zookeeper
 CHOOSING = ("setup", "up", "check", "demo")  # the commands that take --directory
-SHORTEST_RUN_ID = 6  # digits
 EVERY_S = 1.0  # between two looks of `status --watch`
 
 
@@ -87,7 +87,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--run",
         type=_run_id,
         metavar="RUN_ID",
-        help=f"what concerns one run, at all nodes, in order of time; the first {SHORTEST_RUN_ID} digits of its id may do",
+        help=f"what concerns one run, at all nodes, in order of time; {FEWEST_DIGITS} digits of an end of its id do",
     )
     log.add_argument(
         "--level", type=str.upper, choices=LEVELS, help="leave out what is less grave; the logs are merged in order of time"
@@ -192,8 +192,8 @@ def _add_clients(parser: argparse.ArgumentParser, place: argparse.ArgumentParser
 
 def _run_id(written: str) -> str:
     digits = written.replace("-", "").lower()
-    if not re.fullmatch(rf"[0-9a-f]{{{SHORTEST_RUN_ID},32}}", digits):
-        raise argparse.ArgumentTypeError(f"{written!r} is no run id: give {SHORTEST_RUN_ID} to 32 hexadecimal digits")
+    if not re.fullmatch(rf"[0-9a-f]{{{FEWEST_DIGITS},32}}", digits):
+        raise argparse.ArgumentTypeError(f"{written!r} is no run id: give {FEWEST_DIGITS} to 32 hexadecimal digits")
     return digits
 
 

@@ -222,7 +222,9 @@ def _show_merged(options: argparse.Namespace, paths: list[Path]) -> None:
             f" what the nodes know of it: python3 run_datacenter.py trace {options.run}"
         )
     elif options.run and len(merged.run_ids) > 1:
-        remark(f"the ids of {len(merged.run_ids)} runs begin with {options.run}; for one of them give more digits")
+        remark(
+            f"these are {len(merged.run_ids)} runs whose ids begin or end with {options.run}; for one of them give more digits"
+        )
     if options.follow:
         merged.follow(_write_line)
 

@@ -21,12 +21,12 @@ SETTLE_S = 0.05  # how long a line waits for earlier ones of other logs, which m
 class Wanted:
     """Which lines are shown."""
 
-    run: str = ""  # how the id of their run begins; empty: also those about no run
+    run: str = ""  # how the id of their run begins or ends; empty: also those about no run
     level: int = logging.NOTSET  # the least
 
     def admits(self, line: Line) -> bool:
         """Whether a line is shown."""
-        return line.level >= self.level and (not self.run or line.run_id.startswith(self.run))
+        return line.level >= self.level and (line.run_id.startswith(self.run) or line.run_id.endswith(self.run))
 
 
 class MergedLogs:

@@ -45,13 +45,14 @@ def test_lines_come_in_order_of_time_with_what_follows_them(logs: list[Path]) ->
     assert shown(logs, Wanted(), 2)[0] == ["four", "five"]
 
 
-def test_a_run_is_told_by_the_beginning_of_its_id(logs: list[Path]) -> None:
+def test_a_run_is_told_by_the_beginning_or_end_of_its_id(logs: list[Path]) -> None:
     found, merged = shown(logs, Wanted(RUN.hex()))
     assert found == ["one", "printed", "two", "three", "Traceback"]
     assert merged.run_ids == {RUN.hex()}
     found, merged = shown(logs, Wanted("0193aa"))
     assert found[-1] == "five"
     assert merged.run_ids == {RUN.hex(), OTHER.hex()}
+    assert shown(logs, Wanted(OTHER.hex()[-6:]))[0] == ["five"]
     assert shown(logs, Wanted("ffffff"))[0] == []
 
 
