@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
+from protos import fractos_pb2
 from Services.fractos.errors import (
     BY_STATUS,
     Context,
@@ -16,6 +19,8 @@ from Services.fractos.errors import (
     UnavailableError,
     error_of,
     failure_of,
+    log_level,
+    told_of,
 )
 from Services.fractos.transport.status import to_grpc
 
@@ -76,3 +81,17 @@ def test_only_what_passes_is_worth_another_try() -> None:
     assert ResourceExhaustedError("full", retry_after_s=0.1).retryable
     assert not ResourceExhaustedError("too large").retryable
     assert not NotFoundError("missing").retryable
+
+
+@pytest.mark.parametrize(
+    ("status", "level"),
+    [("NOT_FOUND", logging.INFO), ("CANCELLED", logging.INFO), ("UNAVAILABLE", logging.WARNING), ("INTERNAL", logging.ERROR)],
+)
+def test_a_callers_mistake_trouble_and_a_defect_are_logged_differently(status: str, level: int) -> None:
+    assert log_level(status) == level
+
+
+def test_a_failed_run_says_what_to_type_next() -> None:
+    failure = fractos_pb2.Failure(status="NOT_FOUND", message="no such file", causes=["OSError: 2", "disk"])
+    assert str(error_of(failure, bytes(16))).splitlines()[-1] == f"  see: python3 run_datacenter.py trace {'00' * 16}"
+    assert told_of(failure) == "NOT_FOUND: no such file caused by OSError: 2 caused by disk"
