@@ -141,11 +141,14 @@ def _count(number: int) -> str:
     return f"{number:,}"
 
 
+# The first six columns of both are those that `up` shows, in that order: scripts rely on it.
 NODE_FIGURES: tuple[_Figure[NodeStatus], ...] = (
     _Figure("node", 0, lambda node: node.node, right=False),
     _Figure("type", 12, lambda node: node.type, right=False),
     _Figure("role", 2, lambda node: node.role if node.state == "ready" and node.address else NOTHING, right=False),
     _Figure("state", 1, lambda node: _coloured(node.state), right=False),
+    _Figure("address", 11, lambda node: node.address or NOTHING, right=False),
+    _Figure("pid", 13, lambda node: str(node.pid or NOTHING)),
     _Figure("restarts", 3, lambda node: str(node.restarts or NOTHING)),
     _Figure("up", 9, lambda node: _known(node.vitals.started_at, lambda at: age(time.time() - at))),
     _Figure("cpu", 4, lambda node: _known(node.vitals.cpu_percent, lambda percent: f"{percent:.0f}%")),
@@ -157,20 +160,19 @@ NODE_FIGURES: tuple[_Figure[NodeStatus], ...] = (
     _Figure("steps", 15, lambda node: _known(node.vitals.steps_done, _count)),
     _Figure("runs", 16, lambda node: _known(node.vitals.runs_ended, _count)),
     _Figure("failed", 14, lambda node: _known(_first(node.vitals.steps_failed, node.vitals.runs_failed), _count)),
-    _Figure("address", 11, lambda node: node.address or NOTHING, right=False),
-    _Figure("pid", 13, lambda node: str(node.pid or NOTHING)),
 )
 SERVER_FIGURES: tuple[_Figure[ServerStatus], ...] = (
-    _Figure("zookeeper", 0, lambda server: server.server, right=False),
+    _Figure("server", 0, lambda server: server.server, right=False),
+    _Figure("type", 10, lambda _: "zookeeper", right=False),
     _Figure("role", 2, lambda server: _state_and_role(server)[1] or NOTHING, right=False),
     _Figure("state", 1, lambda server: _coloured(_state_and_role(server)[0]), right=False),
+    _Figure("address", 5, lambda server: server.address, right=False),
+    _Figure("pid", 9, lambda server: str(server.pid or NOTHING)),
     _Figure("latency", 3, lambda server: _known(server.figures.latency_avg_ms, lambda ms: f"{ms:.1f} ms")),
     _Figure("slowest", 4, lambda server: _known(server.figures.latency_max_ms, lambda ms: f"{ms:.0f} ms")),
     _Figure("waiting", 6, lambda server: _known(server.figures.outstanding, _count)),
     _Figure("connections", 7, lambda server: _known(server.figures.connections, _count)),
     _Figure("znodes", 8, lambda server: _known(server.figures.znodes, _count)),
-    _Figure("address", 5, lambda server: server.address, right=False),
-    _Figure("pid", 9, lambda server: str(server.pid or NOTHING)),
 )
 
 

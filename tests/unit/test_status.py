@@ -106,19 +106,19 @@ def shown(width: int | None) -> list[str]:
 def test_a_pipe_gets_everything() -> None:
     lines = shown(None)
     assert lines[0].split() == [
-        "node", "type", "role", "state", "restarts", "up", "cpu", "memory", "waiting", "running", "steps/s", "runs/s",
-        "steps", "runs", "failed", "address", "pid",
+        "node", "type", "role", "state", "address", "pid", "restarts", "up", "cpu", "memory", "waiting", "running",
+        "steps/s", "runs/s", "steps", "runs", "failed",
     ]  # fmt: skip
     assert lines[1].split() == [
-        "math-0", "math", "leader", "ready", "1", "1", "min", "187%", "56", "MB", "12", "4", "18,765", "-", "1,234,567", "-",
-        "3", "127.0.0.1:40001", "7",
+        "math-0", "math", "leader", "ready", "127.0.0.1:40001", "7", "1", "1", "min", "187%", "56", "MB", "12", "4", "18,765",
+        "-", "1,234,567", "-", "3",
     ]  # fmt: skip
     assert lines[2].split() == ["math-1", "math", "-", "dead", *("-" * 13)]
-    assert lines[5].split() == ["supervisor", "supervisor", "-", "ready", *("-" * 12), "6"]
+    assert lines[5].split() == ["supervisor", "supervisor", "-", "ready", "-", "6", *("-" * 11)]
     assert lines[7].split() == [
-        "zookeeper0", "leader", "ready", "0.6", "ms", "12", "ms", "1", "5", "17", "127.0.0.1:15000", "5",
+        "zookeeper0", "zookeeper", "leader", "ready", "127.0.0.1:15000", "5", "0.6", "ms", "12", "ms", "1", "5", "17",
     ]  # fmt: skip
-    assert lines[8].split() == ["zookeeper1", "-", "dead", *("-" * 5), "127.0.0.1:15001", "-"]
+    assert lines[8].split() == ["zookeeper1", "zookeeper", "-", "dead", "127.0.0.1:15001", *("-" * 6)]
     assert [" ".join(line.split()) for line in lines[9:]] == [
         "owned folder owner epoch journal runs in flight",
         "Services/config/journal application-0 2 40 kB 17",
