@@ -40,4 +40,4 @@ def keep_what_was_brought(runs: Runs) -> None:
 
 
 def ignore_departures(runs: Runs) -> None:
-    runs.on_departed = lambda member, now: None  # type: ignore[method-assign]
+    runs._repeat_at = lambda member, trouble, now: None  # type: ignore[method-assign]

@@ -300,7 +300,7 @@ PLANTS = {
         Plant("gather-across-attempts", 28, _in_runs(gather_across_attempts)),
         Plant("wait-for-one-of-all", 1, _in_runs(wait_for_one_of_all)),
         Plant("keep-what-was-brought", 6, _in_runs(keep_what_was_brought)),
-        Plant("ignore-departures", 1948, _in_runs(ignore_departures)),
+        Plant("ignore-departures", 474, _in_runs(ignore_departures)),
         Plant("keep-no-channels-for-runs", 32, _in_runs(_keep_no_channels_for_runs)),
         Plant("serve-before-the-lock", 0, _serve_before_the_lock),
         Plant("keep-what-is-held", 2252, _keep_what_is_held),
