@@ -303,7 +303,8 @@ def _bench(task: Task) -> int:
 
 def _clients(task: Task) -> int:
     run = clients.COMMANDS[task.options.action]
-    with task.alone() if task.options.action == "add" else nullcontext():  # others would sweep its unfinished file away
+    # Nobody may sweep the unfinished file of one that is added away, or complete one that is being revoked.
+    with nullcontext() if task.options.action == "list" else task.alone():
         return run(task.configuration, task.options, task.screen)
 
 

@@ -181,6 +181,19 @@ def test_a_change_is_marked_with_the_next_entry_or_when_the_log_is_closed(files:
     assert entries(root) == [("run/1", None), ("run/2", None)]
 
 
+def test_entries_of_an_older_version_are_kept(files: Files, root: Path) -> None:
+    """It knew of no start of the machine, and brought the temporary name to the disk before the entry."""
+    files.write("admin", "a", b"1", step=step("run/1"))
+    with sqlite3.connect(database(root)) as earlier:
+        earlier.execute("PRAGMA user_version = 0")
+    earlier.close()
+    (root / "admin" / "a").write_bytes(b"by another")
+    again = Files(root)
+    again.write("admin", "a", b"1", step=step("run/1"))
+    assert again.read("admin", "a") == b"by another"
+    again.close()
+
+
 def test_after_a_start_of_the_machine_only_marked_writes_are_known(files: Files, root: Path) -> None:
     """The temporary name of another may never have reached the disk: that it is missing does not say that it was renamed."""
     files.write("admin", "a", b"1", step=step("run/1"))

@@ -164,6 +164,8 @@ def test_everything_is_on_disk_before_it_is_acknowledged(
         "delete": ["rename", "admin", "unlink"],
     }
     files.write("admin", "b", b"", step=step("run/0"))  # makes the folder for the entries
+    os.utime(root, (1e9, 1e9))  # changed long ago
+    files.write("admin", "b", b"")
     for number in (1, 2):
         files.write("admin", "a", b"x")
         with monkeypatch.context() as patched:

@@ -7,9 +7,9 @@ name is the one that the file gets. Nothing has to be written after the rename f
 saves looking for the temporary file: it is written with the next entry, and may be lost; only a deleted file is not removed
 without it.
 
-After a start of the machine a temporary file that is missing says nothing: its name may never have reached the disk. The
-unmarked entries of writes are dropped then, and their steps, if they come again, write again; those of appends and deletes
-are on disk in such an order that they stay true.
+After a start of the machine a temporary file that is missing says nothing of a write: its name may never have reached the
+disk. Unmarked entries of writes are dropped then, and their steps, if they come again, write again. Those of appends stay true,
+since they are on disk in that order; a delete that comes again may say that the file was not there.
 """
 
 from __future__ import annotations
@@ -137,8 +137,7 @@ class ChangeLog:
     def mark(self, entry: Entry) -> None:
         """Note that the change of an entry is done. Does not wait for the disk: it can be found out again."""
         self.mark_later(entry)
-        with self._transaction(durable=False):
-            pass
+        self._write_marks()
 
     def mark_later(self, entry: Entry) -> None:
         """Have that noted with the next entry."""
@@ -153,10 +152,9 @@ class ChangeLog:
 
     def close(self) -> None:
         """Close the database."""
-        with suppress(FractosError):  # what is not marked is found out again
-            if self._to_mark:
-                with self._transaction(durable=False):
-                    pass
+        if self._to_mark and self._connection is not None:
+            with suppress(FractosError):  # what is not marked is found out again
+                self._write_marks()
         with self._lock:
             self._close()
 
@@ -167,6 +165,10 @@ class ChangeLog:
                 return []  # looking makes no file
             rows = self._connected(definite=False).execute(f"SELECT {_COLUMNS} FROM changes WHERE {condition}", values)
             return [Entry(*row) for row in rows]
+
+    def _write_marks(self) -> None:
+        with self._transaction(durable=False):
+            pass  # that begins with them
 
     @contextmanager
     def _transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
@@ -201,13 +203,19 @@ class ChangeLog:
         )
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.executescript(_SCHEMA)
-        if BOOT and self._connection.execute("PRAGMA user_version").fetchone() != (BOOT,):
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.execute("DELETE FROM changes WHERE temporary IS NOT NULL AND kind = 'write'")
-            self._connection.execute(f"PRAGMA user_version = {BOOT}")
-            self._connection.execute("COMMIT")
+        self._note_boot(self._connection)
         self._opened = _identity(self._path)
         return self._connection
+
+    def _note_boot(self, database: sqlite3.Connection) -> None:
+        """Drop what an earlier start of the machine left in doubt. In a database that knows of no start nothing is."""
+        (before,) = database.execute("PRAGMA user_version").fetchone()
+        if BOOT and before != BOOT:
+            database.execute("BEGIN IMMEDIATE")
+            if before:
+                database.execute("DELETE FROM changes WHERE temporary IS NOT NULL AND kind = 'write'")
+            database.execute(f"PRAGMA user_version = {BOOT}")
+            database.execute("COMMIT")
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None

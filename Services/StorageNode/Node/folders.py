@@ -7,6 +7,7 @@ nothing, as a path that was checked and then opened would.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from Services.StorageNode.Node import names
 # O_NONBLOCK: opening a pipe must not wait for somebody at its other end.
 OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 MOST_KNOWN = 10_000  # folders
+SETTLED_NS = 100_000_000  # two changes of a folder may have the same time if they are nearer to one another
 
 
 @contextmanager
@@ -32,16 +34,19 @@ class OnDisk:
     """Which folders are known to be on disk, their names in those above them included: asking the disk takes a while."""
 
     def __init__(self) -> None:
-        self._known: set[tuple[int, int]] = set()  # device and inode
+        self._known: set[tuple[int, int, int, int]] = set()  # device and inode, inode of the one above and its last change
 
-    def see_to(self, folder: int, above: int, *, made: bool) -> None:
-        """Return once an open folder, which was made just now or not, is on disk. Raises OSError."""
-        status = os.fstat(folder)
-        if (known := (status.st_dev, status.st_ino)) not in self._known or made:  # a number may be that of one that is gone
+    def see_to(self, folder: int, above: int) -> None:
+        """Return once an open folder is on disk. Raises OSError."""
+        status, status_above = os.fstat(folder), os.fstat(above)
+        # Whoever makes, removes or renames a folder changes the one above, so a number that is used again is noticed.
+        changed_ns = status_above.st_mtime_ns
+        if (known := (status.st_dev, status.st_ino, status_above.st_ino, changed_ns)) not in self._known:
             os.fsync(above)
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
-            self._known.add(known)
+            if time.time_ns() > changed_ns + SETTLED_NS:
+                self._known.add(known)
 
 
 @contextmanager
@@ -53,24 +58,18 @@ def descended(root: Path, folders: Sequence[str], *, make: OnDisk | None = None)
     folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
         for name in folders:
-            made = make is not None and _make(name, folder)
+            if make is not None:
+                with suppress(FileExistsError):
+                    os.mkdir(name, dir_fd=folder)
             above, folder = folder, os.open(name, OPEN, dir_fd=folder)
             try:
                 if make is not None:
-                    make.see_to(folder, above, made=made)
+                    make.see_to(folder, above)
             finally:
                 os.close(above)
         yield folder
     finally:
         os.close(folder)
-
-
-def _make(name: str, folder: int) -> bool:
-    """Make a folder in another. Returns False if it is there."""
-    with suppress(FileExistsError):
-        os.mkdir(name, dir_fd=folder)
-        return True
-    return False
 
 
 def walk(folder: int, prefix: str, above: str = "") -> Iterator[str]:
