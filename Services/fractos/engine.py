@@ -231,7 +231,7 @@ class Engine:
         frames = request_arrivals(arrived)
         fetched: list[dict[str, Any]] = []
         if memories:
-            self._check_owners(memories)
+            self._check_owners(memories, request.home)
             fetched = memory_arrivals(memories, self.identity.address, self.placement)
             size += sum(memory.size for memory in memories)
             arguments = without_places(operation, message, beside)
@@ -244,13 +244,13 @@ class Engine:
         began_at = request.began_at
         self._emit(CallDevice(key, operation, message, deadline, beside, step.output, began_at, links, step.leave))
 
-    def _check_owners(self, memories: Sequence[fractos_pb2.Memory]) -> None:
+    def _check_owners(self, memories: Sequence[fractos_pb2.Memory], home: str) -> None:
         """See that Memory is at nodes of this datacenter: a Request must not make this one call anybody else.
 
-        Raises MemoryLostError.
+        Its home is one, though the directory may not have told yet. Raises MemoryLostError.
         """
         for memory in memories:
-            if not self.placement.is_known(memory.owner):
+            if memory.owner != home and not self.placement.is_known(memory.owner):
                 raise MemoryLostError(f"{memory.owner or 'nobody'}, where an argument is Memory, is no node of this datacenter")
 
     def _begin_again(

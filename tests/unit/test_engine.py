@@ -255,3 +255,20 @@ def test_a_pinned_request_that_could_not_be_sent_fails() -> None:
     assert answer.frame.completion.failure.status == "UNAVAILABLE"
     assert "math-0" in answer.frame.completion.failure.message
     assert answer.frame.completion.lost
+
+
+def test_memory_at_the_home_of_a_run_is_used_before_the_directory_tells_of_it() -> None:
+    """A home that was started anew, and is the centre of a star: what it has gathered is there."""
+    answers = []
+    for owner in ("at application-9", "at a stranger"):
+        arrived = arriving(one_step())
+        request = arrived.frame.request
+        request.home = "at application-9"
+        place = fractos_pb2.Memory(owner=owner, object=b"o" * 16, size=1)
+        argument = math_pb2.PowerRequest(base=fractos_pb2.BigInteger(memory=place), exponent=to_big_integer(3))
+        request.steps[0].arguments = argument.SerializeToString()
+        answers.append(engine().handle(arrived, NOW))
+    assert call(answers[0]).request.base.memory.owner == "at application-9"  # type: ignore[attr-defined]
+    (refused,) = sent(answers[1])
+    assert refused.frame.completion.lost
+    assert "at a stranger, where an argument is Memory, is no node" in refused.frame.completion.failure.message
