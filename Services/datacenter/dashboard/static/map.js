@@ -1,0 +1,191 @@
+// Draws the nodes and what goes over the links between them.
+
+import { s, show } from './dom.js';
+import { DEVICES, icon } from './icons.js';
+import { along, line, path, places } from './layout.js';
+import { bytes, operation, rate } from './words.js';
+
+const LABELLED = 10; // links; with more, only those of the selected node have their figures beside them
+const DIRECTIONS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+export class TopologyMap {
+  /** `svg` is drawn in; `travel` is told where the lines are. */
+  constructor(svg, travel) {
+    this.svg = svg;
+    this.travel = travel;
+    this.links = s('g', { id: 'links' });
+    this.nodes = s('g', { id: 'nodes' });
+    this.places = new Map();
+    svg.append(this.links, travel.layer, this.nodes);
+    svg.addEventListener('keydown', (event) => this.step(event));
+  }
+
+  draw(state, selected) {
+    const { width } = this.svg.getBoundingClientRect();
+    const height = Math.max(300, heightFor(state.nodes, width));
+    this.svg.setAttribute('viewBox', `0 0 ${Math.round(width)} ${height}`);
+    this.svg.setAttribute('height', height);
+    this.places = places(state.nodes, width, height);
+    this.travel.places = this.places;
+    this.travel.moveMarks();
+    show(this.links, this.drawLinks(state, selected));
+    show(this.nodes, state.nodes.map((node) => drawNode(node, this.places.get(node.name), selected)));
+  }
+
+  drawLinks(state, selected) {
+    const links = state.links.filter((link) => this.places.has(link.source) && this.places.has(link.target));
+    const ways = links.filter((link) => link.frames_s || link.bytes_s || isChanged(link) || links.length <= 3 * LABELLED);
+    const busy = ways.filter((link) => link.frames_s || link.bytes_s).length;
+    return ways.map((link) => {
+      const isSelected = selected.link === pairOf(link) || selected.node === link.source || selected.node === link.target;
+      return drawLink(link, line(this.places.get(link.source), this.places.get(link.target)), isSelected, busy <= LABELLED);
+    });
+  }
+
+  /** Arrow keys go to the next node in that direction. */
+  step(event) {
+    const direction = DIRECTIONS[event.key];
+    const from = this.places.get(event.target.dataset.node);
+    if (!direction || !from) return;
+    event.preventDefault();
+    let best = null;
+    let least = Infinity;
+    for (const [name, place] of this.places) {
+      const [dx, dy] = [place.x - from.x, place.y - from.y];
+      const ahead = dx * direction[0] + dy * direction[1];
+      const aside = Math.abs(dx * direction[1]) + Math.abs(dy * direction[0]);
+      if (ahead > 1 && ahead + 2 * aside < least) [best, least] = [name, ahead + 2 * aside];
+    }
+    if (best) this.svg.querySelector(`[data-node="${CSS.escape(best)}"]`).focus();
+  }
+}
+
+export function pairOf(link) {
+  return [link.source, link.target].sort().join(' – ');
+}
+
+export function isChanged(link) {
+  return Boolean(link.cut || link.latency_ms || link.bandwidth_mbit || link.loss);
+}
+
+/** What a link is like, in words; empty if nothing is said about it. */
+export function shapeOf(link) {
+  if (link.cut) return 'cut';
+  const parts = [];
+  if (link.latency_ms) parts.push(`${link.latency_ms} ms`);
+  if (link.bandwidth_mbit) parts.push(`${link.bandwidth_mbit} Mbit/s`);
+  if (link.loss) parts.push(`${link.loss * 100} % lost`);
+  return parts.join(', ');
+}
+
+function heightFor(nodes, width) {
+  const counts = new Map();
+  for (const node of nodes) counts.set(node.type, (counts.get(node.type) || 0) + 1);
+  const most = Math.max(1, ...counts.values());
+  return (width < 560 ? 400 : 430) + (most > 6 ? 170 : 0);
+}
+
+function drawNode(node, place, selected) {
+  const { width, height, kind } = place;
+  const said = node.said || {};
+  const about = [node.name, DEVICES[node.type] || node.type, node.state];
+  if (node.leads) about.push('leader');
+  if (said.epoch) about.push(`owner, epoch ${said.epoch}`);
+  const isSelected = selected.node === node.name;
+  const classes = `node ${kind} type-${known(node.type)} ${node.state}${isSelected ? ' selected' : ''}${node.leads ? ' leads' : ''}`;
+  return s(
+    'g',
+    {
+      class: classes, transform: `translate(${(place.x - width / 2).toFixed(1)} ${(place.y - height / 2).toFixed(1)})`,
+      tabindex: '0', role: 'button', 'aria-pressed': String(isSelected), 'aria-label': about.join(', '),
+      'data-act': 'select-node', 'data-node': node.name, 'data-key': `node ${node.name}`,
+    },
+    s('title', {}, about.join(', ')),
+    s('rect', { class: 'box', width, height, rx: kind === 'dot' ? 6 : 12 }),
+    kind === 'card' ? card(node, said, width, height) : small(node, said, width, height, kind),
+  );
+}
+
+function card(node, said, width, height) {
+  const wide = width > 130;
+  const marks = [];
+  if (node.leads) marks.push(['leader', 'leads']);
+  if (said.epoch) marks.push(['owner', 'owns']);
+  if (!marks.length && node.state === 'ready' && node.type !== 'application') marks.push(['standby', 'stands']);
+  if (node.state !== 'ready') marks.splice(0, marks.length, [node.state, 'off']);
+  let x = 46;
+  const pills = marks.map(([text, kind]) => {
+    const length = 11 + text.length * 5.7;
+    const pill = s('g', { class: `pill ${kind}`, transform: `translate(${x} 29)` },
+      s('rect', { width: length, height: 15, rx: 7.5 }), s('text', { x: length / 2, y: 11 }, text));
+    x += length + 4;
+    return pill;
+  });
+  const queue = said.waiting || said.running ? `${said.running} at work${said.waiting ? `, ${said.waiting} waiting` : ''}` : '';
+  const pace = node.type === 'application' ? `${rate(said.ended_s)} runs/s` : `${rate(said.done_s)} steps/s`;
+  return [
+    icon(node.type, 12, 12, 26),
+    s('text', { class: 'title', x: 46, y: 22 }, node.name),
+    pills,
+    node.said ? s('text', { class: 'pace', x: 46, y: height - 11 }, queue && wide ? queue : pace) : null,
+    node.said ? meter(said.cpu, 12, height - 26, 20) : null,
+  ];
+}
+
+function small(node, said, width, height, kind) {
+  if (kind === 'dot') {
+    return [s('text', { class: 'title', x: width / 2, y: height / 2 + 4, 'text-anchor': 'middle' }, node.name.split('-').pop())];
+  }
+  const mark = node.leads ? '★ ' : '';
+  const label = kind === 'tag' ? node.name.replace(/^(.{7}).*-/, '$1…-') : node.name;
+  return [
+    kind === 'chip' ? icon(node.type, 8, (height - 22) / 2, 22) : null,
+    s('text', { class: 'title', x: kind === 'chip' ? 36 : 8, y: height / 2 + (kind === 'chip' ? -2 : 4) }, mark + label),
+    kind === 'chip'
+      ? s('text', { class: 'pace', x: 36, y: height / 2 + 13 },
+        node.state === 'ready' ? `${rate(said.done_s || said.ended_s || 0)}/s${said.epoch ? ' · owner' : ''}` : node.state)
+      : null,
+  ];
+}
+
+/** How busy the processor is. */
+function meter(cpu, x, y, width) {
+  const share = Math.min(1, cpu || 0);
+  return s('g', { class: `meter${share > 0.85 ? ' full' : ''}`, transform: `translate(${x} ${y})` },
+    s('rect', { class: 'groove', width: width + 6, height: 4, rx: 2 }),
+    s('rect', { class: 'level', width: (width + 6) * share, height: 4, rx: 2 }),
+    s('text', { x: 0, y: 15 }, `${Math.round((cpu || 0) * 100)} %`));
+}
+
+function drawLink(link, way, isSelected, labelled) {
+  const flow = link.bytes_s || 0;
+  const isBusy = Boolean(link.frames_s || flow);
+  const classes = ['link', isBusy ? 'busy' : 'idle', link.cut ? 'cut' : '', isSelected ? 'selected' : ''].join(' ');
+  const middle = along(way, 0.5);
+  const shape = shapeOf(link);
+  const figures = isBusy && (labelled || isSelected) ? `${rate(link.frames_s)}/s · ${bytes(flow)}/s` : '';
+  const text = [shape && (link.cut ? '✕ cut' : `◷ ${shape}`), link.cut ? '' : figures].filter(Boolean).join('  ');
+  const d = path(way);
+  const about = `${link.source} to ${link.target}: ${rate(link.frames_s)} messages a second${shape ? `, ${shape}` : ''}`;
+  return s(
+    'g',
+    {
+      class: classes, 'data-key': `link ${link.source} ${link.target}`, 'data-act': 'select-link', 'data-link': pairOf(link),
+      'data-way': `${link.source}>${link.target}`, role: 'button', tabindex: '0', 'aria-label': about,
+    },
+    s('title', {}, about),
+    s('path', { class: 'hit', d }),
+    s('path', { class: 'line', d, 'stroke-width': (1.2 + Math.min(3.6, Math.log10(1 + flow / 1000) * 1.1)).toFixed(2) }),
+    isBusy && !link.cut ? s('path', { class: 'flow', d }) : null,
+    text ? s('text', { x: middle.x.toFixed(1), y: (middle.y + 4).toFixed(1), 'text-anchor': 'middle' }, text) : null,
+  );
+}
+
+function known(type) {
+  return type in DEVICES ? type : 'other';
+}
+
+/** What stands beside a node when a step was done there. */
+export function stepLabel(move) {
+  return operation(move.operation || '');
+}
