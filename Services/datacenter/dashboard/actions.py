@@ -30,7 +30,7 @@ class Actions:
         self._again = Again(lambda text: audience.note([text]))
         self._alone = asyncio.Lock()
         self._comparing = False
-        audience.put("examples", {"all": list(EXAMPLES), "again": ""})
+        self.rest()
         self._acts: dict[str, Act] = {
             "kill": lambda asked: self._blocking(lambda: self._faults.kill(_text(asked, "node"))),
             "stop": lambda asked: self._blocking(lambda: self._faults.stop(_text(asked, "node"))),
@@ -39,8 +39,8 @@ class Actions:
             "slow": lambda asked: self._blocking(
                 lambda: links.slow_link(self._configuration(), *_ends(asked), _number(asked, "latency_ms"))
             ),
-            "cut": lambda asked: self._blocking(lambda: links.cut_link(self._configuration(), *_ends(asked))),
-            "heal": lambda asked: self._blocking(lambda: links.heal_link(self._configuration(), *_ends(asked))),
+            "cut": lambda asked: self._blocking(lambda: links.cut_link(self._configuration(), *_ends(asked)), note=False),
+            "heal": lambda asked: self._blocking(lambda: links.heal_link(self._configuration(), *_ends(asked)), note=False),
             "reset": lambda asked: self._blocking(lambda: links.reset_links(self._configuration())),
             "compare": self._compare,
             "again": self._run_again,
@@ -59,10 +59,16 @@ class Actions:
         async with self._alone:
             await asyncio.to_thread(self._faults.close)
 
-    async def _blocking(self, work: Callable[[], str]) -> Json:
+    def rest(self) -> None:
+        """Nobody looks any more."""
+        self._again.stop()
+        self._audience.put("examples", {"all": list(EXAMPLES), "again": ""})
+
+    async def _blocking(self, work: Callable[[], str], *, note: bool = True) -> Json:
+        """Do something off the loop. Tell all pages, unless they see it anyway."""
         async with self._alone:
             said = await asyncio.to_thread(work)
-        self._audience.note([f"{said}, as this page asked"])
+        self._audience.note([f"{said}, as the page asked"] if note else [])
         return {"said": said}
 
     async def _compare(self, asked: Json) -> Json:

@@ -20,7 +20,7 @@ from Services.fractos.config import CODE_ROOT, Configuration
 from Services.fractos.errors import FailedPreconditionError, PermissionDeniedError
 
 PACKAGE = "aiohttp"
-SECRET_BYTES = 24
+SECRET_BYTES = 16
 CLOSE_S = 2.0  # how long pages may take to hang up
 
 
@@ -33,7 +33,7 @@ def run_dashboard(configuration: Configuration, port: int, screen: Screen) -> in
     _check_owner(configuration.root)
     logging.getLogger("kazoo").setLevel(logging.CRITICAL)  # that ZooKeeper is down is seen on the page
     with _listening(port) as listener:
-        doors = Doors(listener.getsockname()[1], secrets.token_urlsafe(SECRET_BYTES), secrets.token_urlsafe(SECRET_BYTES))
+        doors = Doors(listener.getsockname()[1], secrets.token_hex(SECRET_BYTES), secrets.token_hex(SECRET_BYTES))
         asyncio.run(_serve(configuration.root, doors, listener, screen))
     return 0
 
@@ -57,7 +57,10 @@ async def _serve(root: Path, doors: Doors, listener: socket.socket, screen: Scre
         screen.say("the dashboard is at")
         screen.command(doors.address)
         screen.say("whoever has this address can kill nodes there; Ctrl-C ends it")
-        await told_to_end.wait()
+        ended = asyncio.create_task(told_to_end.wait())
+        await asyncio.wait({ended, looking}, return_when=asyncio.FIRST_COMPLETED)
+        if looking.done():
+            looking.result()  # a defect: it looks until it is cancelled
     finally:
         looking.cancel()
         await server.close()

@@ -1,9 +1,9 @@
 """Who is let in: only who has the address that was printed, and only the page itself may change anything. Pure.
 
 The address holds a secret, since other users of this host reach its ports as well. The page that comes with it sets a cookie,
-which the browser sends with every request. What changes something needs more, so that no other page of the same browser can: the
-token that is written in the page, and an Origin that is this server. The Host is checked because a name of the attacker's may be
-made to lead here (DNS rebinding); nothing allows other origins to read anything (no CORS).
+which the browser sends with every request. What changes something needs more, so that no other page of the same browser can:
+the token that is written in the page, and an Origin that is this server. The Host is checked because a name of the attacker's
+may be made to lead here (DNS rebinding); nothing allows other origins to read anything (no CORS).
 """
 
 from __future__ import annotations

@@ -49,6 +49,7 @@ class Looking:
         self._stack = AsyncExitStack()
         self._oversight: Oversight | None = None
         self._opening: asyncio.Task[None] | None = None
+        self._asking = asyncio.Lock()  # held while the connections are used: what hangs up waits for it
         self._changed = asyncio.Event()
         self._picture: Json | None = None
 
@@ -123,7 +124,7 @@ class Looking:
             self._activity.forget(watch.member.name)
         if self._oversight:
             for id in members.keys() - self._watches.keys():
-                self._watches[id] = NodeWatch(self._oversight, members[id], self._activity.saw)
+                self._watches[id] = NodeWatch(self._oversight, members[id], self._activity.saw, self._changed.set)
 
     def _tell(
         self,
@@ -145,9 +146,10 @@ class Looking:
         )
         pids = {status.node: status.pid for status in statuses}
         heard = {one.name: last for one in members if (last := said.get(one.id)) and pids.get(one.name) == one.pid}
-        after = picture(statuses, servers, heard, processes_of(living), read_state(configuration).rules)
-        self._audience.note(notices.changes(self._picture, after))
-        self._picture = after
+        after = picture(statuses, servers, heard, processes_of(living), read_state(configuration).rules, configuration.root)
+        if self._opening is None and all(watch.is_known for watch in self._watches.values()):
+            self._audience.note(notices.changes(self._picture, after))
+            self._picture = after
         up = any(status.state == "ready" for status in statuses)
         about = {"name": configuration.name, "root": str(configuration.root), "directory": configuration.directory_kind}
         self._audience.put("state", {"up": up, "now": time.time(), **about, **after})
@@ -162,21 +164,23 @@ class Looking:
     async def _tell_runs(self) -> None:
         told: list[Json] = []
         while True:
-            if self._oversight:
+            async with self._asking:
                 with suppress(FractosError):  # no application node answers: the nodes show that
-                    runs = [listed(one) for one in await self._oversight.runs(RUNS)]
+                    found = await self._oversight.runs(RUNS) if self._oversight else []
+                    runs = [listed(one) for one in found]
                     if runs != told:
                         self._audience.put("runs", runs)
                         told = runs
             await asyncio.sleep(RUNS_EVERY_S)
 
     async def _run_detail(self, run: str) -> Json:
-        if self._oversight is None:
-            return {"run": run, "trouble": "the datacenter does not run"}
         try:
-            described = await self._oversight.describe_run(bytes.fromhex(run))
-        except NotFoundError:
-            return {"run": run, "trouble": "the journal no longer has this run"}
+            async with self._asking:
+                if self._oversight is None:
+                    return {"run": run, "trouble": "the datacenter does not run"}
+                described = await self._oversight.describe_run(bytes.fromhex(run))
+        except (NotFoundError, ValueError):
+            return {"run": run, "trouble": "the journal does not have this run, or not any more"}
         except UnavailableError as error:
             return {"run": run, "trouble": str(error)}
         return shown(Trace.of(described, time.time()))
@@ -197,6 +201,7 @@ class Looking:
             self._opening = None
         watches, self._watches = self._watches, {}
         await asyncio.gather(*(watch.close() for watch in watches.values()))
-        stack, self._stack, self._oversight = self._stack, AsyncExitStack(), None
-        with suppress(FractosError):
-            await stack.aclose()
+        async with self._asking:
+            stack, self._stack, self._oversight = self._stack, AsyncExitStack(), None
+            with suppress(FractosError):
+                await stack.aclose()

@@ -22,11 +22,13 @@ Saw = Callable[[str, Iterable[fractos_pb2.NodeEvent]], None]
 class NodeWatch:
     """Watches one process of a node. Lives on an event loop."""
 
-    def __init__(self, oversight: Oversight, member: Member, saw: Saw) -> None:
-        """Begin. `saw` is told what happens there."""
+    def __init__(self, oversight: Oversight, member: Member, saw: Saw, known: Callable[[], None]) -> None:
+        """Begin. `saw` is told what happens there; `known` is called once it has answered, or has not, for the first time."""
         self.member = member
         self._oversight = oversight
         self._saw = saw
+        self._known = known
+        self.is_known = False
         self._said: Said | None = None
         self._heard_at = float("-inf")
         self._tasks = [asyncio.create_task(self._ask()), asyncio.create_task(self._listen())]
@@ -48,11 +50,18 @@ class NodeWatch:
             try:
                 last = await self._oversight.describe(self.member)
             except UnavailableError:
+                self._is_known()
                 await asyncio.sleep(AGAIN_S)
                 continue
             self._said = Said(last, self._said.last if self._said else None)
             self._heard_at = time.monotonic()
+            self._is_known()
             await asyncio.sleep(ASK_EVERY_S)
+
+    def _is_known(self) -> None:
+        if not self.is_known:
+            self.is_known = True
+            self._known()
 
     async def _listen(self) -> None:
         while True:

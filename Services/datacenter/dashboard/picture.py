@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 from protos import fractos_pb2
@@ -63,9 +64,10 @@ def picture(
     said: Mapping[str, Said],
     processes: Mapping[str, Process],
     rules: NetworkRules,
+    root: Path,
 ) -> Json:
-    """All that is drawn. `said` has the nodes that answer; `servers` are those of ZooKeeper."""
-    nodes = [_node(status, said.get(status.node), processes.get(status.node, Process())) for status in statuses]
+    """All that is drawn. `said` has the nodes that answer; `servers` are those of ZooKeeper; folders are those in `root`."""
+    nodes = [_node(status, said.get(status.node), processes.get(status.node, Process()), root) for status in statuses]
     return {
         "nodes": nodes,
         "servers": [{"name": one.server, "role": one.role, "address": one.address} for one in servers],
@@ -74,7 +76,7 @@ def picture(
     }
 
 
-def _node(status: NodeStatus, said: Said | None, process: Process) -> Json:
+def _node(status: NodeStatus, said: Said | None, process: Process, root: Path) -> Json:
     state = "stopped" if process.stopped else status.state
     node: Json = {
         "name": status.node,
@@ -87,15 +89,15 @@ def _node(status: NodeStatus, said: Said | None, process: Process) -> Json:
         "restarts": status.restarts,
         "ours": process.ours,
     }
-    return node | {"said": _told(said)} if said else node
+    return node | {"said": _told(said, root)} if said else node
 
 
-def _told(said: Said) -> Json:
+def _told(said: Said, root: Path) -> Json:
     """What a node has said, for people."""
     last = said.last
     return {
         "epoch": last.epoch,
-        "state_folder": last.state_folder,
+        "state_folder": last.state_folder.removeprefix(f"{root}/"),
         "up_s": max(0.0, last.now - last.started_at),
         "cpu": said.rate("cpu_s"),
         "resident": last.resident_bytes,

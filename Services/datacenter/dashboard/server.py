@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +27,7 @@ MOST_ASKED_BYTES = 4096  # of anything that a page sends
 PAUSE_S = 0.08  # between two messages to a page
 DETAIL_EVERY_S = 1.0
 LOOK_EVERY_S = 0.3  # whether anybody looks
+LEAVE_S = 2.0  # a page that is loaded anew is gone for a moment
 HEARTBEAT_S = 20.0
 
 
@@ -52,13 +54,16 @@ class Server:
     async def look(self) -> None:
         """Look at the datacenter whenever somebody looks at the page, until this is cancelled."""
         task: asyncio.Task[None] | None = None
+        looked_at = 0.0
         try:
             while True:
-                if self._audience.is_looking and task is None:
-                    task = asyncio.create_task(self._looking.run())
-                elif task is not None and (task.done() or not self._audience.is_looking):
+                if self._audience.is_looking:
+                    looked_at = time.monotonic()
+                    task = task or asyncio.create_task(self._looking.run())
+                if task is not None and (task.done() or time.monotonic() - looked_at > LEAVE_S):
                     await _end(task)
                     task = None
+                    self._actions.rest()
                 await asyncio.sleep(LOOK_EVERY_S)
         finally:
             if task is not None:

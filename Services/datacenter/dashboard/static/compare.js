@@ -1,7 +1,7 @@
 // The same example as a ring, a fast-star and a star, side by side: who sends what to whom, in which order, and the bill.
 
 import { button, h, s } from './dom.js';
-import { along, line, path } from './layout.js';
+import { along, line, outward, path } from './layout.js';
 import { bytes, duration, number } from './words.js';
 
 const WIDTH = 300;
@@ -52,13 +52,11 @@ export function ordered(run) {
 function placesOf(run, messages) {
   const home = messages.find((one) => one.kind === 'completion')?.target || '';
   const devices = [...new Set(messages.flatMap((one) => [one.source, one.target]))].filter((name) => name && name !== home);
-  const places = new Map([[home, { ...BOX, x: WIDTH / 2, y: run.topology === 'ring' ? 28 : HEIGHT / 2 }]]);
+  devices.sort();
+  const places = new Map([[home, { ...BOX, x: WIDTH / 2, y: 24 }]]);
   devices.forEach((name, index) => {
-    const ring = run.topology === 'ring';
-    const angle = ring
-      ? -Math.PI / 2 + ((index + 1) * 2 * Math.PI) / (devices.length + 1)
-      : Math.PI / 2 + ((index + 0.5) * 2 * Math.PI) / devices.length;
-    places.set(name, { ...BOX, x: WIDTH / 2 + Math.cos(angle) * (WIDTH / 2 - 52), y: HEIGHT / 2 + Math.sin(angle) * (HEIGHT / 2 - 28) });
+    const angle = -Math.PI / 2 - ((index + 1) * 2 * Math.PI) / (devices.length + 1);
+    places.set(name, { ...BOX, x: WIDTH / 2 + Math.cos(angle) * (WIDTH / 2 - 52), y: HEIGHT / 2 + outward(Math.sin(angle)) * (HEIGHT / 2 - 24) });
   });
   return places;
 }
@@ -66,15 +64,15 @@ function placesOf(run, messages) {
 function diagram(topology, run) {
   const messages = ordered(run);
   const places = placesOf(run, messages);
-  const counts = new Map();
+  const keyOf = (one) => `${one.source}>${one.target}`;
+  const drawn = new Map();
   return s('svg', { class: 'small-map', viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'img', 'data-topology': topology,
     'aria-label': messages.map((one) => `${one.kind} from ${one.source} to ${one.target}, ${one.bytes} bytes`).join('; ') },
   messages.map((one, index) => {
     const way = line(places.get(one.source), places.get(one.target));
-    const key = `${one.source}>${one.target}`;
-    const nth = counts.get(key) || 0;
-    counts.set(key, nth + 1);
-    const at = along(way, 0.42 + 0.17 * (nth % 3));
+    const nth = (drawn.get(keyOf(one)) || 0) + 1;
+    drawn.set(keyOf(one), nth);
+    const at = along(way, nth / (messages.filter((other) => keyOf(other) === keyOf(one)).length + 1));
     return s('g', { class: `message ${one.kind}` }, s('title', {}, `${one.kind}: ${one.source} → ${one.target}, ${bytes(one.bytes)}`),
       s('path', { d: path(way) }), s('circle', { cx: at.x.toFixed(1), cy: at.y.toFixed(1), r: 7.5 }),
       s('text', { x: at.x.toFixed(1), y: (at.y + 3.5).toFixed(1), 'text-anchor': 'middle' }, index + 1));

@@ -1,13 +1,14 @@
 // Where nodes are drawn: those of one type together, the types around an oval, and the lines between them.
 
 const SIZES = [
-  { most: 2, width: 148, height: 70, kind: 'card' },
+  { most: 2, width: 156, height: 70, kind: 'card' },
   { most: 6, width: 116, height: 48, kind: 'chip' },
   { most: 20, width: 84, height: 34, kind: 'tag' },
   { most: Infinity, width: 40, height: 22, kind: 'dot' },
 ];
 const GAP = 12;
 const MARGIN = 14;
+const HEAD = 34; // above and below, for what is said of a node
 const BEND = 0.13; // of a line's length: there and back are two lines
 
 /** Places by name: {x, y, width, height, kind}, the middle of each. */
@@ -23,9 +24,9 @@ export function places(nodes, width, height) {
     const angle = start + (index * 2 * Math.PI) / order.length;
     const size = sizeOf(names.length, narrow);
     const upright = Math.abs(Math.cos(angle)) > 0.6;
-    const grid = gridOf(names.length, size, upright, width, height);
-    const x = width / 2 + Math.cos(angle) * (width / 2 - grid.width / 2 - MARGIN);
-    const y = height / 2 + Math.sin(angle) * (height / 2 - grid.height / 2 - MARGIN);
+    const grid = gridOf(names.length, size, upright ? height : narrow ? width : width * 0.62, upright);
+    const x = width / 2 + outward(Math.cos(angle)) * (width / 2 - grid.width / 2 - MARGIN);
+    const y = height / 2 + outward(Math.sin(angle)) * (height / 2 - grid.height / 2 - HEAD);
     names.forEach((name, place) => {
       const column = upright ? Math.floor(place / grid.rows) : place % grid.columns;
       const row = upright ? place % grid.rows : Math.floor(place / grid.columns);
@@ -39,13 +40,17 @@ export function places(nodes, width, height) {
   return found;
 }
 
-function sizeOf(count, narrow) {
-  const size = SIZES.find((one) => count <= one.most);
-  return narrow && size.kind === 'card' ? { ...size, width: 118, height: 66 } : size;
+/** Further from the middle than on a circle: the corners are free. */
+export function outward(share) {
+  return Math.abs(share) < 1e-9 ? 0 : Math.sign(share) * Math.sqrt(Math.abs(share));
 }
 
-function gridOf(count, size, upright, width, height) {
-  const room = upright ? height : width * 0.62;
+function sizeOf(count, narrow) {
+  const size = SIZES.find((one) => count <= one.most);
+  return narrow && size.kind === 'card' ? { ...size, width: 136, height: 66 } : size;
+}
+
+function gridOf(count, size, room, upright) {
   const each = (upright ? size.height : size.width) + GAP;
   const along = Math.max(1, Math.min(count, Math.floor((room - 2 * MARGIN + GAP) / each)));
   const across = Math.ceil(count / along);
@@ -76,6 +81,15 @@ export function along(one, part) {
   const rest = 1 - part;
   const mix = (axis) => rest * rest * one.from[axis] + 2 * rest * part * one.bend[axis] + part * part * one.to[axis];
   return { x: mix('x'), y: mix('y') };
+}
+
+/** Where to write beside a line, after a part of the way: on the side to which it is bent. */
+export function beside(one, part) {
+  const at = along(one, part);
+  const [dx, dy] = [one.to.x - one.from.x, one.to.y - one.from.y];
+  const length = Math.hypot(dx, dy) || 1;
+  const [x, y] = [-dy / length, dx / length];
+  return { x: at.x + x * 8, y: at.y + y * 11 + 4, anchor: x > 0.5 ? 'start' : x < -0.5 ? 'end' : 'middle' };
 }
 
 export function path(one) {

@@ -47,7 +47,7 @@ function draw(message) {
   if (message.state || 'detail' in message) drawPanel();
   if (message.runs || message.moves) show(byId('runs'), runList(known.runs, selected.run, (run) => travel.colour(run)));
   if (message.notices) drawNotices();
-  if (message.examples) drawTools();
+  if (message.examples || message.state) drawTools();
 }
 
 function drawHeader(state) {
@@ -62,7 +62,7 @@ function drawHeader(state) {
   show(byId('figures'), state.up ? figures.map(([value, name]) => h('span', {}, h('b', {}, value), ` ${name}`)) : []);
   const types = [...new Set(state.nodes.map((node) => node.type))];
   show(byId('legend'), types.map((type) => h('li', {}, h('span', { class: `swatch type-${type in DEVICES ? type : 'other'}` }), `${type}: ${DEVICES[type] || 'node'}`)),
-    state.rules?.length ? h('li', {}, button('All links as configured', 'reset', { class: 'plain' })) : null);
+    h('li', {}, 'leader: preferred by Requests'), h('li', {}, 'owner: holds the lock of what is kept'));
 }
 
 function servers(state) {
@@ -97,7 +97,9 @@ function drawTools() {
     h('label', {}, 'Example ', h('select', { id: 'example' }, all.map((name) => h('option', { value: name, selected: name === choice }, name)))),
     again ? button('Run no more', 'again-off', {}) : button('Run again and again', 'again', {}),
     button(busy === 'compare' ? 'Comparing …' : 'Ring, fast-star, star', 'compare', { class: 'main', disabled: busy === 'compare' }),
-    button('Slow all links: 20 ms', 'slow', { 'data-source': '*', 'data-target': '*', 'data-ms': 20 }));
+    known.state.rules?.length
+      ? button('Links as configured', 'reset', {})
+      : button('Slow all links: 20 ms', 'slow', { 'data-source': '*', 'data-target': '*', 'data-ms': 20 }));
 }
 
 function select(what) {

@@ -2,10 +2,11 @@
 
 import { s, show } from './dom.js';
 import { DEVICES, icon } from './icons.js';
-import { along, line, path, places } from './layout.js';
-import { bytes, operation, rate } from './words.js';
+import { beside, line, path, places } from './layout.js';
+import { bytes, rate } from './words.js';
 
 const LABELLED = 10; // links; with more, only those of the selected node have their figures beside them
+const REMEMBERED_MS = 8000;
 const DIRECTIONS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 export class TopologyMap {
@@ -16,13 +17,16 @@ export class TopologyMap {
     this.links = s('g', { id: 'links' });
     this.nodes = s('g', { id: 'nodes' });
     this.places = new Map();
-    svg.append(this.links, travel.layer, this.nodes);
+    this.known = new Map(); // link → when it was last told of
+    this.narrow = false;
+    svg.append(this.links, travel.dots, this.nodes, travel.texts);
     svg.addEventListener('keydown', (event) => this.step(event));
   }
 
   draw(state, selected) {
     const { width } = this.svg.getBoundingClientRect();
-    const height = Math.max(300, heightFor(state.nodes, width));
+    const height = heightFor(state.nodes, width);
+    this.narrow = width < 560;
     this.svg.setAttribute('viewBox', `0 0 ${Math.round(width)} ${height}`);
     this.svg.setAttribute('height', height);
     this.places = places(state.nodes, width, height);
@@ -33,13 +37,26 @@ export class TopologyMap {
   }
 
   drawLinks(state, selected) {
-    const links = state.links.filter((link) => this.places.has(link.source) && this.places.has(link.target));
+    const links = this.remembered(state.links).filter((link) => this.places.has(link.source) && this.places.has(link.target));
     const ways = links.filter((link) => link.frames_s || link.bytes_s || isChanged(link) || links.length <= 3 * LABELLED);
     const busy = ways.filter((link) => link.frames_s || link.bytes_s).length;
     return ways.map((link) => {
       const isSelected = selected.link === pairOf(link) || selected.node === link.source || selected.node === link.target;
-      return drawLink(link, line(this.places.get(link.source), this.places.get(link.target)), isSelected, busy <= LABELLED);
+      return drawLink(link, line(this.places.get(link.source), this.places.get(link.target)), isSelected, busy <= LABELLED && !this.narrow);
     });
+  }
+
+  /** Also the links of a node that has just died: what is still drawn on its way is then on a line. */
+  remembered(links) {
+    const now = performance.now();
+    const found = new Map(links.map((link) => [`${link.source}>${link.target}`, link]));
+    for (const key of found.keys()) this.known.set(key, now);
+    for (const [key, at] of this.known) {
+      const [source, target] = key.split('>');
+      if (now - at > REMEMBERED_MS) this.known.delete(key);
+      else if (!found.has(key)) found.set(key, { source, target });
+    }
+    return [...found.values()];
   }
 
   /** Arrow keys go to the next node in that direction. */
@@ -82,7 +99,7 @@ function heightFor(nodes, width) {
   const counts = new Map();
   for (const node of nodes) counts.set(node.type, (counts.get(node.type) || 0) + 1);
   const most = Math.max(1, ...counts.values());
-  return (width < 560 ? 400 : 430) + (most > 6 ? 170 : 0);
+  return (width < 560 ? 340 + 24 * counts.size : 440) + (most > 6 ? 170 : 0);
 }
 
 function drawNode(node, place, selected) {
@@ -92,7 +109,7 @@ function drawNode(node, place, selected) {
   if (node.leads) about.push('leader');
   if (said.epoch) about.push(`owner, epoch ${said.epoch}`);
   const isSelected = selected.node === node.name;
-  const classes = `node ${kind} type-${known(node.type)} ${node.state}${isSelected ? ' selected' : ''}${node.leads ? ' leads' : ''}`;
+  const classes = `node ${kind}${width < 140 ? ' narrow' : ''} type-${known(node.type)} ${node.state}${isSelected ? ' selected' : ''}${node.leads ? ' leads' : ''}`;
   return s(
     'g',
     {
@@ -107,15 +124,16 @@ function drawNode(node, place, selected) {
 }
 
 function card(node, said, width, height) {
-  const wide = width > 130;
+  const wide = width > 140;
   const marks = [];
   if (node.leads) marks.push(['leader', 'leads']);
   if (said.epoch) marks.push(['owner', 'owns']);
-  if (!marks.length && node.state === 'ready' && node.type !== 'application') marks.push(['standby', 'stands']);
+  if (!marks.length && node.state === 'ready') marks.push(['standby', 'stands']);
   if (node.state !== 'ready') marks.splice(0, marks.length, [node.state, 'off']);
-  let x = 46;
+  const left = wide ? 46 : 43;
+  let x = left;
   const pills = marks.map(([text, kind]) => {
-    const length = 11 + text.length * 5.7;
+    const length = 10 + text.length * 5.6;
     const pill = s('g', { class: `pill ${kind}`, transform: `translate(${x} 29)` },
       s('rect', { width: length, height: 15, rx: 7.5 }), s('text', { x: length / 2, y: 11 }, text));
     x += length + 4;
@@ -124,10 +142,10 @@ function card(node, said, width, height) {
   const queue = said.waiting || said.running ? `${said.running} at work${said.waiting ? `, ${said.waiting} waiting` : ''}` : '';
   const pace = node.type === 'application' ? `${rate(said.ended_s)} runs/s` : `${rate(said.done_s)} steps/s`;
   return [
-    icon(node.type, 12, 12, 26),
-    s('text', { class: 'title', x: 46, y: 22 }, node.name),
+    icon(node.type, wide ? 12 : 9, 12, 26),
+    s('text', { class: 'title', x: left, y: 22 }, node.name),
     pills,
-    node.said ? s('text', { class: 'pace', x: 46, y: height - 11 }, queue && wide ? queue : pace) : null,
+    node.said ? s('text', { class: 'pace', x: left, y: height - 11 }, queue && wide ? queue : pace) : null,
     node.said ? meter(said.cpu, 12, height - 26, 20) : null,
   ];
 }
@@ -161,7 +179,7 @@ function drawLink(link, way, isSelected, labelled) {
   const flow = link.bytes_s || 0;
   const isBusy = Boolean(link.frames_s || flow);
   const classes = ['link', isBusy ? 'busy' : 'idle', link.cut ? 'cut' : '', isSelected ? 'selected' : ''].join(' ');
-  const middle = along(way, 0.5);
+  const place = beside(way, link.cut ? 0.5 : 0.42);
   const shape = shapeOf(link);
   const figures = isBusy && (labelled || isSelected) ? `${rate(link.frames_s)}/s · ${bytes(flow)}/s` : '';
   const text = [shape && (link.cut ? '✕ cut' : `◷ ${shape}`), link.cut ? '' : figures].filter(Boolean).join('  ');
@@ -177,15 +195,10 @@ function drawLink(link, way, isSelected, labelled) {
     s('path', { class: 'hit', d }),
     s('path', { class: 'line', d, 'stroke-width': (1.2 + Math.min(3.6, Math.log10(1 + flow / 1000) * 1.1)).toFixed(2) }),
     isBusy && !link.cut ? s('path', { class: 'flow', d }) : null,
-    text ? s('text', { x: middle.x.toFixed(1), y: (middle.y + 4).toFixed(1), 'text-anchor': 'middle' }, text) : null,
+    text ? s('text', { x: place.x.toFixed(1), y: place.y.toFixed(1), 'text-anchor': place.anchor }, text) : null,
   );
 }
 
 function known(type) {
   return type in DEVICES ? type : 'other';
-}
-
-/** What stands beside a node when a step was done there. */
-export function stepLabel(move) {
-  return operation(move.operation || '');
 }

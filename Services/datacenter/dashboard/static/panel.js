@@ -108,11 +108,13 @@ export function linkPanel(pair, state) {
   return [
     h('h2', {}, `${one} ↔ ${other}`),
     h('p', { class: 'hint' }, 'An emulated link: what goes from one node to the other arrives as late as over such a link.'),
-    h('table', { class: 'links' }, h('thead', {}, h('tr', {}, ['from', 'to', 'messages', 'bytes', 'link'].map((text) => h('th', {}, text)))),
-      h('tbody', {}, ways.map((way) => h('tr', {}, h('th', { scope: 'row' }, way.source), h('td', {}, way.target),
-        h('td', {}, `${number(way.frames || 0)} · ${rate(way.frames_s || 0)}/s`),
-        h('td', {}, `${bytes(way.bytes || 0)} · ${bytes(way.bytes_s || 0)}/s`),
-        h('td', { class: 'shape' }, shapeOf(way) || 'as fast as it is'))))),
+    ways.map((way) => [
+      h('h3', {}, `${way.source} → ${way.target}`),
+      h('dl', {},
+        h('dt', {}, 'messages'), h('dd', {}, `${number(way.frames || 0)}, now ${rate(way.frames_s || 0)}/s`),
+        h('dt', {}, 'bytes'), h('dd', {}, `${bytes(way.bytes || 0)}, now ${bytes(way.bytes_s || 0)}/s`),
+        h('dt', {}, 'link'), h('dd', { class: 'shape' }, shapeOf(way) || 'as fast as this machine')),
+    ]),
     h('p', { class: 'buttons' },
       SLOW_MS.map((ms) => button(`Slow: ${ms} ms`, 'slow', { ...ends, 'data-ms': ms })),
       ways.some((way) => way.cut) ? button('Heal', 'heal', ends) : button('Cut', 'cut', { ...ends, class: 'danger' }),

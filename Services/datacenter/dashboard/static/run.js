@@ -4,8 +4,8 @@ import { button, h, s } from './dom.js';
 import { bytes, duration, number, operation, time } from './words.js';
 
 const ROW = 26;
-const NAME = 118; // pixels for the names of the steps
-const WIDTH = 520;
+const NAME = 104; // pixels for the names of the steps
+const WIDTH = 372;
 
 export function runPanel(run) {
   if (run.trouble) return [h('h2', {}, `Run ${run.run.slice(0, 8)}`), h('p', { class: 'hint' }, run.trouble)];
@@ -85,12 +85,16 @@ function describe(run) {
 }
 
 export function bill(run) {
-  const columns = [['hops', 'hops'], ['frame_bytes', 'frames'], ['argument_bytes', 'values in them'], ['fetched_bytes', 'fetched'], ['output_bytes', 'outputs']];
+  const all = [['hops', 'hops'], ['frame_bytes', 'frames'], ['argument_bytes', 'values'], ['fetched_bytes', 'fetched'], ['output_bytes', 'outputs']];
+  const columns = all.filter(([key]) => run.total[key]);
+  const waited = run.bill.filter((charge) => charge.hops || charge.fetched_bytes);
+  const rest = run.total.acknowledgements + run.total.finished;
   const cells = (charge) => columns.map(([key]) => h('td', {}, key === 'hops' ? number(charge[key]) : bytes(charge[key])));
   return h('div', { class: 'scroll' }, h('table', { class: 'bill' },
     h('thead', {}, h('tr', {}, h('th', {}, 'link'), columns.map(([, text]) => h('th', {}, text)))),
-    h('tbody', {}, run.bill.map((charge) => h('tr', {}, h('th', { scope: 'row' }, `${charge.source} → ${charge.target}`), cells(charge)))),
-    h('tfoot', {}, h('tr', {}, h('th', { scope: 'row' }, 'total'), cells(run.total)))));
+    h('tbody', {}, waited.map((charge) => h('tr', {}, h('th', { scope: 'row' }, `${charge.source} → ${charge.target}`), cells(charge)))),
+    h('tfoot', {}, h('tr', {}, h('th', { scope: 'row' }, 'total'), cells(run.total)))),
+  h('p', { class: 'hint' }, `${number(rest)} messages more that nobody waited for: acknowledgements, and that the run is over.`));
 }
 
 export function runList(runs, selected, colourOf) {

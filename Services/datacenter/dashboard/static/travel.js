@@ -15,7 +15,8 @@ export const COLOURS = 8;
 
 export class Travel {
   constructor() {
-    this.layer = s('g', { id: 'travel', 'aria-hidden': 'true' });
+    this.dots = s('g', { class: 'travel', 'aria-hidden': 'true' });
+    this.texts = s('g', { class: 'travel', 'aria-hidden': 'true' });
     this.places = new Map();
     this.runs = new Map(); // run → {colour, waiting, dots, ended, seen}
     this.marks = [];
@@ -101,7 +102,7 @@ export class Travel {
       return;
     }
     const element = s('g', { class: `dot run-${run.colour}` }, [5.5, 4, 2.8].map((r) => s('circle', { r, cx: -50, cy: -50 })));
-    this.layer.append(element);
+    this.dots.append(element);
     const takes = run.waiting.length > 12 ? HURRY_MS : HOP_MS;
     run.dots.push({ element, source: move.source, target: move.node, began: now, takes });
   }
@@ -114,9 +115,12 @@ export class Travel {
     const bad = move.kind === 'failed' || move.kind === 'repeated' || /^(FAILED|CANCELLED)/.test(move.detail || '');
     const element = s('g', { class: `mark run-${run.colour}${bad ? ' bad' : ''}` },
       s('rect', { class: 'halo', rx: 14 }), s('text', { 'text-anchor': 'middle' }, text));
-    const mark = { element, node: move.node, until: now + MARK_MS, level: this.marks.filter((one) => one.node === move.node).length };
+    const taken = new Set(this.marks.filter((one) => one.node === move.node).map((one) => one.level));
+    const level = [0, 1, 2].find((one) => !taken.has(one));
+    if (level === undefined) element.lastChild.remove(); // no room for one more text
+    const mark = { element, node: move.node, until: now + MARK_MS, level };
     this.place(mark);
-    this.layer.append(element);
+    this.texts.append(element);
     this.marks.push(mark);
   }
 
@@ -128,9 +132,10 @@ export class Travel {
     halo.setAttribute('y', place.y - place.height / 2 - 4);
     halo.setAttribute('width', place.width + 8);
     halo.setAttribute('height', place.height + 8);
-    const above = place.y - place.height / 2 - 9 - (level % 3) * 13;
+    if (!text) return;
+    const above = place.y - place.height / 2 - 9 - level * 13;
     text.setAttribute('x', place.x);
-    text.setAttribute('y', above > 12 ? above : place.y + place.height / 2 + 16 + (level % 3) * 13);
+    text.setAttribute('y', above > 9 ? above : place.y + place.height / 2 + 16 + level * 13);
   }
 
   /** The nodes have other places. */
