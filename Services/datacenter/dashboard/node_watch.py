@@ -43,6 +43,7 @@ class NodeWatch:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()  # what ended them refers to the calls, and these to the connection
         await self._oversight.hang_up(self.member)
 
     async def _ask(self) -> None:

@@ -54,8 +54,8 @@ function drawHeader(state) {
   const ready = state.nodes.filter((node) => node.state === 'ready').length;
   byId('name').textContent = state.name || '';
   const status = byId('status');
-  status.className = state.up ? 'up' : 'down';
-  status.textContent = state.trouble
+  status.className = state.up ? 'up' : state.known ? 'down' : '';
+  status.textContent = state.trouble || (!state.up && !state.known ? 'looking …' : '')
     || (state.up ? `up: ${ready} of ${state.nodes.length} nodes ready${servers(state)}` : 'down; start it with: python3 run_datacenter.py');
   const sum = (key) => state.nodes.reduce((total, node) => total + (node.said?.[key] || 0), 0);
   const figures = [[rate(sum('ended_s')), 'runs/s'], [number(sum('in_flight')), 'in flight'], [rate(sum('done_s')), 'steps/s'], [number(sum('runs_failed')), 'failed']];
