@@ -26,7 +26,7 @@ from ring import ROOT, as_text, datacenter_folder, throughput
 from Services.datacenter.bench.graphs import ring
 from Services.fractos import Datacenter, connect
 
-RUNS = 4000
+RUNS = 12_000  # some seconds: the page chooses anew every second how much it is told
 MOST = 0.03  # of the throughput, for a dashboard that nobody looks at
 FRAME_S = 1 / 60
 ALONE, UNWATCHED, WATCHED = "without a dashboard", "unwatched", "one page watched"

@@ -52,9 +52,13 @@ class Oversight:
         assert isinstance(described, fractos_pb2.NodeDescription)
         return described
 
-    async def watch(self, node: Member) -> AsyncGenerator[fractos_pb2.NodeEvents, None]:
-        """What happens at a node from now on, until the node ends. Raises UnavailableError then."""
-        request = fractos_pb2.WatchNodeRequest()
+    async def watch(self, node: Member, one_of: int = 1) -> AsyncGenerator[fractos_pb2.NodeEvents, None]:
+        """What happens at a node from now on, until the node ends. Raises UnavailableError then.
+
+        With a large number of runs a node has less to do, and tells whole runs nevertheless, if it tells of `one_of` so many
+        only: nodes that are asked for the same share choose the same runs.
+        """
+        request = fractos_pb2.WatchNodeRequest(one_of=one_of)
         stub = fractos_pb2_grpc.NodeStub(self._channel(node.address))
         call = stub.Watch(request, metadata=self._prover.metadata(node.address, f"{_NODE}/Watch", request))
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from Services.datacenter.dashboard.audience import Audience
 from Services.datacenter.dashboard.faults import processes_of
 from Services.datacenter.dashboard.mailbox import Json
 from Services.datacenter.dashboard.node_watch import NodeWatch
-from Services.datacenter.dashboard.picture import picture
+from Services.datacenter.dashboard.picture import Said, picture
 from Services.datacenter.dashboard.run_view import listed, shown
 from Services.datacenter.observation import SERVER_ROLES, Observer, ServerStatus, node_statuses, supervisor_status
 from Services.datacenter.processes import ProcessEntry, Processes
@@ -35,6 +35,7 @@ STATE_EVERY_S = 1.0
 RUNS_EVERY_S = 1.0
 AGAIN_S = 1.0  # after it could not be looked at
 RUNS = 40  # in the list
+SHOWN_RUNS_S = 30  # runs a second that the nodes tell of
 LOG_LINES = 60
 
 
@@ -52,6 +53,7 @@ class Looking:
         self._asking = asyncio.Lock()  # held while the connections are used: what hangs up waits for it
         self._changed = asyncio.Event()
         self._picture: Json | None = None
+        self._one_of = 1  # of the runs so many are watched: all
 
     async def run(self) -> None:
         """Look until this is cancelled."""
@@ -146,6 +148,7 @@ class Looking:
             processes.entries,
             supervisor_status(configuration, living),
         )
+        self._choose(one for one in said.values() if one)
         pids = {status.node: status.pid for status in statuses}
         heard = {one.name: last for one in members if (last := said.get(one.id)) and pids.get(one.name) == one.pid}
         after = picture(statuses, servers, heard, processes_of(living), read_state(configuration).rules, configuration.root)
@@ -156,6 +159,14 @@ class Looking:
         up = any(status.state == "ready" for status in statuses)
         about = {"name": configuration.name, "root": str(configuration.root), "directory": configuration.directory_kind}
         self._audience.put("state", {"up": up, "known": known, **about, **after})
+
+    def _choose(self, said: Iterable[Said]) -> None:
+        """Have the nodes tell of so many runs as can be shown: they have other things to do."""
+        rate = sum(one.rate("runs_ended") for one in said)
+        if not self._one_of / 2 <= rate / SHOWN_RUNS_S <= self._one_of * 2:
+            self._one_of = max(1, round(rate / SHOWN_RUNS_S))
+        for watch in self._watches.values():
+            watch.listen_to(self._one_of)
 
     async def _tell_moves(self) -> None:
         while True:

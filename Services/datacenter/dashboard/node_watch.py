@@ -31,19 +31,30 @@ class NodeWatch:
         self.is_known = False
         self._said: Said | None = None
         self._heard_at = float("-inf")
-        self._tasks = [asyncio.create_task(self._ask()), asyncio.create_task(self._listen())]
+        self._one_of = 1
+        self._asking = asyncio.create_task(self._ask())
+        self._listening = asyncio.create_task(self._listen())
 
     @property
     def said(self) -> Said | None:
         """What it has said of itself last, unless that is too long ago: it is dead or silent."""
         return self._said if time.monotonic() - self._heard_at < OLDEST_S else None
 
+    def listen_to(self, one_of: int) -> None:
+        """Be told of one of so many runs, from now on."""
+        if one_of != self._one_of:
+            self._one_of = one_of
+            self._listening.cancel()
+            self._listening = asyncio.create_task(self._listen())
+
     async def close(self) -> None:
         """Watch no more."""
-        for task in self._tasks:
+        tasks = [self._asking, self._listening]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks.clear()  # what ended them refers to the calls, and these to the connection
+        await asyncio.gather(*tasks, return_exceptions=True)
+        tasks.clear()
+        del self._asking, self._listening  # what ended them refers to the calls, and these to the connection
         await self._oversight.hang_up(self.member)
 
     async def _ask(self) -> None:
@@ -67,6 +78,6 @@ class NodeWatch:
     async def _listen(self) -> None:
         while True:
             with suppress(UnavailableError):
-                async for told in self._oversight.watch(self.member):
+                async for told in self._oversight.watch(self.member, self._one_of):
                     self._saw(self.member.name, told.events)
             await asyncio.sleep(AGAIN_S)
