@@ -16,7 +16,6 @@ from Services.datacenter.dashboard.doors import Doors
 from Services.datacenter.dashboard.mailbox import AWAY_S, MOST_MOVES, MOST_NOTICES, Mailbox
 from Services.datacenter.dashboard.picture import Process, Said, picture
 from Services.datacenter.observation import NodeStatus
-from Services.fractos.config import CODE_ROOT
 from Services.fractos.network_rules import NetworkRules, Rule
 
 Kind = fractos_pb2.NodeEvent
@@ -188,7 +187,7 @@ def test_rates_follow_from_two_descriptions() -> None:
     heard = {"math-0": Said(said(12.0, 50, 30), said(10.0, 10, 10)), "math-1": Said(said(12.0, 5))}
     rules = NetworkRules((Rule("math-1", "math-0", cut=True),))
     statuses = [status("math-0", leads=True), status("math-1")]
-    drawn = picture(statuses, [], heard, {"math-1": Process(ours=True, stopped=True)}, rules, CODE_ROOT)
+    drawn = picture(statuses, [], heard, {"math-1": Process(ours=True, stopped=True)}, rules, "/datacenter")
     first, second = drawn["nodes"]
     assert (first["leads"], first["ours"], first["said"]["done_s"], first["said"]["cpu"]) == (True, False, 20, 0.5)
     assert (second["state"], second["ours"], second["said"]["done_s"]) == ("stopped", True, 0)
@@ -202,7 +201,7 @@ def test_rates_follow_from_two_descriptions() -> None:
 def test_what_is_different_is_told() -> None:
     def drawn(statuses: list[NodeStatus], epoch: int = 0, rules: tuple[Rule, ...] = ()) -> dict[str, Any]:
         heard = {"math-1": Said(said(1.0, 0, epoch=epoch))}
-        return picture(statuses, [], heard, {}, NetworkRules(rules), CODE_ROOT)
+        return picture(statuses, [], heard, {}, NetworkRules(rules), "/datacenter")
 
     before = drawn([status("math-0", leads=True), status("math-1")])
     assert notices.changes(None, before) == []

@@ -7,10 +7,10 @@ import asyncio
 from protos import application_pb2, fractos_pb2
 from Services.fractos.events import Effect, Event, FrameReceived, Record
 from Services.fractos.records import AttemptRecord
-from Services.fractos.run_id import new_run_id
+from Services.fractos.run_id import RANDOM_BYTES, time_ordered_id
 from Services.fractos.watching import Watch
 
-RUNS = [new_run_id() for _ in range(400)]
+RUNS = [time_ordered_id(1, number.to_bytes(RANDOM_BYTES, "big")) for number in range(1, 401)]
 Kind = fractos_pb2.NodeEvent
 
 
@@ -36,7 +36,7 @@ def test_a_share_is_of_whole_runs_and_the_same_at_all_nodes() -> None:
     sent = {run for run in RUNS if told(here, request(run), [])}
     came = {run for run in RUNS if told(there, completion(run), [])}
     assert sent == came
-    assert 50 < len(sent) < 150
+    assert len(sent) == 100
     for everything in (Watch(), Watch(one_of=0)):
         assert all(told(everything, request(run), []) for run in RUNS)
 

@@ -151,7 +151,9 @@ class Looking:
         self._choose(one for one in said.values() if one)
         pids = {status.node: status.pid for status in statuses}
         heard = {one.name: last for one in members if (last := said.get(one.id)) and pids.get(one.name) == one.pid}
-        after = picture(statuses, servers, heard, processes_of(living), read_state(configuration).rules, configuration.root)
+        after = picture(
+            statuses, servers, heard, processes_of(living), read_state(configuration).rules, str(configuration.root)
+        )
         known = self._opening is None and all(watch.is_known for watch in self._watches.values())
         if known:
             self._audience.note(notices.changes(self._picture, after))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import permutations
-from pathlib import Path
 from typing import Any
 
 from protos import fractos_pb2
@@ -64,7 +63,7 @@ def picture(
     said: Mapping[str, Said],
     processes: Mapping[str, Process],
     rules: NetworkRules,
-    root: Path,
+    root: str,
 ) -> Json:
     """All that is drawn. `said` has the nodes that answer; `servers` are those of ZooKeeper; folders are those in `root`."""
     nodes = [_node(status, said.get(status.node), processes.get(status.node, Process()), root) for status in statuses]
@@ -76,7 +75,7 @@ def picture(
     }
 
 
-def _node(status: NodeStatus, said: Said | None, process: Process, root: Path) -> Json:
+def _node(status: NodeStatus, said: Said | None, process: Process, root: str) -> Json:
     state = "stopped" if process.stopped else status.state
     node: Json = {
         "name": status.node,
@@ -92,7 +91,7 @@ def _node(status: NodeStatus, said: Said | None, process: Process, root: Path) -
     return node | {"said": _told(said, root)} if said else node
 
 
-def _told(said: Said, root: Path) -> Json:
+def _told(said: Said, root: str) -> Json:
     """What a node has said, for people."""
     last = said.last
     return {

@@ -86,8 +86,9 @@ function drawPanel() {
 }
 
 function drawNotices() {
-  show(byId('notices'), h('h2', {}, 'What has happened'), h('ol', { reversed: true },
-    [...known.notices].reverse().map((one) => h('li', { 'data-key': `${one.at} ${one.text}` }, h('time', {}, time(one.at)), ' ', one.text))));
+  show(byId('notices'), h('h2', {}, 'What has happened'),
+    known.notices.length ? null : h('p', { class: 'hint' }, 'Nothing since somebody looks.'),
+    h('ol', { reversed: true }, [...known.notices].reverse().map((one) => h('li', { 'data-key': `${one.at} ${one.text}` }, h('time', {}, time(one.at)), ' ', one.text))));
 }
 
 function drawTools() {
@@ -95,7 +96,7 @@ function drawTools() {
   const choice = byId('tools').querySelector('select')?.value || all[0];
   show(byId('tools'),
     h('label', {}, 'Example ', h('select', { id: 'example' }, all.map((name) => h('option', { value: name, selected: name === choice }, name)))),
-    again ? button('Run no more', 'again-off', {}) : button('Run again and again', 'again', {}),
+    again ? button('Run no more', 'again-off', {}) : button('Run repeatedly', 'again', {}),
     button(busy === 'compare' ? 'Comparing …' : 'Ring, fast-star, star', 'compare', { class: 'main', disabled: busy === 'compare' }),
     known.state.rules?.length
       ? button('Links as configured', 'reset', {})

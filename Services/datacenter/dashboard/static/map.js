@@ -31,6 +31,7 @@ export class TopologyMap {
     this.svg.setAttribute('height', height);
     this.places = places(state.nodes, width, height);
     this.travel.places = this.places;
+    this.travel.width = width;
     this.travel.moveMarks();
     show(this.links, this.drawLinks(state, selected));
     show(this.nodes, state.nodes.map((node) => drawNode(node, this.places.get(node.name), selected)));
@@ -40,9 +41,10 @@ export class TopologyMap {
     const links = this.remembered(state.links).filter((link) => this.places.has(link.source) && this.places.has(link.target));
     const ways = links.filter((link) => link.frames_s || link.bytes_s || isChanged(link) || links.length <= 3 * LABELLED);
     const busy = ways.filter((link) => link.frames_s || link.bytes_s).length;
+    const taken = [...this.places.values()].map((place) => boxOf(place.x, place.y, place.width, place.height));
     return ways.map((link) => {
       const isSelected = selected.link === pairOf(link) || selected.node === link.source || selected.node === link.target;
-      return drawLink(link, line(this.places.get(link.source), this.places.get(link.target)), isSelected, busy <= LABELLED && !this.narrow);
+      return drawLink(link, line(this.places.get(link.source), this.places.get(link.target)), isSelected, busy <= LABELLED && !this.narrow, taken);
     });
   }
 
@@ -139,7 +141,7 @@ function card(node, said, width, height) {
     x += length + 4;
     return pill;
   });
-  const queue = said.waiting || said.running ? `${said.running} at work${said.waiting ? `, ${said.waiting} waiting` : ''}` : '';
+  const queue = said.waiting || said.running ? `${said.running} busy${said.waiting ? `, ${said.waiting} waiting` : ''}` : '';
   const pace = node.type === 'application' ? `${rate(said.ended_s)} runs/s` : `${rate(said.done_s)} steps/s`;
   return [
     icon(node.type, wide ? 12 : 9, 12, 26),
@@ -175,14 +177,14 @@ function meter(cpu, x, y, width) {
     s('text', { x: 0, y: 15 }, `${Math.round((cpu || 0) * 100)} %`));
 }
 
-function drawLink(link, way, isSelected, labelled) {
+function drawLink(link, way, isSelected, labelled, taken) {
   const flow = link.bytes_s || 0;
   const isBusy = Boolean(link.frames_s || flow);
   const classes = ['link', isBusy ? 'busy' : 'idle', link.cut ? 'cut' : '', isSelected ? 'selected' : ''].join(' ');
-  const place = beside(way, link.cut ? 0.5 : 0.42);
   const shape = shapeOf(link);
   const figures = isBusy && (labelled || isSelected) ? `${rate(link.frames_s)}/s · ${bytes(flow)}/s` : '';
   const text = [shape && (link.cut ? '✕ cut' : `◷ ${shape}`), link.cut ? '' : figures].filter(Boolean).join('  ');
+  const place = text ? freePlace(way, text, taken) : null;
   const d = path(way);
   const about = `${link.source} to ${link.target}: ${rate(link.frames_s)} messages a second${shape ? `, ${shape}` : ''}`;
   return s(
@@ -195,8 +197,27 @@ function drawLink(link, way, isSelected, labelled) {
     s('path', { class: 'hit', d }),
     s('path', { class: 'line', d, 'stroke-width': (1.2 + Math.min(3.6, Math.log10(1 + flow / 1000) * 1.1)).toFixed(2) }),
     isBusy && !link.cut ? s('path', { class: 'flow', d }) : null,
-    text ? s('text', { x: place.x.toFixed(1), y: place.y.toFixed(1), 'text-anchor': place.anchor }, text) : null,
+    place ? s('text', { x: place.x.toFixed(1), y: place.y.toFixed(1), 'text-anchor': place.anchor }, text) : null,
   );
+}
+
+/** Where the text of a link covers neither a node nor another text; null if there is no such place. */
+function freePlace(way, text, taken) {
+  const width = text.length * 5.5;
+  for (const part of [0.42, 0.5, 0.34, 0.58, 0.26, 0.66]) {
+    const place = beside(way, part);
+    const shift = { start: width / 2, middle: 0, end: -width / 2 }[place.anchor];
+    const box = boxOf(place.x + shift, place.y - 4, width, 13);
+    if (!taken.some((other) => box.left < other.right && other.left < box.right && box.top < other.bottom && other.top < box.bottom)) {
+      taken.push(box);
+      return place;
+    }
+  }
+  return null;
+}
+
+function boxOf(x, y, width, height) {
+  return { left: x - width / 2, right: x + width / 2, top: y - height / 2, bottom: y + height / 2 };
 }
 
 function known(type) {

@@ -18,6 +18,7 @@ export class Travel {
     this.dots = s('g', { class: 'travel', 'aria-hidden': 'true' });
     this.texts = s('g', { class: 'travel', 'aria-hidden': 'true' });
     this.places = new Map();
+    this.width = 0;
     this.runs = new Map(); // run → {colour, waiting, dots, ended, seen}
     this.marks = [];
     this.next = 0;
@@ -133,9 +134,14 @@ export class Travel {
     halo.setAttribute('width', place.width + 8);
     halo.setAttribute('height', place.height + 8);
     if (!text) return;
-    const above = place.y - place.height / 2 - 9 - level * 13;
-    text.setAttribute('x', place.x);
-    text.setAttribute('y', above > 9 ? above : place.y + place.height / 2 + 16 + level * 13);
+    const covers = (other) => other.y < place.y && place.y - other.y < place.height + 40 && Math.abs(other.x - place.x) < place.width;
+    const isBelow = [...this.places.values()].some(covers);
+    const inward = place.x < this.width / 2 ? 1 : -1;
+    text.setAttribute('text-anchor', !isBelow ? 'middle' : inward > 0 ? 'start' : 'end');
+    text.setAttribute('x', isBelow ? place.x + inward * (place.width / 2 + 10) : place.x);
+    const y = isBelow ? place.y + 4 + (level - 1) * 13 : place.y - place.height / 2 - 9 - level * 13;
+    text.setAttribute('y', y);
+    text.setAttribute('visibility', y > 9 ? 'visible' : 'hidden');
   }
 
   /** The nodes have other places. */
