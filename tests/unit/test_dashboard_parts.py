@@ -121,7 +121,6 @@ def test_a_page_that_does_not_ask_is_told_the_last_and_no_more_than_a_bound() ->
     assert first == {"state": 0}
     assert later["state"] == 9999
     assert [move["n"] for move in later["moves"]] == list(range(10_000 - MOST_MOVES, 10_000))
-    assert later["left_out"] == 10_000 - MOST_MOVES
     assert len(later["notices"]) == MOST_NOTICES
 
 

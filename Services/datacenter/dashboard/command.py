@@ -31,7 +31,8 @@ def run_dashboard(configuration: Configuration, port: int, screen: Screen) -> in
             f"the dashboard needs the package {PACKAGE}; in {CODE_ROOT} type: {sys.executable} -m pip install -e '.[dashboard]'"
         )
     _check_owner(configuration.root)
-    logging.getLogger("kazoo").setLevel(logging.CRITICAL)  # that ZooKeeper is down is seen on the page
+    for noisy in ("kazoo", "Services.fractos.directory"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)  # that ZooKeeper is down is seen on the page
     with _listening(port) as listener:
         doors = Doors(listener.getsockname()[1], secrets.token_hex(SECRET_BYTES), secrets.token_hex(SECRET_BYTES))
         asyncio.run(_serve(configuration.root, doors, listener, screen))

@@ -159,8 +159,7 @@ class Looking:
             self._audience.note(notices.changes(self._picture, after))
             self._picture = after
         up = any(status.state == "ready" for status in statuses)
-        about = {"name": configuration.name, "root": str(configuration.root), "directory": configuration.directory_kind}
-        self._audience.put("state", {"up": up, "known": known, **about, **after})
+        self._audience.put("state", {"name": configuration.name, "up": up, "known": known, **after})
 
     def _choose(self, said: Iterable[Said]) -> None:
         """Have the nodes tell of so many runs as can be shown: they have other things to do."""

@@ -25,7 +25,6 @@ class Mailbox:
         self._clock = clock
         self._parts: Json = {}
         self._moves: list[Json] = []
-        self._left_out = 0
         self._notices: list[Json] = []
         self._wanted = False
         self._asked_at = clock()
@@ -49,10 +48,7 @@ class Mailbox:
 
     def move(self, moves: Iterable[Json]) -> None:
         """What runs have done, in order. Only the last are kept."""
-        self._moves += moves
-        if (surplus := len(self._moves) - MOST_MOVES) > 0:
-            del self._moves[:surplus]
-            self._left_out += surplus
+        self._moves = [*self._moves, *moves][-MOST_MOVES:]
         self._wake()
 
     def note(self, notices: Iterable[Json]) -> None:
@@ -68,11 +64,9 @@ class Mailbox:
         message = dict(self._parts)
         if self._moves:
             message["moves"] = self._moves
-        if self._left_out:
-            message["left_out"] = self._left_out
         if self._notices:
             message["notices"] = self._notices
-        self._parts, self._moves, self._notices, self._left_out, self._wanted = {}, [], [], 0, False
+        self._parts, self._moves, self._notices, self._wanted = {}, [], [], False
         self._asked_at = self._clock()
         return message
 

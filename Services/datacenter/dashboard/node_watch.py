@@ -47,6 +47,11 @@ class NodeWatch:
             self._listening.cancel()
             self._listening = asyncio.create_task(self._listen())
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether it has answered before, and does not now."""
+        return self._said is not None and self.said is None
+
     async def close(self) -> None:
         """Watch no more."""
         tasks = [self._asking, self._listening]

@@ -15,6 +15,7 @@ SAID = {
     "stopped": "was stopped: it lives and does nothing",
     "stopping": "is about to stop",
     "starting": "is starting",
+    "silent": "does not answer",
 }
 
 

@@ -55,6 +55,7 @@ class Process:
 
     ours: bool = False  # `up` has started it and this user may signal it
     stopped: bool = False  # by SIGSTOP
+    silent: bool = False  # it has answered before, and does not now
 
 
 def picture(
@@ -77,6 +78,8 @@ def picture(
 
 def _node(status: NodeStatus, said: Said | None, process: Process, root: str) -> Json:
     state = "stopped" if process.stopped else status.state
+    if state == "starting" and process.silent:
+        state = "silent"
     node: Json = {
         "name": status.node,
         "type": status.type,

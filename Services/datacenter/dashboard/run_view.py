@@ -11,7 +11,6 @@ from Services.datacenter.tracing.trace import Trace, state_name
 from Services.fractos.bill import Charge
 
 Json = dict[str, Any]
-RUNNING = state_name(application_pb2.RUNNING)
 
 
 def listed(info: application_pb2.RunInfo) -> Json:
@@ -44,7 +43,6 @@ def shown(trace: Trace) -> Json:
         "steps": [_step(step) for step in trace.steps],
         "messages": [asdict(message) for message in trace.messages],
         "critical": list(trace.critical_path),
-        "spans": [asdict(span) for span in trace.critical_spans],
         "failure": asdict(trace.failure) if trace.failure else None,
         "bill": [{"source": link[0], "target": link[1], **_charge(bill[link])} for link in bill] if bill else [],
         "total": _charge(bill.total) if bill else None,
@@ -53,7 +51,7 @@ def shown(trace: Trace) -> Json:
 
 def _step(step: Step) -> Json:
     hop = asdict(step.hop) if step.hop else None
-    return {"step": step.id, "operation": step.operation, "state": step.state, "needs": list(step.needs), "hop": hop}
+    return {"step": step.id, "operation": step.operation, "state": step.state, "hop": hop}
 
 
 def _charge(charge: Charge) -> Json:

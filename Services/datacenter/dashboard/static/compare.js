@@ -38,7 +38,7 @@ function bar(name, text, share) {
 }
 
 /** The messages of a run in their order: a value that is fetched goes with the step that needs it. */
-export function ordered(run) {
+function ordered(run) {
   const order = new Map();
   for (const [index, step] of [...run.steps].filter((one) => one.hop).sort((a, b) => a.hop.started_at - b.hop.started_at).entries()) order.set(step.step, index);
   const rank = (message) => {

@@ -3,7 +3,7 @@
 
 const FIRST_WAIT_MS = 400;
 const LONGEST_WAIT_MS = 5000;
-export const token = document.querySelector('meta[name=token]').content;
+const token = document.querySelector('meta[name=token]').content;
 
 export class Live {
   /** `heard` is called with each message, `changed` with "on", "off" or "refused". */

@@ -83,7 +83,7 @@ export function pairOf(link) {
   return [link.source, link.target].sort().join(' – ');
 }
 
-export function isChanged(link) {
+function isChanged(link) {
   return Boolean(link.cut || link.latency_ms || link.bandwidth_mbit || link.loss);
 }
 

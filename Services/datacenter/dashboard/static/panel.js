@@ -5,7 +5,7 @@ import { DEVICES } from './icons.js';
 import { pairOf, shapeOf } from './map.js';
 import { bytes, duration, number, operation, percent, rate, time } from './words.js';
 
-export const SLOW_MS = [5, 50];
+const SLOW_MS = [5, 50];
 
 export function nothing() {
   return [

@@ -37,7 +37,7 @@ function attempts(all) {
 }
 
 /** A bar for each step: on its way, waiting, at the device. The steps that decided when the run ended have strong names. */
-export function waterfall(run) {
+function waterfall(run) {
   const steps = run.steps;
   const hops = steps.map((step) => step.hop).filter(Boolean);
   const first = Math.min(run.at, ...hops.map((hop) => hop.sent_at));
@@ -84,7 +84,7 @@ function describe(run) {
     ? ` at ${step.hop.node}: device ${duration(step.hop.finished_at - step.hop.started_at)}` : `: ${step.state}`}`).join('; ');
 }
 
-export function bill(run) {
+function bill(run) {
   const all = [['hops', 'hops'], ['frame_bytes', 'frames'], ['argument_bytes', 'values'], ['fetched_bytes', 'fetched'], ['output_bytes', 'outputs']];
   const columns = all.filter(([key]) => run.total[key]);
   const waited = run.bill.filter((charge) => charge.hops || charge.fetched_bytes);

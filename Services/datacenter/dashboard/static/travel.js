@@ -11,7 +11,7 @@ const MARK_MS = 1100;
 const MOST_WAITING = 80; // moves of a run
 const MOST_RUNS = 24;
 const MOST_MARKS = 40;
-export const COLOURS = 8;
+const COLOURS = 8;
 
 export class Travel {
   constructor() {
