@@ -60,15 +60,15 @@ docs-fresh: venv
 
 venv: $(READY)
 
-# Brought up to date when requirements.txt or an extra changes.
-$(READY): requirements.txt pyproject.toml
+# Brought up to date when requirements.txt changes.
+$(READY): requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' 2>/dev/null || { \
 		echo "error: $(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo missing), but Python 3.10 to 3.13 is needed:" \
 			"install one and name it: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
 		echo "error: $(PYTHON) has no venv; on Debian or Ubuntu type: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -e '.[dashboard]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
 # The lowest versions that requirements.txt admits, each in place of the newest; what those need in turn is the newest.

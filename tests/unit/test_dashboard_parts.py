@@ -197,6 +197,13 @@ def test_rates_follow_from_two_descriptions() -> None:
     assert back == {"source": "math-1", "target": "math-0", "cut": True}
 
 
+def test_a_node_that_does_not_answer_any_more_is_silent_and_not_starting() -> None:
+    statuses = [status("math-0", "starting"), status("math-1", "starting"), status("math-2", "dead", pid=None)]
+    processes = {"math-1": Process(silent=True), "math-2": Process(silent=True)}
+    drawn = picture(statuses, [], {}, processes, NetworkRules(), "/datacenter")
+    assert [node["state"] for node in drawn["nodes"]] == ["starting", "silent", "dead"]
+
+
 def test_what_is_different_is_told() -> None:
     def drawn(statuses: list[NodeStatus], epoch: int = 0, rules: tuple[Rule, ...] = ()) -> dict[str, Any]:
         heard = {"math-1": Said(said(1.0, 0, epoch=epoch))}

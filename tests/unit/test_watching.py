@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from protos import application_pb2, fractos_pb2
 from Services.fractos.events import Effect, Event, FrameReceived, Record
 from Services.fractos.records import AttemptRecord
@@ -15,11 +13,7 @@ Kind = fractos_pb2.NodeEvent
 
 
 def told(watch: Watch, event: Event, effects: list[Effect]) -> list[fractos_pb2.NodeEvent]:
-    async def take() -> list[fractos_pb2.NodeEvent]:
-        watch.saw(event, effects, 1.0)
-        return list((await watch.take()).events) if watch._arrived.is_set() else []
-
-    return asyncio.run(take())
+    return list(watch._told(event, effects, 1.0))
 
 
 def request(run: bytes) -> Event:

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from Services.datacenter import launcher, logs
@@ -19,7 +20,7 @@ from Services.datacenter.dashboard.audience import Audience
 from Services.datacenter.dashboard.faults import processes_of
 from Services.datacenter.dashboard.mailbox import Json
 from Services.datacenter.dashboard.node_watch import NodeWatch
-from Services.datacenter.dashboard.picture import Said, picture
+from Services.datacenter.dashboard.picture import Process, Said, picture
 from Services.datacenter.dashboard.run_view import listed, shown
 from Services.datacenter.observation import SERVER_ROLES, Observer, ServerStatus, node_statuses, supervisor_status
 from Services.datacenter.processes import ProcessEntry, Processes
@@ -151,15 +152,20 @@ class Looking:
         self._choose(one for one in said.values() if one)
         pids = {status.node: status.pid for status in statuses}
         heard = {one.name: last for one in members if (last := said.get(one.id)) and pids.get(one.name) == one.pid}
-        after = picture(
-            statuses, servers, heard, processes_of(living), read_state(configuration).rules, str(configuration.root)
-        )
+        rules = read_state(configuration).rules
+        after = picture(statuses, servers, heard, self._processes(living), rules, str(configuration.root))
         known = self._opening is None and all(watch.is_known for watch in self._watches.values())
         if known:
             self._audience.note(notices.changes(self._picture, after))
             self._picture = after
         up = any(status.state == "ready" for status in statuses)
         self._audience.put("state", {"name": configuration.name, "up": up, "known": known, **after})
+
+    def _processes(self, living: Mapping[str, ProcessEntry]) -> dict[str, Process]:
+        """What is known of the nodes' processes."""
+        silent = {watch.member.name for watch in self._watches.values() if watch.is_silent}
+        seen = processes_of(living)
+        return {name: replace(seen.get(name, Process()), silent=name in silent) for name in seen.keys() | silent}
 
     def _choose(self, said: Iterable[Said]) -> None:
         """Have the nodes tell of so many runs as can be shown: they have other things to do."""

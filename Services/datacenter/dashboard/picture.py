@@ -77,9 +77,8 @@ def picture(
 
 
 def _node(status: NodeStatus, said: Said | None, process: Process, root: str) -> Json:
-    state = "stopped" if process.stopped else status.state
-    if state == "starting" and process.silent:
-        state = "silent"
+    is_silent = process.silent and status.state == "starting"
+    state = "stopped" if process.stopped else "silent" if is_silent else status.state
     node: Json = {
         "name": status.node,
         "type": status.type,
