@@ -13,7 +13,7 @@ Kind = fractos_pb2.NodeEvent
 
 
 def told(watch: Watch, event: Event, effects: list[Effect]) -> list[fractos_pb2.NodeEvent]:
-    return list(watch._told(event, effects, 1.0))
+    return list(watch.told(event, effects, 1.0))
 
 
 def request(run: bytes) -> Event:
