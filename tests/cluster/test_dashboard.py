@@ -218,6 +218,15 @@ def test_ring_and_stars_are_compared_side_by_side_with_their_bills(page: Page) -
     assert values == ["12", "12", "24"]
 
 
+def test_an_example_runs_repeatedly_until_it_is_told_to_end(page: Page) -> None:
+    ids = "return [...document.querySelectorAll('#runs [data-run]')].map(e => e.dataset.run)"
+    before = set(page.script(ids))
+    page.click("#tools [data-act=again]")
+    until(lambda: len(set(page.script(ids)) - before) >= 2, "two more runs")
+    page.click("#tools [data-act=again-off]")
+    page.find("#tools [data-act=again]")
+
+
 def test_a_link_is_cut_and_healed(page: Page, running: Datacenter) -> None:
     page.click("#map [data-node=storage-0]")
     page.click("#panel [data-link='math-1 – storage-0']")

@@ -77,7 +77,10 @@ class Actions:
         self._comparing = True
         try:
             runs = await asyncio.to_thread(compare, self._configuration(), _text(asked, "example"))
-            shown = {topology: await self._looking.detail({"run": run}) for topology, run in runs.items()}
+            shown = {topology: await self._looking.run_detail(run) for topology, run in runs.items()}
+            for run in shown.values():
+                if trouble := run.get("trouble"):
+                    raise FailedPreconditionError(f"the runs have ended, but cannot be shown: {trouble}")
         finally:
             self._comparing = False
         return {"example": _text(asked, "example"), "topologies": shown}

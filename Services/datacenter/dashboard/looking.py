@@ -83,8 +83,21 @@ class Looking:
         if name := look.get("node"):
             return {"node": name, "recent": self._activity.recent(name), "log": self._log_of(name)}
         if run := look.get("run"):
-            return await self._run_detail(run)
+            return await self.run_detail(run)
         return None
+
+    async def run_detail(self, run: str) -> Json:
+        """All that is shown of a run, or the trouble with that."""
+        try:
+            async with self._asking:
+                if self._oversight is None:
+                    return {"run": run, "trouble": "the datacenter does not run"}
+                described = await self._oversight.describe_run(bytes.fromhex(run))
+        except (NotFoundError, ValueError):
+            return {"run": run, "trouble": "the journal does not have this run, or not any more"}
+        except UnavailableError as error:
+            return {"run": run, "trouble": str(error)}
+        return shown(Trace.of(described, time.time()))
 
     async def _look(self) -> None:
         """Tell how the datacenter stands, until it is another one."""
@@ -193,18 +206,6 @@ class Looking:
                         self._audience.put("runs", runs)
                         told = runs
             await asyncio.sleep(RUNS_EVERY_S)
-
-    async def _run_detail(self, run: str) -> Json:
-        try:
-            async with self._asking:
-                if self._oversight is None:
-                    return {"run": run, "trouble": "the datacenter does not run"}
-                described = await self._oversight.describe_run(bytes.fromhex(run))
-        except (NotFoundError, ValueError):
-            return {"run": run, "trouble": "the journal does not have this run, or not any more"}
-        except UnavailableError as error:
-            return {"run": run, "trouble": str(error)}
-        return shown(Trace.of(described, time.time()))
 
     def _log_of(self, name: str) -> list[str]:
         nodes = self._picture["nodes"] if self._picture else []
