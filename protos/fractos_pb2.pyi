@@ -519,8 +519,10 @@ class NodeDescription(_message.Message):
     def __init__(self, name: _Optional[str] = ..., id: _Optional[str] = ..., address: _Optional[str] = ..., pid: _Optional[int] = ..., started_at: _Optional[float] = ..., now: _Optional[float] = ..., cpu_s: _Optional[float] = ..., resident_bytes: _Optional[int] = ..., steps_waiting: _Optional[int] = ..., steps_running: _Optional[int] = ..., steps_done: _Optional[int] = ..., steps_failed: _Optional[int] = ..., runs_ended: _Optional[int] = ..., runs_failed: _Optional[int] = ..., runs_in_flight: _Optional[int] = ..., epoch: _Optional[int] = ..., state_folder: _Optional[str] = ..., state_bytes: _Optional[int] = ..., log_file: _Optional[str] = ..., traffic: _Optional[_Union[CountResponse, _Mapping]] = ..., memory_limit_bytes: _Optional[int] = ...) -> None: ...
 
 class WatchNodeRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("one_of",)
+    ONE_OF_FIELD_NUMBER: _ClassVar[int]
+    one_of: int
+    def __init__(self, one_of: _Optional[int] = ...) -> None: ...
 
 class NodeEvent(_message.Message):
     __slots__ = ("kind", "at", "run_id", "attempt", "step", "operation", "source", "bytes", "started_at", "detail")

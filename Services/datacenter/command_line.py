@@ -12,6 +12,7 @@ from Services.datacenter.bench import options as bench
 from Services.datacenter.chaos import options as chaos
 from Services.datacenter.clients import DAYS, LONGEST_DAYS
 from Services.datacenter.completion import SHELLS
+from Services.datacenter.dashboard import options as dashboard
 from Services.datacenter.drawing import command as drawing
 from Services.datacenter.flags import number, whole_number
 from Services.datacenter.logs import SHOWN_LINES
@@ -115,6 +116,10 @@ def make_parser() -> argparse.ArgumentParser:
         "chaos", parents=[place], help="kill and stop nodes under load, and check every answer", description=chaos.DESCRIPTION
     )
     chaos.add_arguments(storm)
+    page = commands.add_parser(
+        "dashboard", parents=[place], help="serve a page that shows it as it runs", description=dashboard.DESCRIPTION
+    )
+    dashboard.add_arguments(page)
     measuring = commands.add_parser(
         "bench",
         help="measure a datacenter of its own, and write a report",

@@ -40,6 +40,7 @@ from Services.datacenter.bench import options as bench_options
 from Services.datacenter.chaos.command import run_chaos
 from Services.datacenter.chaos.options import Options
 from Services.datacenter.command_line import make_parser, parse
+from Services.datacenter.dashboard.command import run_dashboard
 from Services.datacenter.drawing.command import run_graph
 from Services.datacenter.lock import exclusive
 from Services.datacenter.merged_logs import MergedLogs, Wanted
@@ -297,6 +298,10 @@ def _chaos(task: Task) -> int:
     return run_chaos(launcher.as_running(task.configuration), Options.of(task.options), task.screen)
 
 
+def _dashboard(task: Task) -> int:
+    return run_dashboard(task.configuration, task.options.port, task.screen)
+
+
 def _bench(task: Task) -> int:
     return bench.run_bench(bench_options.Options.of(task.options), task.screen)
 
@@ -343,6 +348,7 @@ COMMANDS: dict[str, Callable[[Task], int]] = {
     "demo": _demo,
     "train": _train,
     "chaos": _chaos,
+    "dashboard": _dashboard,
     "bench": _bench,
     "clients": _clients,
     "network": _network,

@@ -74,13 +74,21 @@ def _cut(configuration: Configuration, options: argparse.Namespace) -> Edit:
     ends = _ends(configuration, options.link)
     if ends is None:
         raise InvalidArgumentError("cut which link? give FROM and TO, for example: network cut storage-0 math-0")
+    return cut(ends)
+
+
+def cut(ends: tuple[str, str]) -> Edit:
+    """Cut the link between two ends."""
     return lambda before: NetworkRules(before).changed([Rule(*ends, cut=True)]).rules
 
 
 def _heal(configuration: Configuration, options: argparse.Namespace) -> Edit:
     ends = _ends(configuration, options.link)
-    if ends is None:
-        return _without_cuts
+    return _without_cuts if ends is None else healed(configuration, ends)
+
+
+def healed(configuration: Configuration, ends: tuple[str, str]) -> Edit:
+    """End the cut between two ends, whatever has cut them."""
 
     def heal(before: tuple[Rule, ...]) -> tuple[Rule, ...]:
         healed = NetworkRules(before).changed([Rule(*ends, cut=False)])

@@ -147,9 +147,7 @@ class Observer:
         `closely`: the nodes are asked how they fare, too, which takes some tenths of a second the first time.
         """
         living = self._processes.living()
-        asked = [self._server_status(server, living) for server in self._servers]
-        asked += [_external_status(number, address) for number, address in enumerate(self._external)]
-        answering = [asyncio.ensure_future(one) for one in asked]
+        answering = self._ask_servers(living)
         members = await self._members(patience_s, reachable=not answering or await _any_serves(answering))
         healths, fares = await asyncio.gather(
             asyncio.gather(*(self._health(member) for member in members)), self._examine(members if closely else ())
@@ -159,6 +157,15 @@ class Observer:
         nodes = node_statuses(self._configuration, members, healths, living, self._processes.entries, supervisor)
         told = (replace(node, vitals=fares.get((node.node, node.address), UNKNOWN)) for node in nodes)
         return Observation(tuple(told), tuple(servers), supervisor)
+
+    async def servers(self) -> tuple[ServerStatus, ...]:
+        """The ZooKeeper servers, if the datacenter uses any."""
+        return tuple(await asyncio.gather(*self._ask_servers(self._processes.living())))
+
+    def _ask_servers(self, living: Mapping[str, ProcessEntry]) -> list[asyncio.Future[ServerStatus]]:
+        asked = [self._server_status(server, living) for server in self._servers]
+        asked += [_external_status(number, address) for number, address in enumerate(self._external)]
+        return [asyncio.ensure_future(one) for one in asked]
 
     async def _server_status(self, server: Server, living: Mapping[str, ProcessEntry]) -> ServerStatus:
         pid: int | None

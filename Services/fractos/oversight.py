@@ -33,11 +33,12 @@ _NODE = f"/{fractos_pb2.DESCRIPTOR.services_by_name['Node'].full_name}"
 class Oversight:
     """One who looks after a datacenter. Lives on an event loop; made by `overseeing`."""
 
-    def __init__(self, configuration: Configuration, directory: Directory) -> None:
-        """`directory` has been started."""
+    def __init__(self, configuration: Configuration, directory: Directory, *, only_looks: bool = False) -> None:
+        """`directory` has been started. For `only_looks` see `overseeing`."""
         key = load_or_make_key(configuration.keys_path, DATACENTER)
         self._prover = CallProver(configuration.name, key, LAUNCHER, time.time, secrets.token_bytes)
         self._channels: dict[str, grpc.aio.Channel] = {}
+        self._only_looks = only_looks
         self.directory = directory
 
     def nodes(self) -> tuple[Member, ...]:
@@ -51,13 +52,18 @@ class Oversight:
         assert isinstance(described, fractos_pb2.NodeDescription)
         return described
 
-    async def watch(self, node: Member) -> AsyncGenerator[fractos_pb2.NodeEvents, None]:
-        """What happens at a node from now on, until the node ends. Raises UnavailableError then."""
-        request = fractos_pb2.WatchNodeRequest()
+    async def watch(self, node: Member, one_of: int = 1) -> AsyncGenerator[fractos_pb2.NodeEvents, None]:
+        """What happens at a node from now on, until the node ends. Raises UnavailableError then.
+
+        With a large number of runs a node has less to do, and tells whole runs nevertheless, if it tells of `one_of` so many
+        only: nodes that are asked for the same share choose the same runs.
+        """
+        request = fractos_pb2.WatchNodeRequest(one_of=one_of)
         stub = fractos_pb2_grpc.NodeStub(self._channel(node.address))
         call = stub.Watch(request, metadata=self._prover.metadata(node.address, f"{_NODE}/Watch", request))
         try:
-            async for events in call:
+            # Not with `async for`: then the call refers to itself and keeps the connection until garbage is collected.
+            while (events := await call.read()) is not grpc.aio.EOF:
                 yield events
         except grpc.aio.AioRpcError as error:
             raise UnavailableError(f"{node.name}: {error.details()}") from error
@@ -79,6 +85,11 @@ class Oversight:
         assert isinstance(described, application_pb2.RunDescription)
         return described
 
+    async def hang_up(self, node: Member) -> None:
+        """Close the connection to a node that has ended: each of its processes had an address of its own."""
+        if channel := self._channels.pop(node.address, None):
+            await channel.close()
+
     async def close(self) -> None:
         """Hang up."""
         for channel in self._channels.values():
@@ -95,6 +106,8 @@ class Oversight:
             try:
                 return await self._ask(node, getattr(stub, rpc), f"{_APPLICATION}/{rpc}", request)
             except UnavailableError as error:
+                if self._only_looks and _is_silence(error):
+                    raise
                 reasons.append(error.message)
         why = "; ".join(reasons) or "none is listed"
         raise UnavailableError(f"no application node answers ({why}); start what is dead: python3 run_datacenter.py")
@@ -114,14 +127,23 @@ class Oversight:
         return self._channels[address]
 
 
+def _is_silence(error: UnavailableError) -> bool:
+    """Whether a node may live but did not answer."""
+    cause = error.__cause__
+    return isinstance(cause, grpc.aio.AioRpcError) and cause.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
 @asynccontextmanager
-async def overseeing(configuration: Configuration) -> AsyncIterator[Oversight]:
-    """Look after a datacenter within the block. Raises UnavailableError if it does not run."""
+async def overseeing(configuration: Configuration, *, only_looks: bool = False) -> AsyncIterator[Oversight]:
+    """Look after a datacenter within the block. Raises UnavailableError if it does not run.
+
+    Who only looks does not ask the standby of an application node that is silent: it would take the other one's work over.
+    """
     record = read_directory_record(configuration)
     if record is None:
         raise UnavailableError("the datacenter does not run; start it: python3 run_datacenter.py")
     directory = open_directory(record)
-    oversight = Oversight(configuration, directory)
+    oversight = Oversight(configuration, directory, only_looks=only_looks)
     try:
         await directory.start(FIND_S)
         yield oversight

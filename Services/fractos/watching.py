@@ -24,7 +24,9 @@ Kind = fractos_pb2.NodeEvent
 class Watch:
     """One who watches a node. Lives on the Controller's event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, one_of: int = 1) -> None:
+        """Of the runs one of so many is told of, the same at all nodes; further attempts are told of all runs."""
+        self._one_of = max(1, one_of)
         self._waiting: deque[fractos_pb2.NodeEvent] = deque()
         self._missed = 0
         self._arrived = asyncio.Event()
@@ -52,20 +54,20 @@ class Watch:
     def told(self, event: Event, effects: Sequence[Effect], now: float) -> Iterator[fractos_pb2.NodeEvent]:
         """What is worth telling of an event and what it led to. For all events in turn, each once."""
         match event:
-            case FrameReceived(frame, source, size) if frame.HasField("request") and frame.request.steps:
+            case FrameReceived(frame, source, size) if self._has_request(frame):
                 request = frame.request
                 step = request.steps[0]
                 yield Kind(
                     kind=Kind.REQUEST_RECEIVED, at=now, run_id=request.run_id, attempt=request.attempt, step=step.id,
                     operation=step.operation, source=source, bytes=size,
                 )  # fmt: skip
-            case FrameReceived(frame, source, size) if frame.HasField("completion"):
+            case FrameReceived(frame, source, size) if frame.HasField("completion") and self._tells(frame.completion.run_id):
                 done = frame.completion
                 yield Kind(
                     kind=Kind.COMPLETION_RECEIVED, at=now, run_id=done.run_id, attempt=done.attempt, step=done.step,
                     source=source, bytes=size, detail=done.failure.message,
                 )  # fmt: skip
-            case DeviceDone(key, _, error, started_at, finished_at):
+            case DeviceDone(key, _, error, started_at, finished_at) if self._tells(key.run_id):
                 yield Kind(
                     kind=Kind.STEP_DONE if error is None else Kind.STEP_FAILED, at=finished_at, run_id=key.run_id,
                     attempt=key.attempt, step=key.step, operation=self._operations.pop((key.run_id, key.step), ""),
@@ -73,18 +75,25 @@ class Watch:
                 )  # fmt: skip
         for effect in effects:
             match effect:
-                case CallDevice(key, operation):
+                case CallDevice(key, operation) if self._tells(key.run_id):
                     if len(self._operations) < MOST_WAITING:
                         self._operations[key.run_id, key.step] = operation.path
-                case Record(RunRecord(run_id, graph=graph)):
+                case Record(RunRecord(run_id, graph=graph)) if self._tells(run_id):
                     name = fractos_pb2.Graph.FromString(graph).name
                     yield Kind(kind=Kind.RUN_ACCEPTED, at=now, run_id=run_id, attempt=1, operation=name)
                 case Record(AttemptRecord(run_id, attempt, attempts=attempts)):
                     reason = application_pb2.RunResult.FromString(attempts).attempts[-1].reason
                     yield Kind(kind=Kind.RUN_REPEATED, at=now, run_id=run_id, attempt=attempt, detail=reason)
-                case RunEnded(result):
+                case RunEnded(result) if self._tells(result.run_id):
                     state = application_pb2.RunState.Name(state_of(result))
                     failure = f"{state}: {result.failure.message}" if result.HasField("failure") else state
                     yield Kind(
                         kind=Kind.RUN_ENDED, at=now, run_id=result.run_id, attempt=result.attempt, detail=failure
                     )  # fmt: skip
+
+    def _has_request(self, frame: fractos_pb2.Frame) -> bool:
+        """Whether it is a Request with a step of a run that is told of."""
+        return frame.HasField("request") and bool(frame.request.steps) and self._tells(frame.request.run_id)
+
+    def _tells(self, run_id: bytes) -> bool:
+        return self._one_of == 1 or int.from_bytes(run_id[-4:], "big") % self._one_of == 0

@@ -82,6 +82,12 @@ def test_what_figures_say_is_worked_out_without_io(name: str) -> None:
     assert not {module.partition(".")[0] for module in imports(path)} & IMPURE
 
 
+@pytest.mark.parametrize("name", ["activity", "doors", "notices", "picture", "run_view"])
+def test_what_the_dashboard_shows_and_whom_it_lets_in_is_worked_out_without_io(name: str) -> None:
+    path = ROOT / "Services" / "datacenter" / "dashboard" / f"{name}.py"
+    assert not {module.partition(".")[0] for module in imports(path)} & IMPURE
+
+
 @pytest.mark.parametrize(
     "name", ["graph_drawing", "layout", "mermaid", "picture", "sequence", "sequence_drawing", "style", "svg", "text"]
 )
@@ -107,6 +113,7 @@ def test_the_engine_reaches_pure_modules_only() -> None:
         ("kazoo", "Services/fractos/directory"),
         ("prometheus_client", "Services/fractos/metrics.py Services/fractos/telemetry.py"),
         ("opentelemetry", "Services/fractos/run_spans.py Services/fractos/span_sender.py"),
+        ("aiohttp", "Services/datacenter/dashboard"),
     ],
 )
 def test_heavy_packages_stay_in_their_rooms(package: str, where: str) -> None:

@@ -53,7 +53,7 @@ class NodeServicer(fractos_pb2_grpc.NodeServicer):
             self._verifier.check(context.invocation_metadata() or (), WATCH, request)
             if self._watchers >= WATCHERS:
                 raise ResourceExhaustedError(f"{WATCHERS} watch {engine.identity.name}, which is the limit", retry_after_s=1.0)
-            watch = Watch()
+            watch = Watch(request.one_of)
             self._watchers += 1
             self._controller.observers.append(watch)
             try:
