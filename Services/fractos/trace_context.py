@@ -1,13 +1,15 @@
 """The trace that a run belongs to: W3C Trace Context, https://www.w3.org/TR/trace-context/. Pure.
 
 A client may name the trace, and the span in it, that its run is a part of. The run has a span of its own in that trace; where a
-client names none, the trace has the run's id. Both ids follow from the run's, so that whoever takes the run over knows them.
+client names none, in a trace of its own. Their ids follow from the run's, so that whoever takes the run over knows them.
 """
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
+
+import xxhash
 
 KEY = "traceparent"  # of gRPC metadata
 KNOWN_FLAGS = 0b11  # sampled, and random: the trace id is; others must not be passed on
@@ -48,7 +50,10 @@ def span_of(run_id: bytes, traceparent: str) -> TraceContext:
     """The span of a run whose client gave this `traceparent`, a valid one or none."""
     client = parse(traceparent)
     span_id = int.from_bytes(run_id[8:], "big") or 1  # an id of zero is no id
-    return client._replace(span_id=span_id) if client is not None else TraceContext(int.from_bytes(run_id, "big") or 1, span_id)
+    if client is not None:
+        return client._replace(span_id=span_id)
+    # Samplers decide by the trace id, so it must be uniform: in the run's the lower half begins with two fixed bits.
+    return TraceContext(xxhash.xxh3_128_intdigest(run_id) or 1, span_id)
 
 
 def passed_on(traceparent: str, run_id: bytes) -> str:

@@ -32,6 +32,7 @@ from Services.fractos.placement import Identity
 from Services.fractos.records import EndRecord
 from Services.fractos.run_id import new_run_id
 from Services.fractos.telemetry import Telemetry
+from Services.fractos.trace_context import span_of
 from Services.fractos.tracing import MOST_BYTES, Tracing
 from tests.nodes import ROOT, Nodes, configuration_text, running, slow_graph
 from tests.waiting import on_event_loop, until
@@ -101,6 +102,10 @@ def chain(*names: str) -> TaskGraph:
         node = graph.node(name)
         step = node.shift_left(value=1, bits=1) if step is None else node.power(base=step.value, exponent=2)
     return graph
+
+
+def own_trace(run_id: str) -> str:
+    return f"{span_of(bytes.fromhex(run_id), '').trace_id:032x}"
 
 
 def stub(nodes: Nodes) -> Any:
@@ -194,11 +199,11 @@ async def test_ports_may_be_chosen(tmp_path: Path) -> None:
     assert not list(configuration.metrics_path.iterdir())
 
 
-def test_a_run_without_a_trace_has_one_of_its_own_id(nodes: Nodes, collector: Collector) -> None:
+def test_a_run_without_a_trace_has_one_of_its_own(nodes: Nodes, collector: Collector) -> None:
     with connect(nodes.root) as datacenter:
         run = datacenter.submit(chain("math-0", "math-1"))
         result = run.result()
-    spans = collector.trace(run.run_id, 3)
+    spans = collector.trace(own_trace(run.run_id), 3)
     home, first, second = spans["a chain"], spans["math.shift_left"], spans["math.power"]
     assert not home.parent_span_id
     assert home.span_id.hex() == run.run_id[16:]
@@ -244,7 +249,7 @@ def test_a_run_belongs_to_the_trace_of_its_client(nodes: Nodes, collector: Colle
     assert collector.trace(TRACE, 4)["a fan"].parent_span_id.hex() == SPAN
     assert collector.trace(f"{0xABC:032x}", 2)["a chain"].parent_span_id.hex() == f"{0xDEF:016x}"
     assert collector.trace("c" * 32, 2)["a chain"].parent_span_id.hex() == SPAN
-    assert not collector.trace(malformed.run_id, 2)["a chain"].parent_span_id
+    assert not collector.trace(own_trace(malformed.run_id), 2)["a chain"].parent_span_id
     assert not collector.trace("b" * 32, 0)  # those around it have come
     exemplars = {
         (sample.labels["node"], sample.exemplar.labels["trace_id"])
@@ -264,7 +269,7 @@ def test_a_failure_is_told_where_it_happened(nodes: Nodes, collector: Collector)
         run = datacenter.submit(graph)
         with pytest.raises(OutOfRangeError):
             run.result()
-    spans = collector.trace(run.run_id, 3)
+    spans = collector.trace(own_trace(run.run_id), 3)
     for name in ("wrong", "math.binomial"):
         assert spans[name].status.code == trace_pb2.Status.STATUS_CODE_ERROR
         assert "-1" in spans[name].status.message

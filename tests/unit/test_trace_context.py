@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import xxhash
 
 from protos import application_pb2, fractos_pb2
 from Services.fractos.engine import Engine
@@ -62,7 +63,7 @@ def test_what_does_not_is_ignored(written: str) -> None:
 
 def test_a_run_has_a_span_of_its_own_whose_ids_follow_from_its_id() -> None:
     run_id = bytes(range(1, 17))
-    assert span_of(run_id, "") == TraceContext(int.from_bytes(run_id, "big"), int.from_bytes(run_id[8:], "big"), 1)
+    assert span_of(run_id, "") == TraceContext(xxhash.xxh3_128_intdigest(run_id), int.from_bytes(run_id[8:], "big"), 1)
     assert passed_on(f"00-{TRACE}-{SPAN}-00", run_id) == f"00-{TRACE}-090a0b0c0d0e0f10-00"
     assert parse(str(span_of(bytes(16), ""))) is not None  # of whatever id
 
