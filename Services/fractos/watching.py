@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from protos import application_pb2, fractos_pb2
-from Services.fractos.events import CallDevice, DeviceDone, Effect, Event, FrameReceived, Record, RunEnded
+from Services.fractos.events import CallDevice, DeviceDone, DropCalls, Effect, Event, FrameReceived, Record, RunEnded, WorkKey
 from Services.fractos.records import AttemptRecord, RunRecord
 from Services.fractos.run import state_of
 
@@ -30,7 +30,7 @@ class Watch:
         self._waiting: deque[fractos_pb2.NodeEvent] = deque()
         self._missed = 0
         self._arrived = asyncio.Event()
-        self._operations: dict[tuple[bytes, int], str] = {}  # of steps that are at the device
+        self._operations: dict[WorkKey, str] = {}  # of steps that are at the device
 
     def saw(self, event: Event, effects: Sequence[Effect], now: float) -> None:
         """Note what is worth telling of it."""
@@ -70,14 +70,17 @@ class Watch:
             case DeviceDone(key, _, error, started_at, finished_at) if self._tells(key.run_id):
                 yield Kind(
                     kind=Kind.STEP_DONE if error is None else Kind.STEP_FAILED, at=finished_at, run_id=key.run_id,
-                    attempt=key.attempt, step=key.step, operation=self._operations.pop((key.run_id, key.step), ""),
+                    attempt=key.attempt, step=key.step, operation=self._operations.pop(key, ""),
                     started_at=started_at, detail=str(error or ""),
                 )  # fmt: skip
         for effect in effects:
             match effect:
                 case CallDevice(key, operation) if self._tells(key.run_id):
-                    if len(self._operations) < MOST_WAITING:
-                        self._operations[key.run_id, key.step] = operation.path
+                    if len(self._operations) >= MOST_WAITING:
+                        del self._operations[next(iter(self._operations))]
+                    self._operations[key] = operation.path
+                case DropCalls(run_ids):
+                    self._operations = {key: path for key, path in self._operations.items() if key.run_id not in run_ids}
                 case Record(RunRecord(run_id, graph=graph)) if self._tells(run_id):
                     name = fractos_pb2.Graph.FromString(graph).name
                     yield Kind(kind=Kind.RUN_ACCEPTED, at=now, run_id=run_id, attempt=1, operation=name)
