@@ -35,6 +35,7 @@ class RunRecord(NamedTuple):
     client: str = ""  # whose run it is; empty: anybody's
     topology: str = RING
     attempts: bytes = b""  # a serialized RunResult with those that were sent, and with the traceparent
+    name: str = ""  # of the graph; not read from a journal
 
 
 class AttemptRecord(NamedTuple):

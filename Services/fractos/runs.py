@@ -285,7 +285,7 @@ class Runs:
         self._running[run.run_id] = run
         self._deadlines.add(run.run_id, run.deadline)
         run.begin_attempt(self._identity.name, now)
-        record = RunRecord(run.run_id, run.plan.digest, request.graph, now, run.deadline, dict(run.placed))
+        record = RunRecord(run.run_id, run.plan.digest, request.graph, now, run.deadline, dict(run.placed), name=run.plan.name)
         self._emit(Record(record._replace(client=client, topology=topology, attempts=run.recorded_attempts())))
 
     def _resume(self, record: RunRecord, now: float) -> None:

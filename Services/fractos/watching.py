@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from protos import application_pb2, fractos_pb2
-from Services.fractos.events import CallDevice, DeviceDone, DropCalls, Effect, Event, FrameReceived, Record, RunEnded, WorkKey
-from Services.fractos.records import AttemptRecord, RunRecord
+from Services.fractos.events import CallDevice, DeviceDone, DropCalls, Effect, Event, FrameReceived, Recorded, RunEnded, WorkKey
+from Services.fractos.records import AttemptRecord, EndRecord, RunRecord
 from Services.fractos.run import state_of
 
 MOST_WAITING = 4096  # events; who does not take them misses the next
@@ -53,6 +53,7 @@ class Watch:
 
     def told(self, event: Event, effects: Sequence[Effect], now: float) -> Iterator[fractos_pb2.NodeEvent]:
         """What is worth telling of an event and what it led to. For all events in turn, each once."""
+        ended: set[bytes] = set()
         match event:
             case FrameReceived(frame, source, size) if self._has_request(frame):
                 request = frame.request
@@ -73,6 +74,9 @@ class Watch:
                     attempt=key.attempt, step=key.step, operation=self._operations.pop(key, ""),
                     started_at=started_at, detail=str(error or ""),
                 )  # fmt: skip
+            case Recorded(error=None):
+                yield from self._recorded(event, now)
+                ended = {entry.run_id for entry in event.entries if isinstance(entry, EndRecord) and self._tells(entry.run_id)}
         for effect in effects:
             match effect:
                 case CallDevice(key, operation) if self._tells(key.run_id):
@@ -81,18 +85,22 @@ class Watch:
                     self._operations[key] = operation.path
                 case DropCalls(run_ids):
                     self._operations = {key: path for key, path in self._operations.items() if key.run_id not in run_ids}
-                case Record(RunRecord(run_id, graph=graph)) if self._tells(run_id):
-                    name = fractos_pb2.Graph.FromString(graph).name
-                    yield Kind(kind=Kind.RUN_ACCEPTED, at=now, run_id=run_id, attempt=1, operation=name)
-                case Record(AttemptRecord(run_id, attempt, attempts=attempts)):
-                    reason = application_pb2.RunResult.FromString(attempts).attempts[-1].reason
-                    yield Kind(kind=Kind.RUN_REPEATED, at=now, run_id=run_id, attempt=attempt, detail=reason)
-                case RunEnded(result) if self._tells(result.run_id):
+                case RunEnded(result) if result.run_id in ended:  # else it is the answer to who asks again
                     state = application_pb2.RunState.Name(state_of(result))
                     failure = f"{state}: {result.failure.message}" if result.HasField("failure") else state
                     yield Kind(
                         kind=Kind.RUN_ENDED, at=now, run_id=result.run_id, attempt=result.attempt, detail=failure
                     )  # fmt: skip
+
+    def _recorded(self, event: Recorded, now: float) -> Iterator[fractos_pb2.NodeEvent]:
+        """The runs that begin, and the further attempts, that the journal holds now."""
+        for entry in event.entries:
+            match entry:
+                case RunRecord(run_id, name=name) if run_id not in event.known and self._tells(run_id):
+                    yield Kind(kind=Kind.RUN_ACCEPTED, at=now, run_id=run_id, attempt=1, operation=name)
+                case AttemptRecord(run_id, attempt, attempts=attempts):
+                    reason = application_pb2.RunResult.FromString(attempts).attempts[-1].reason
+                    yield Kind(kind=Kind.RUN_REPEATED, at=now, run_id=run_id, attempt=attempt, detail=reason)
 
     def _has_request(self, frame: fractos_pb2.Frame) -> bool:
         """Whether it is a Request with a step of a run that is told of."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from protos import application_pb2, fractos_pb2
-from Services.fractos.events import Effect, Event, FrameReceived, Record
+from Services.fractos.events import Effect, Event, FrameReceived, Recorded
 from Services.fractos.records import AttemptRecord
 from Services.fractos.run_id import RANDOM_BYTES, time_ordered_id
 from Services.fractos.watching import Watch
@@ -41,5 +41,5 @@ def test_further_attempts_are_told_of_all_runs() -> None:
         AttemptRecord(run, 2, {}, application_pb2.RunResult(attempts=attempts).SerializeToString()) for run in RUNS[:50]
     ]
     for record in repeated:
-        (event,) = told(Watch(one_of=1000), completion(record.run_id), [Record(record)])
+        (event,) = told(Watch(one_of=1000), Recorded([record], {}, None), [])
         assert (event.kind, event.detail) == (Kind.RUN_REPEATED, "math-0 died")
