@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import math
 import os
 import struct
 import subprocess
@@ -68,6 +69,7 @@ class Tracing:
         self._waiting_bytes = 0
         self._changed = threading.Condition()  # guards these two
         self._closed = False
+        self._end_at = math.inf
         self._quiet_until = 0.0
         self._thread = threading.Thread(target=self._work, name="traces", daemon=True)
         self._thread.start()
@@ -83,15 +85,15 @@ class Tracing:
 
     def close(self) -> None:
         """Send what waits, within two seconds."""
-        deadline = time.monotonic() + CLOSE_S
         with self._changed:
             self._closed = True
+            self._end_at = time.monotonic() + CLOSE_S
             self._changed.notify()
         self._thread.join(CLOSE_S)
-        if (sender := self._sender) is not None:
-            with suppress(subprocess.TimeoutExpired):
-                sender.wait(max(deadline - time.monotonic(), 0))
-            _end(sender)
+        while self._thread.is_alive():
+            if (sender := self._sender) is not None:
+                sender.kill()  # then the thread need not wait any longer until it takes something
+            self._thread.join(0.1)
 
     def _put(self, entry: EndRecord) -> bool:
         """Queue a run. Returns False if there is no room."""
@@ -115,9 +117,10 @@ class Tracing:
             return entries
 
     def _work(self) -> None:
+        """Start the process when there is something to send, and end it. Nobody else does."""
         start_at = 0.0
         while entries := self._take():
-            if self._sender is None and time.monotonic() >= start_at:
+            if self._sender is None and not self._closed and time.monotonic() >= start_at:
                 start_at = time.monotonic() + QUIET_S
                 self._sender = subprocess.Popen(self._command, cwd=CODE_ROOT, stdin=subprocess.PIPE)
             if (sender := self._sender) is not None:
@@ -127,8 +130,12 @@ class Tracing:
                     log.warning("traces of runs are left out: the process that sends them has ended (%s)", error)
                     self._sender = None
                     _end(sender)
-        if self._sender is not None and self._sender.stdin is not None:
-            self._sender.stdin.close()  # it sends what it has, and ends
+        if (sender := self._sender) is not None:
+            assert sender.stdin is not None
+            sender.stdin.close()  # it sends what it has, and ends
+            with suppress(subprocess.TimeoutExpired):
+                sender.wait(max(self._end_at - time.monotonic(), 0))
+            _end(sender)
 
 
 def _write(pipe: IO[bytes] | None, entries: Sequence[EndRecord]) -> None:
