@@ -122,7 +122,7 @@ class Tracing:
         while entries := self._take():
             if self._sender is None and not self._closed and time.monotonic() >= start_at:
                 start_at = time.monotonic() + QUIET_S
-                self._sender = subprocess.Popen(self._command, cwd=CODE_ROOT, stdin=subprocess.PIPE)
+                self._start()
             if (sender := self._sender) is not None:
                 try:
                     _write(sender.stdin, entries)
@@ -136,6 +136,12 @@ class Tracing:
             with suppress(subprocess.TimeoutExpired):
                 sender.wait(max(self._end_at - time.monotonic(), 0))
             _end(sender)
+
+    def _start(self) -> None:
+        try:
+            self._sender = subprocess.Popen(self._command, cwd=CODE_ROOT, stdin=subprocess.PIPE)
+        except OSError as error:  # too many processes, too little memory: that may pass
+            log.warning("traces of runs are left out: the process that sends them cannot be started now (%s)", error)
 
 
 def _write(pipe: IO[bytes] | None, entries: Sequence[EndRecord]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable
 
@@ -42,3 +43,23 @@ def test_none_is_started_when_the_node_ends(senders: Callable[[], set[psutil.Pro
     traces.close()
     traces._thread.join()
     assert not senders()
+
+
+def test_one_that_cannot_be_started_is_started_later(
+    senders: Callable[[], set[psutil.Process]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError("Resource temporarily unavailable")
+
+    traces = tracing.Tracing("test", "application-0")
+    traces._command = DEAF
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "Popen", refuse)
+        traces.saw(ended(1), [], 0.0)
+        until(lambda: caplog.messages)
+    traces.saw(ended(1), [], 0.0)
+    until(senders)
+    traces.close()
+    assert caplog.messages == [
+        "traces of runs are left out: the process that sends them cannot be started now (Resource temporarily unavailable)"
+    ]
