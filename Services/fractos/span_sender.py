@@ -1,6 +1,7 @@
 """The process that makes the spans of the runs of one application node, and sends them by OTLP: started by `tracing.py`.
 
-It reads results from its standard input until that ends: the node is stopping then, or was killed. What it has is sent even so.
+It reads results from its standard input until that ends: the node is stopping then, or was killed. What it has is sent even so,
+if that takes some seconds only.
 """
 
 from __future__ import annotations
@@ -8,9 +9,11 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import select
 import signal
 import sys
 import threading
+import time
 from typing import IO
 
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
@@ -30,6 +33,7 @@ def main(datacenter: str, node: str) -> int:
     """Send spans as long as the node lives."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the node, which closes the pipe in its time
+    threading.Thread(target=_end_after, args=[sys.stdin.buffer], daemon=True).start()
     exporter: SpanExporter = importlib.import_module(exporter_of(os.environ)).OTLPSpanExporter()
     processor = BatchSpanProcessor(exporter)
     spans = RunSpans(datacenter, node, Catalogue.from_protos(), processor)
@@ -42,11 +46,17 @@ def main(datacenter: str, node: str) -> int:
         if unsent >= FLUSH_AFTER:
             unsent = 0
             processor.force_flush()
-    end = threading.Timer(END_S, os._exit, [1])
-    end.daemon = True
-    end.start()
     processor.shutdown()
     return 0
+
+
+def _end_after(pipe: IO[bytes]) -> None:
+    """End this process some seconds after the node has closed the pipe, whatever is in it still and whatever waits."""
+    closed = select.poll()
+    closed.register(pipe, select.POLLHUP)
+    closed.poll()
+    time.sleep(END_S)
+    os._exit(1)
 
 
 def _read(pipe: IO[bytes]) -> tuple[application_pb2.RunResult, fractos_pb2.Graph] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,11 +10,15 @@ from collections.abc import Callable
 import psutil
 import pytest
 
+from protos import application_pb2, fractos_pb2
 from Services.fractos import tracing
+from Services.fractos.config import CODE_ROOT
 from Services.fractos.events import Recorded
 from Services.fractos.records import EndRecord
 from tests.waiting import until
 
+STEPS = 600
+HASTY = "from Services.fractos import span_sender; span_sender.END_S = 0.2; span_sender.main('test', 'application-0')"
 DEAF = [sys.executable, "-c", "import time; time.sleep(600)"]
 
 
@@ -63,3 +68,21 @@ def test_one_that_cannot_be_started_is_started_later(
     assert caplog.messages == [
         "traces of runs are left out: the process that sends them cannot be started now (Resource temporarily unavailable)"
     ]
+
+
+def test_it_ends_soon_after_its_node_although_much_is_unsent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A collector that does not answer holds it up before it sees that nothing more will come."""
+    result = application_pb2.RunResult(run_id=bytes(16), trail=[fractos_pb2.Hop(step=step) for step in range(STEPS)])
+    outline = fractos_pb2.Graph(steps=[fractos_pb2.Step(id=step, operation="math.power") for step in range(STEPS)])
+    entry = EndRecord(bytes(16), result.SerializeToString(), False, 0.0, outline.SerializeToString())
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with subprocess.Popen([sys.executable, "-c", HASTY], cwd=CODE_ROOT, stdin=subprocess.PIPE) as sender:
+            try:
+                assert sender.stdin is not None
+                tracing._write(sender.stdin, [entry, entry, entry])
+                with silent.accept()[0]:  # it sends
+                    sender.stdin.close()
+                    until(lambda: sender.poll() is not None, 20.0)
+            finally:
+                sender.kill()
