@@ -18,12 +18,11 @@ from protos import fractos_pb2
 from Services.fractos.config import CODE_ROOT, Configuration, write_atomically
 from Services.fractos.controller import Controller
 from Services.fractos.errors import ConfigurationError
+from Services.fractos.metrics_server import MetricsServer
 from Services.fractos.operations import Catalogue
 from Services.fractos.tracing import Tracing, wants_traces
 
 if TYPE_CHECKING:
-    from wsgiref.simple_server import WSGIServer
-
     from prometheus_client.core import Metric
 
 log = logging.getLogger(__name__)
@@ -48,7 +47,7 @@ class Telemetry:
         self._catalogue = catalogue
         self._identity = controller.engine.identity
         self._found_at = configuration.metrics_path / f"{self._identity.name}.json"
-        self._server: WSGIServer | None = None
+        self._server: MetricsServer | None = None
         self._tracing: Tracing | None = None
 
     async def begin(self, describe: Callable[[], fractos_pb2.NodeDescription]) -> None:
@@ -57,7 +56,7 @@ class Telemetry:
         Raises ConfigurationError if the port for metrics cannot be had.
         """
         if self._configuration.metrics:
-            await self._serve_metrics(describe)
+            self._serve_metrics(describe)
         else:
             self._found_at.unlink(missing_ok=True)  # a process that was killed may have left it
         if self._controller.engine.runs is not None and wants_traces(os.environ):
@@ -69,11 +68,10 @@ class Telemetry:
             await asyncio.to_thread(self._tracing.close)
         if self._server is not None:
             self._found_at.unlink(missing_ok=True)
-            await asyncio.to_thread(self._server.shutdown)
-            self._server.server_close()
+            await asyncio.to_thread(self._server.close)
 
-    async def _serve_metrics(self, describe: Callable[[], fractos_pb2.NodeDescription]) -> None:
-        from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server  # noqa: PLC0415 - only if asked for
+    def _serve_metrics(self, describe: Callable[[], fractos_pb2.NodeDescription]) -> None:
+        from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app  # noqa: PLC0415 - only if asked for
 
         from Services.fractos.metrics import Metrics  # noqa: PLC0415
 
@@ -84,8 +82,7 @@ class Telemetry:
         registry.register(_Collector(metrics.families))
         host, port = self._configuration.grpc_ip, self._port()
         try:
-            # In a thread: it looks the host's name up, which may take a while.
-            server, _ = await asyncio.to_thread(start_http_server, port, host, registry)
+            server = MetricsServer(host, port, make_wsgi_app(registry))
         except OSError as error:
             raise ConfigurationError(
                 f"[DataCenter] metrics_port: {self._identity.name} cannot listen at {host}:{port} ({error.strerror});"
