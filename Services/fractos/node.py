@@ -329,9 +329,13 @@ class _Node:
         return Custody(Ownership(folder, self._configuration.name, identity.address, identity.name), recover)
 
     async def _stop(self, server: grpc.aio.Server, local: LocalListener, directory: Directory, parts: _Parts) -> None:
-        """Leave the directory first, so that nothing new comes, then end what has begun."""
+        """Leave the directory first, so that nothing new comes, then end what has begun.
+
+        Before that it gives back what a successor of the same name needs, which may start as soon as the name is free.
+        """
         log.info("stopping")
         await self._health.enter_graceful_shutdown()
+        await parts.telemetry.close_metrics()
         await directory.close()
         deadline = time.monotonic() + DRAIN_S
         while parts.controller.engine.waiting() and time.monotonic() < deadline:

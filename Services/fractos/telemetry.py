@@ -11,8 +11,10 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeAlias
 
 from protos import fractos_pb2
 from Services.fractos.config import CODE_ROOT, Configuration, write_atomically
@@ -28,7 +30,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SCRAPE_S = 5.0  # how long the event loop may take to answer a scrape
+LISTEN_S = 10.0  # how long a port that is taken is tried again
+LISTEN_AGAIN_S = 0.5
 APPLICATION = "application"
+
+App: TypeAlias = Callable[..., Iterable[bytes]]  # of WSGI
 
 
 def check_packages(configuration: Configuration) -> None:
@@ -47,30 +53,37 @@ class Telemetry:
         self._catalogue = catalogue
         self._identity = controller.engine.identity
         self._found_at = configuration.metrics_path / f"{self._identity.name}.json"
+        self._found = ""  # what is written there
         self._server: MetricsServer | None = None
+        self._listening: asyncio.Task[None] | None = None
         self._tracing: Tracing | None = None
 
     async def begin(self, describe: Callable[[], fractos_pb2.NodeDescription]) -> None:
-        """Begin whatever is asked for. `describe` tells the node's present state.
-
-        Raises ConfigurationError if the port for metrics cannot be had.
-        """
+        """Begin whatever is asked for. `describe` tells the node's present state."""
         if self._configuration.metrics:
-            self._serve_metrics(describe)
+            self._begin_metrics(describe)
         else:
             self._found_at.unlink(missing_ok=True)  # a process that was killed may have left it
         if self._controller.engine.runs is not None and wants_traces(os.environ):
             self._begin_tracing()
 
+    async def close_metrics(self) -> None:
+        """Give back the port and the file, before another process may have the node's name."""
+        if self._listening is not None:
+            self._listening.cancel()
+        if self._server is None:
+            return
+        with suppress(FileNotFoundError):
+            if self._found_at.read_text() == self._found:  # with the port that is still held: so it is this node's own
+                self._found_at.unlink()
+        await asyncio.to_thread(self._server.close)
+
     async def close(self) -> None:
         """Tell what is left to be told, if that can be done soon, and no more."""
         if self._tracing is not None:
             await asyncio.to_thread(self._tracing.close)
-        if self._server is not None:
-            self._found_at.unlink(missing_ok=True)
-            await asyncio.to_thread(self._server.close)
 
-    def _serve_metrics(self, describe: Callable[[], fractos_pb2.NodeDescription]) -> None:
+    def _begin_metrics(self, describe: Callable[[], fractos_pb2.NodeDescription]) -> None:
         from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app  # noqa: PLC0415 - only if asked for
 
         from Services.fractos.metrics import Metrics  # noqa: PLC0415
@@ -80,21 +93,36 @@ class Telemetry:
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         registry.register(_Collector(metrics.families))
+        self._controller.observers.append(metrics)
+        app = make_wsgi_app(registry)
+        if self._serve(app):
+            self._listening = asyncio.create_task(self._serve_later(app))
+
+    async def _serve_later(self, app: App) -> None:
+        """The port may be held by the node's predecessor, for a moment. If it is for longer, the node does without metrics."""
+        deadline = time.monotonic() + LISTEN_S
+        while why := self._serve(app):
+            if time.monotonic() >= deadline:
+                log.warning(
+                    "there are no metrics: %s; give another [DataCenter] metrics_port, or 0 to have the system choose", why
+                )
+                return
+            await asyncio.sleep(LISTEN_AGAIN_S)
+
+    def _serve(self, app: App) -> str:
+        """Returns why the port cannot be had; nothing if it is."""
         host, port = self._configuration.grpc_ip, self._port()
         try:
-            server = MetricsServer(host, port, make_wsgi_app(registry))
+            self._server = MetricsServer(host, port, app)
         except OSError as error:
-            raise ConfigurationError(
-                f"[DataCenter] metrics_port: {self._identity.name} cannot listen at {host}:{port} ({error.strerror});"
-                " give another one, or 0 to have the system choose"
-            ) from error
-        self._server = server
-        self._controller.observers.append(metrics)
-        target = f"{host}:{server.server_port}"
+            return f"{self._identity.name} cannot listen at {host}:{port} ({error.strerror})"
+        target = f"{host}:{self._server.server_port}"
         labels = {"datacenter": self._configuration.name, "instance": self._identity.name}
         # In the form of Prometheus' file-based service discovery.
-        write_atomically(self._found_at, json.dumps([{"targets": [target], "labels": labels}]) + "\n")
+        self._found = json.dumps([{"targets": [target], "labels": labels}]) + "\n"
+        write_atomically(self._found_at, self._found)
         log.info("metrics are at http://%s/metrics", target)
+        return ""
 
     def _port(self) -> int:
         """Nodes of the plan keep theirs when they are started anew; others take what there is."""

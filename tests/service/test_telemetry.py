@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import grpc
 import psutil
@@ -20,22 +18,16 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from protos import application_pb2, application_pb2_grpc, fractos_pb2
+from protos import application_pb2, application_pb2_grpc
 from Services.fractos import TaskGraph, connect
-from Services.fractos.config import load
-from Services.fractos.controller import Controller
-from Services.fractos.engine import Engine
-from Services.fractos.errors import ConfigurationError, OutOfRangeError
+from Services.fractos.errors import OutOfRangeError
 from Services.fractos.events import Recorded
-from Services.fractos.graph import default_catalogue
-from Services.fractos.placement import Identity
 from Services.fractos.records import EndRecord
 from Services.fractos.run_id import new_run_id
-from Services.fractos.telemetry import Telemetry
 from Services.fractos.trace_context import span_of
 from Services.fractos.tracing import MOST_BYTES, Tracing
-from tests.nodes import ROOT, Nodes, configuration_text, running, slow_graph
-from tests.waiting import on_event_loop, until
+from tests.nodes import ROOT, Nodes, running, slow_graph
+from tests.waiting import until
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 CLIENT = f"00-{TRACE}-{SPAN}-01"
@@ -178,25 +170,6 @@ def test_the_page_names_every_series(nodes: Nodes) -> None:
     shown = set(re.findall(r"`(mockdc_\w+)`", (ROOT / "docs/metrics_and_traces.md").read_text()))
     scraped = {name for node in ("application-0", "math-1") for name, _ in scrape(nodes, node) if name.startswith("mockdc_")}
     assert {re.sub(r"_(bucket|count|sum)$", "", name) for name in scraped} == shown
-
-
-@on_event_loop
-async def test_ports_may_be_chosen(tmp_path: Path) -> None:
-    """In the order of the configuration; one that is taken is named."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        keys = {"DataCenter": f"metrics = on\nmetrics_port = {port - 1}"}
-        (tmp_path / "data_center_setup.cfg").write_text(configuration_text("application", "math", keys=keys))
-        configuration = load(tmp_path)
-        engine = Engine(Identity("math", "math-0", "127.0.0.1:1"), default_catalogue())
-        telemetry = Telemetry(configuration, Controller(engine, None, cast(Any, None)), default_catalogue())
-        with pytest.raises(ConfigurationError, match=rf"metrics_port: math-0 cannot listen at 127.0.0.1:{port}"):
-            await telemetry.begin(fractos_pb2.NodeDescription)
-    await telemetry.begin(fractos_pb2.NodeDescription)
-    (found,) = json.loads((configuration.metrics_path / "math-0.json").read_text())
-    assert found["targets"] == [f"127.0.0.1:{port}"]
-    await telemetry.close()
-    assert not list(configuration.metrics_path.iterdir())
 
 
 def test_a_run_without_a_trace_has_one_of_its_own(nodes: Nodes, collector: Collector) -> None:
