@@ -50,6 +50,18 @@ def test_a_digest_tells_graphs_and_topologies_apart() -> None:
     assert digest_of(diamond().serialized(), RING) == plan(diamond()).digest
 
 
+@pytest.mark.parametrize(
+    ("topology", "digest"),
+    [
+        (RING, "24dbacbdf1444d331b8be07aa73e70ee"),
+        (STAR, "d0ffe448e586660e4cd8dfd4cb7df9dd"),
+        (FAST_STAR, "25ed2a5bec16821c830309d9c82eb2d1"),
+    ],
+)
+def test_digests_are_those_that_journals_hold(topology: str, digest: str) -> None:
+    assert digest_of(b"a graph", topology).hex() == digest
+
+
 @pytest.mark.parametrize("topology", [RING, STAR, FAST_STAR])
 @pytest.mark.parametrize(("text_bytes", "shared"), [(100, True), (GRAPH_BYTES - 1000, True), (GRAPH_BYTES, False)])
 def test_the_same_graph_is_checked_once_unless_it_is_large(topology: str, text_bytes: int, shared: bool) -> None:
