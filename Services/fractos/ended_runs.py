@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from Services.fractos.run import Run
 
 KEPT = 1000
-BYTES_KEPT = 64 << 20  # of results
+BYTES_KEPT = 64 << 20  # of results and of outlines, although runs of the same graph share one
 
 
 class EndedRuns:
@@ -21,10 +21,10 @@ class EndedRuns:
     def add(self, run: Run) -> None:
         """Keep a run, and let the oldest ones go if need be."""
         self._runs[run.run_id] = run
-        self._bytes += run.result_bytes
+        self._bytes += _size_bytes(run)
         while len(self._runs) > 1 and (len(self._runs) > KEPT or self._bytes > BYTES_KEPT):
             _, oldest = self._runs.popitem(last=False)
-            self._bytes -= oldest.result_bytes
+            self._bytes -= _size_bytes(oldest)
 
     def get(self, run_id: bytes) -> Run | None:
         """The run with that id, if it is kept."""
@@ -33,3 +33,7 @@ class EndedRuns:
     def newest_first(self) -> Iterator[Run]:
         """All of them."""
         return reversed(self._runs.values())
+
+
+def _size_bytes(run: Run) -> int:
+    return run.result_bytes + len(run.plan.outline)

@@ -26,6 +26,7 @@ from Services.fractos.values import to_big_integer, to_tensor
 BIG_INTEGER = fractos_pb2.BigInteger.DESCRIPTOR.full_name
 TENSOR = fractos_pb2.Tensor.DESCRIPTOR.full_name
 MAX_STEPS = 1000
+MAX_NAME_LENGTH = 200  # characters, of a graph's and a node's name: runs are kept and shown with them
 SCALARS = {value: key.removeprefix("TYPE_").lower() for key, value in vars(FieldDescriptor).items() if key.startswith("TYPE_")}
 # Protobuf itself is more lenient than a typed interface should be: it takes bytes for a string and True for 1.
 PYTHON_TYPES: dict[int, tuple[type, ...]] = {
@@ -119,6 +120,7 @@ class TaskGraph:
     """A task graph under construction. `name` shows up wherever the run does."""
 
     def __init__(self, name: str, *, catalogue: Catalogue | None = None) -> None:
+        check_length(name)
         self._catalogue = catalogue or default_catalogue()
         self._message = fractos_pb2.Graph(name=name)
         self._steps: list[Step] = []
@@ -146,6 +148,7 @@ class TaskGraph:
 
     def node(self, name: str) -> Node:
         """Return one node, to pin steps to it. `name` is `<type>-<n>`, for example "math-1"."""
+        check_length(name)
         match = re.fullmatch(r"(.+)-(0|[1-9][0-9]*)", name)
         if match is None:
             raise GraphError(f"{name!r} is not the name of a node; names are <type>-<n>, for example math-0")
@@ -212,6 +215,12 @@ def _beside(operation: Operation, name: str, value: MemoryReference) -> fractos_
         return fractos_pb2.Argument(name=name, memory=value.plain())
     except GraphError as error:
         raise GraphError(f"{operation.path}({name}={value!r}): {error}", field=name) from error
+
+
+def check_length(name: str) -> None:
+    """Raise GraphError if a name is too long."""
+    if len(name) > MAX_NAME_LENGTH:
+        raise GraphError(f"the name {_short(name)} has {len(name)} characters; the limit is {MAX_NAME_LENGTH}")
 
 
 def check_names(operation: Operation, given: Iterable[str]) -> None:

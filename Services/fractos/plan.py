@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from protos import fractos_pb2
 from Services.fractos.directory.interface import Member
 from Services.fractos.errors import GraphError, InvalidArgumentError, ResourceExhaustedError
-from Services.fractos.graph import MAX_STEPS, check_binding, check_names
+from Services.fractos.graph import MAX_STEPS, check_binding, check_length, check_names
 from Services.fractos.operations import Catalogue, Operation
 from Services.fractos.topology import RING, rewrite
 
@@ -110,6 +110,7 @@ def make_plan(serialized: bytes, catalogue: Catalogue, topology: str = RING) -> 
         graph = fractos_pb2.Graph.FromString(serialized)
     except DecodeError as error:
         raise GraphError(f"not a serialized mockdc.fractos.v1.Graph: {error}") from error
+    check_length(graph.name)
     if not 0 < len(graph.steps) <= MAX_STEPS:
         raise GraphError(f"graph {graph.name!r} has {len(graph.steps)} steps; it needs 1 to {MAX_STEPS}")
     operations = _check(graph.steps, catalogue)
@@ -147,10 +148,12 @@ def make_plan(serialized: bytes, catalogue: Catalogue, topology: str = RING) -> 
 
 
 def _outline(graph: fractos_pb2.Graph) -> bytes:
-    shown = (
-        fractos_pb2.Step(id=step.id, operation=step.operation, node=step.node, edges=step.edges, output=step.output)
-        for step in graph.steps
-    )
+    """The graph field by field: what else a client has put into its messages is not kept."""
+    shown = [fractos_pb2.Step(id=step.id, operation=step.operation, node=step.node, output=step.output) for step in graph.steps]
+    for step, whole in zip(shown, graph.steps, strict=True):
+        for edge in whole.edges:
+            bindings = [fractos_pb2.Binding(source=binding.source, target=binding.target) for binding in edge.bindings]
+            step.edges.add(to=edge.to, bindings=bindings)
     return fractos_pb2.Graph(name=graph.name, steps=shown).SerializeToString()
 
 
@@ -192,6 +195,7 @@ def _check(steps: Sequence[fractos_pb2.Step], catalogue: Catalogue) -> dict[int,
             raise GraphError(f"step {step.id}: there is no operation {step.operation!r}", field="operation")
         if step.node and step.node.rpartition("-")[0] != operation.node_type:
             raise GraphError(f"step {step.id}: {step.operation} cannot run on node {step.node!r}", field="node")
+        check_length(step.node)
         operations[step.id] = operation
     bound: dict[int, list[str]] = {step.id: [] for step in steps}
     for step in steps:

@@ -91,6 +91,8 @@ WRONG: list[tuple[Callable[[TaskGraph], object], str]] = [
     (lambda g: g.node("math1"), "not the name of a node"),
     (lambda g: g.node("mth-1"), "did you mean math"),
     (lambda g: g.node("math-01"), "not the name of a node"),
+    (lambda g: g.node("math-" + "1" * 196), "has 201 characters; the limit is 200"),
+    (lambda g: TaskGraph("n" * 201), "has 201 characters; the limit is 200"),
     (lambda g: g.serialized(), "has no steps"),
 ]
 

@@ -90,6 +90,8 @@ def forged(change: Callable[[fractos_pb2.Graph], object]) -> bytes:
 
 FORGERIES: list[tuple[Callable[[fractos_pb2.Graph], object], str]] = [
     (lambda g: g.ClearField("steps"), "has 0 steps"),
+    (lambda g: setattr(g, "name", "n" * 201), "has 201 characters; the limit is 200"),
+    (lambda g: setattr(g.steps[1], "node", "math-" + "1" * 196), "has 201 characters"),
     (lambda g: g.steps.extend([g.steps[4]] * 1000), "1005 steps"),
     (lambda g: setattr(g.steps[1], "id", 7), "ids must ascend"),
     (lambda g: setattr(g.steps[1], "operation", "math.sqrt"), "no operation 'math.sqrt'"),
@@ -119,3 +121,17 @@ def test_what_is_no_graph_or_too_large_is_refused() -> None:
         make_plan(b"\xff" * 10, default_catalogue())
     with pytest.raises(ResourceExhaustedError, match=str(MAX_VALUE_BYTES)):
         make_plan(bytes(MAX_MESSAGE_BYTES + 1), default_catalogue())
+
+
+def test_an_outline_keeps_nothing_that_a_client_hides_in_a_graph() -> None:
+    unknown = b"\xfa\x7f\x06secret"  # a field of bytes with a number that no message has
+
+    def hide(graph: fractos_pb2.Graph) -> None:
+        edge = graph.steps[0].edges[0]
+        for message in (graph, graph.steps[0], edge, edge.bindings[0]):
+            message.MergeFromString(unknown)
+
+    serialized = forged(hide)
+    outline = make_plan(serialized, default_catalogue()).outline
+    assert (serialized.count(b"secret"), outline.count(b"secret")) == (4, 0)
+    assert fractos_pb2.Graph.FromString(outline).steps[0].edges == plan(diamond()).steps[0].edges
