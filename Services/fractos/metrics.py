@@ -66,11 +66,6 @@ class Histogram:
         if traceparent and (context := parse(traceparent)) is not None and context.flags & SAMPLED:
             self._exemplars[bucket] = Exemplar({"trace_id": f"{context.trace_id:032x}"}, seconds)
 
-    @property
-    def count(self) -> int:
-        """How many were counted."""
-        return sum(self._counts)
-
     def add_to(self, family: HistogramMetricFamily, labels: Sequence[str]) -> None:
         """Put it into a family."""
         buckets: list[tuple[str, float] | tuple[str, float, Exemplar]] = []
@@ -106,7 +101,8 @@ class Metrics:
         self._types: dict[str, str] = {}  # of nodes, by name
         self._sent: Counter[tuple[str, str]] = Counter()  # by type of the peer and field of LinkCount
         self._sent_before: dict[tuple[str, str], int] = {}  # by address and field, at the last scrape
-        self._runs: defaultdict[str, Histogram] = defaultdict(Histogram)  # by state
+        self._runs: defaultdict[str, Histogram] = defaultdict(Histogram)  # by state: those whose beginning is known
+        self._ended: Counter[str] = Counter()  # by state
         self._refused: Counter[str] = Counter()  # by status
         self._accepted = self._attempts = 0
 
@@ -172,7 +168,9 @@ class Metrics:
             if isinstance(effect, RunEnded) and effect.result.run_id in ended:  # else it is the answer to who asks again
                 result = effect.result
                 state = application_pb2.RunState.Name(state_of(result)).lower()
-                self._runs[state].observe(result.ended_at - result.attempts[0].began_at, result.traceparent)
+                self._ended[state] += 1
+                if result.attempts:  # else it is of a journal that did not keep them yet
+                    self._runs[state].observe(result.ended_at - result.attempts[0].began_at, result.traceparent)
 
     def _type_of(self, name: str) -> str:
         node_type = name.rpartition("-")[0]
@@ -212,7 +210,7 @@ class Metrics:
         runs = CounterMetricFamily("mockdc_runs", "Runs that ended, by how.", labels=["state"])
         took = _seconds("mockdc_run_duration", "From when a run was submitted until it ended.", "state")
         for state in ("succeeded", "failed", "cancelled"):
-            runs.add_metric([state], self._runs[state].count)
+            runs.add_metric([state], self._ended[state])
             self._runs[state].add_to(took, [state])
         refused = CounterMetricFamily(
             "mockdc_runs_refused", "Submissions that were refused, by gRPC status.", labels=["status"]

@@ -125,6 +125,14 @@ def test_a_run_counts_once_however_often_its_end_is_asked_for(node: Node) -> Non
     )
 
 
+def test_a_run_of_a_journal_that_knows_no_attempts_counts_and_is_not_timed(node: Node) -> None:
+    result = application_pb2.RunResult(run_id=RUN, ended_at=12.0)
+    ended = EndRecord(RUN, result.SerializeToString(), False, 99.0)
+    node.metrics.saw(Recorded([ended], {}, None), [RunEnded(result)], 12.0)
+    assert node.values("mockdc_runs_total")["succeeded"] == 1
+    assert node.values("mockdc_run_duration_seconds_count")["succeeded"] == 0
+
+
 def test_a_missing_package_is_named_with_what_to_type(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     configuration = load(CODE_ROOT)
