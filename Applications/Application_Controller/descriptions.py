@@ -27,7 +27,7 @@ async def newest_runs(
 
     Each the newest first. `recall` reads the journal.
     """
-    found = runs.newest(None, client)
+    found = list(runs.newest(client))  # while the journal is read they go on
     listed = [_info(run) for run in islice((run for run in found if state in (0, run.state)), limit)]
     if len(listed) == limit or state == application_pb2.RUNNING:
         return listed

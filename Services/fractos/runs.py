@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Callable
-from itertools import chain, islice
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 from protos import application_pb2, fractos_pb2
@@ -104,11 +104,13 @@ class Runs:
             )
         return run
 
-    def newest(self, limit: int | None, client: str = "") -> list[Run]:
-        """Return up to `limit` runs of a client: those in flight first, then those that ended, each the newest first."""
+    def newest(self, client: str = "") -> Iterator[Run]:
+        """A client's runs: those in flight first, then those that ended lately, each the newest first.
+
+        To be read before anything else happens here.
+        """
         running = sorted(self._running.values(), key=lambda run: -run.submitted_at)
-        found = (run for run in chain(running, self._ended.newest_first()) if is_for(run.client, client))
-        return list(islice(found, limit))
+        return (run for run in chain(running, self._ended.newest_first()) if is_for(run.client, client))
 
     def in_flight(self) -> int:
         """How many runs have not ended."""
