@@ -93,7 +93,8 @@ class Run:
         serialized = self.result.SerializeToString()
         self.result_bytes = len(serialized)
         failed = self.result.HasField("failure")
-        return EndRecord(self.run_id, serialized, failed, forget_at, self.plan.outline, self.state, self.result.ended_at)
+        state, ended_at = state_of(self.result), self.result.ended_at
+        return EndRecord(self.run_id, serialized, failed, forget_at, self.plan.outline, state, ended_at)
 
     def awaits(self, completion: fractos_pb2.Completion) -> bool:
         """Whether a Completion of this attempt is news: one may come twice."""
@@ -108,8 +109,8 @@ class Run:
 
     @property
     def state(self) -> application_pb2.RunState:
-        """Where the run stands."""
-        return application_pb2.RUNNING if self.result is None else state_of(self.result)
+        """Where the run stands. It has not ended until that is recorded."""
+        return state_of(self.result) if self.result is not None and self.ended_at else application_pb2.RUNNING
 
 
 def is_for(owner: str, client: str) -> bool:

@@ -105,11 +105,8 @@ class Runs:
         return run
 
     def newest(self, client: str = "") -> Iterator[Run]:
-        """A client's runs: those in flight first, then those that ended lately, each the newest first.
-
-        To be read before anything else happens here.
-        """
-        running = sorted(self._running.values(), key=lambda run: -run.submitted_at)
+        """A client's accepted runs: those in flight, then those that ended lately, each newest first. To be read at once."""
+        running = sorted((run for run in self._running.values() if not run.tickets), key=lambda run: -run.submitted_at)
         return (run for run in chain(running, self._ended.newest_first()) if is_for(run.client, client))
 
     def in_flight(self) -> int:
