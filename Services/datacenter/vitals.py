@@ -10,7 +10,7 @@ from pathlib import Path
 from protos import fractos_pb2
 from Services.fractos.credentials import APPLICATION
 from Services.fractos.directory.interface import Member
-from Services.fractos.errors import UnavailableError
+from Services.fractos.errors import FractosError
 from Services.fractos.oversight import ANSWER_S, Oversight
 
 BETWEEN_S = 0.4  # the two descriptions from which the first rates of a node follow
@@ -57,7 +57,7 @@ class Examination:
     async def _ask(self, node: Member, before: fractos_pb2.NodeDescription | None) -> Vitals:
         try:
             return await asyncio.wait_for(self._compare(node, before), ANSWER_S)
-        except (UnavailableError, asyncio.TimeoutError):
+        except (FractosError, asyncio.TimeoutError):
             return UNKNOWN
 
     async def _compare(self, node: Member, before: fractos_pb2.NodeDescription | None) -> Vitals:

@@ -18,14 +18,17 @@ from protos import application_pb2, application_pb2_grpc, fractos_pb2, fractos_p
 from Services.fractos.config import Configuration, read_directory_record
 from Services.fractos.directory import open_directory
 from Services.fractos.directory.interface import Directory, Member
-from Services.fractos.errors import NotFoundError, UnavailableError
+from Services.fractos.errors import BY_STATUS, FractosError, UnavailableError
 from Services.fractos.keys import DATACENTER, load_or_make_key
 from Services.fractos.transport.call_proof import CallProver
 from Services.fractos.transport.grpc_channel import OPTIONS
+from Services.fractos.transport.status import from_grpc
 
 LAUNCHER = "launcher"  # who asks
 FIND_S = 5.0  # how long the directory may take
 ANSWER_S = 2.0  # how long a node may take
+# How a call ends whose node is not there, hangs, or stops.
+_GONE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 _APPLICATION = f"/{application_pb2.DESCRIPTOR.services_by_name['Application'].full_name}"
 _NODE = f"/{fractos_pb2.DESCRIPTOR.services_by_name['Node'].full_name}"
 
@@ -46,14 +49,14 @@ class Oversight:
         return self.directory.members()
 
     async def describe(self, node: Member) -> fractos_pb2.NodeDescription:
-        """What a node says of itself. Raises UnavailableError if it does not answer."""
+        """What a node says of itself. Raises UnavailableError if it does not answer, or the error that it answers with."""
         stub = fractos_pb2_grpc.NodeStub(self._channel(node.address))
         described = await self._ask(node, stub.Describe, f"{_NODE}/Describe", fractos_pb2.DescribeNodeRequest())
         assert isinstance(described, fractos_pb2.NodeDescription)
         return described
 
     async def watch(self, node: Member, one_of: int = 1) -> AsyncGenerator[fractos_pb2.NodeEvents, None]:
-        """What happens at a node from now on, until the node ends. Raises UnavailableError then.
+        """What happens at a node from now on, until the node ends. Raises UnavailableError then, or what it answers with.
 
         With a large number of runs a node has less to do, and tells whole runs nevertheless, if it tells of `one_of` so many
         only: nodes that are asked for the same share choose the same runs.
@@ -66,21 +69,21 @@ class Oversight:
             while (events := await call.read()) is not grpc.aio.EOF:
                 yield events
         except grpc.aio.AioRpcError as error:
-            raise UnavailableError(f"{node.name}: {error.details()}") from error
+            raise _translated(node, error) from error
         finally:
             call.cancel()
 
     async def runs(
         self, limit: int = 0, state: application_pb2.RunState = application_pb2.RUN_STATE_UNSPECIFIED
     ) -> list[application_pb2.RunInfo]:
-        """The newest runs of all clients. Raises UnavailableError if no application node answers."""
+        """The newest runs of all clients. Raises UnavailableError if no application node answers, or what one answers with."""
         request = application_pb2.ListRunsRequest(limit=limit, state=state)
         listed = await self._ask_owner("ListRuns", request)
         assert isinstance(listed, application_pb2.ListRunsResponse)
         return list(listed.runs)
 
     async def describe_run(self, run_id: bytes) -> application_pb2.RunDescription:
-        """All that is known of a run. Raises NotFoundError, UnavailableError if no application node answers."""
+        """All that is known of a run but its outputs. Raises NotFoundError besides, and what `runs` raises."""
         described = await self._ask_owner("DescribeRun", application_pb2.DescribeRunRequest(run_id=run_id))
         assert isinstance(described, application_pb2.RunDescription)
         return described
@@ -117,8 +120,7 @@ class Oversight:
         try:
             answer: Message = await call(request, metadata=metadata, timeout=ANSWER_S)
         except grpc.aio.AioRpcError as error:
-            kind = NotFoundError if error.code() is grpc.StatusCode.NOT_FOUND else UnavailableError
-            raise kind(f"{node.name}: {error.details()}") from error
+            raise _translated(node, error) from error
         return answer
 
     def _channel(self, address: str) -> grpc.aio.Channel:
@@ -131,6 +133,14 @@ def _is_silence(error: UnavailableError) -> bool:
     """Whether a node may live but did not answer."""
     cause = error.__cause__
     return isinstance(cause, grpc.aio.AioRpcError) and cause.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def _translated(node: Member, error: grpc.aio.AioRpcError) -> FractosError:
+    """UnavailableError if the node is gone, so that another may be asked; else the error that it answered with."""
+    kind = UnavailableError if error.code() in _GONE else BY_STATUS.get(error.code().name, FractosError)
+    told = from_grpc(error)
+    retry_after_s = told.retry_after_s if told is not None else 0.0
+    return kind(f"{node.name}: {error.details()}", retry_after_s=retry_after_s)
 
 
 @asynccontextmanager

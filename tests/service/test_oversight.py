@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import grpc
 import pytest
 
-from protos import application_pb2, fractos_pb2, fractos_pb2_grpc
+from protos import application_pb2, application_pb2_grpc, fractos_pb2, fractos_pb2_grpc
 from Services.fractos import TaskGraph, connect
-from Services.fractos.errors import NotFoundError
-from Services.fractos.oversight import overseeing
-from tests.nodes import Nodes, running, slow_graph
+from Services.fractos.config import load
+from Services.fractos.directory.interface import Member
+from Services.fractos.errors import BY_STATUS, NotFoundError, UnavailableError
+from Services.fractos.oversight import Oversight, overseeing
+from tests.nodes import Nodes, configuration_text, running, slow_graph
 
 Kind = fractos_pb2.NodeEvent
 
@@ -140,3 +145,54 @@ def test_runs_of_all_clients_are_listed_by_state(nodes: Nodes) -> None:
 
     assert asyncio.run(listed(application_pb2.RUN_STATE_UNSPECIFIED)) == [failed.run_id, done.run_id]
     assert asyncio.run(listed(application_pb2.FAILED)) == [failed.run_id]
+
+
+class Answering(application_pb2_grpc.ApplicationServicer):
+    """An application node that ends each call with a status, or has one run to tell of."""
+
+    def __init__(self, status: str) -> None:
+        self.status = status
+
+    async def ListRuns(
+        self, request: application_pb2.ListRunsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> application_pb2.ListRunsResponse:
+        if self.status != "OK":
+            await context.abort(grpc.StatusCode[self.status], "so it is")
+        return application_pb2.ListRunsResponse(runs=[application_pb2.RunInfo(name="told")])
+
+
+async def asked(folder: Path, *statuses: str) -> list[str]:
+    """The names of the runs that application nodes tell of which answer so, in their order."""
+    (folder / "data_center_setup.cfg").write_text(configuration_text("application"))
+    servers, members = [], []
+    for number, status in enumerate(statuses):
+        server = grpc.aio.server()
+        application_pb2_grpc.add_ApplicationServicer_to_server(Answering(status), server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        servers.append(server)
+        members.append(Member("application", f"application-{number}", "", number, f"127.0.0.1:{port}", 1, "", 0.0))
+
+    async def close() -> None:
+        for server in servers:
+            await server.stop(None)
+
+    oversight = Oversight(load(folder), cast(Any, SimpleNamespace(members=lambda: members, close=close)))
+    try:
+        return [run.name for run in await oversight.runs()]
+    finally:
+        await oversight.close()
+
+
+@pytest.mark.parametrize("status", ["UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"])
+def test_the_next_application_node_is_asked_if_one_is_gone(tmp_path: Path, status: str) -> None:
+    assert asyncio.run(asked(tmp_path, status, "OK")) == ["told"]
+    with pytest.raises(UnavailableError, match=r"no application node answers \(application-0: so it is\)"):
+        asyncio.run(asked(tmp_path, status))
+
+
+@pytest.mark.parametrize("status", ["PERMISSION_DENIED", "UNAUTHENTICATED", "RESOURCE_EXHAUSTED", "INTERNAL", "NOT_FOUND"])
+def test_any_other_answer_is_told_as_it_is(tmp_path: Path, status: str) -> None:
+    with pytest.raises(BY_STATUS[status]) as caught:
+        asyncio.run(asked(tmp_path, status, "OK"))
+    assert str(caught.value) == "application-0: so it is"

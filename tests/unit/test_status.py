@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import time
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from rich.cells import cell_len
@@ -16,7 +18,9 @@ from Services.datacenter.observation import NodeStatus, Observation, ServerStatu
 from Services.datacenter.screen import Screen
 from Services.datacenter.server_mode import ServerFigures, read_figures
 from Services.datacenter.tables import age, rate, size, status_tables
-from Services.datacenter.vitals import UNKNOWN, Vitals, vitals
+from Services.datacenter.vitals import UNKNOWN, Examination, Vitals, vitals
+from Services.fractos.directory.interface import Member
+from Services.fractos.errors import UnauthenticatedError
 
 ROOT = Path("/datacenter")
 SRVR = """Zookeeper version: 3.8.0--1, built on 2022-05-23 06:45 UTC
@@ -46,6 +50,15 @@ def test_rates_are_those_between_two_descriptions() -> None:
     assert vitals("math", after, after).steps_per_s is None
     storage = described(3, epoch=1, state_folder="/files/.mockdc")
     assert (vitals("storage", storage, storage).owns, vitals("storage", storage, storage).epoch) == ("/files", 1)
+
+
+def test_a_node_that_answers_with_an_error_is_shown_as_one_that_does_not_answer() -> None:
+    async def describe(node: Member) -> fractos_pb2.NodeDescription:
+        raise UnauthenticatedError(f"{node.name}: another key")
+
+    node = Member("math", "math-0", "an id", 0, "at math-0", 1, "", 0.0)
+    examination = Examination(cast(Any, SimpleNamespace(describe=describe)))
+    assert asyncio.run(examination.ask([node])) == [UNKNOWN]
 
 
 def test_an_application_node_has_runs_and_a_journal_instead() -> None:

@@ -95,7 +95,7 @@ class Looking:
                 described = await self._oversight.describe_run(bytes.fromhex(run))
         except (NotFoundError, ValueError):
             return {"run": run, "trouble": "the journal does not have this run, or not any more"}
-        except UnavailableError as error:
+        except FractosError as error:
             return {"run": run, "trouble": str(error)}
         return shown(Trace.of(described, time.time()))
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from protos import fractos_pb2
 from Services.datacenter.dashboard.picture import OLDEST_S, Said
 from Services.fractos.directory.interface import Member
-from Services.fractos.errors import UnavailableError
+from Services.fractos.errors import FractosError
 from Services.fractos.oversight import Oversight
 
 ASK_EVERY_S = 1.0
@@ -66,7 +66,7 @@ class NodeWatch:
         while True:
             try:
                 last = await self._oversight.describe(self.member)
-            except UnavailableError:
+            except FractosError:
                 self._is_known()
                 await asyncio.sleep(AGAIN_S)
                 continue
@@ -82,7 +82,7 @@ class NodeWatch:
 
     async def _listen(self) -> None:
         while True:
-            with suppress(UnavailableError):
+            with suppress(FractosError):
                 async for told in self._oversight.watch(self.member, self._one_of):
                     self._saw(self.member.name, told.events)
             await asyncio.sleep(AGAIN_S)
