@@ -106,7 +106,7 @@ class ApplicationServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DescribeRun(self, request, context):
-        """All that is known of a run, also when it ended long ago, as long as the journal has it.
+        """All that is known of a run but its outputs, also when it ended long ago, as long as the journal has it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

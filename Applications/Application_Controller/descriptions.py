@@ -88,9 +88,11 @@ def _info(run: Run) -> application_pb2.RunInfo:
 
 
 def description_of(run: Run) -> application_pb2.RunDescription:
-    """All that this node knows of a run."""
+    """All that this node knows of a run but its outputs."""
     result = run.result if run.ended_at else None  # before that nobody is told
-    return application_pb2.RunDescription(info=_info(run), graph=run.plan.outline, result=result, attempts=run.attempts)
+    return _without_outputs(
+        application_pb2.RunDescription(info=_info(run), graph=run.plan.outline, result=result, attempts=run.attempts)
+    )
 
 
 def recalled(record: RunRecord) -> application_pb2.RunDescription:
@@ -110,4 +112,13 @@ def recalled(record: RunRecord) -> application_pb2.RunDescription:
         client=record.client,
         topology=record.topology,
     )
-    return application_pb2.RunDescription(info=info, graph=record.graph, result=result, attempts=result.attempts)
+    return _without_outputs(
+        application_pb2.RunDescription(info=info, graph=record.graph, result=result, attempts=result.attempts)
+    )
+
+
+def _without_outputs(described: application_pb2.RunDescription) -> application_pb2.RunDescription:
+    """They are the client's, and may have more bytes than who looks at a run can receive; their sizes stay."""
+    for hop in described.result.trail:
+        hop.ClearField("output")
+    return described

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from Applications.Application_Controller.descriptions import newest_runs
-from protos import application_pb2
+from Applications.Application_Controller.descriptions import description_of, newest_runs, recalled
+from protos import application_pb2, fractos_pb2
 from Services.fractos.engine import Engine
-from Services.fractos.records import EndedRun
+from Services.fractos.records import EndedRun, RunRecord
 from tests.unit.test_runs import NOW, RUN, application, completed, power, recorded, submitted
 
 ANY = application_pb2.RUN_STATE_UNSPECIFIED
@@ -35,3 +35,16 @@ def test_a_run_is_listed_once_it_is_accepted_and_runs_until_its_end_is_recorded(
     recorded(node, ending)
     assert listed(node) == listed(node, application_pb2.SUCCEEDED) == [(RUN, application_pb2.SUCCEEDED)]
     assert listed(node, application_pb2.RUNNING) == []
+
+
+def test_a_description_has_the_sizes_of_outputs_and_not_the_outputs() -> None:
+    node = application()
+    recorded(node, node.handle(submitted(power()), NOW))
+    recorded(node, node.handle(completed(trail=[fractos_pb2.Hop(response_bytes=3, output=b"abc")]), NOW))
+    assert node.runs is not None
+    run = node.runs.find(RUN)
+    assert run.result is not None
+    record = RunRecord(RUN, b"", run.plan.outline, NOW, NOW, {}, result=run.result.SerializeToString())
+    for described in (description_of(run), recalled(record)):
+        assert list(described.result.trail) == [fractos_pb2.Hop(response_bytes=3)]
+    assert run.result.trail[0].output == b"abc"  # what the client gets
