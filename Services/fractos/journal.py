@@ -30,34 +30,26 @@ RETRY_AFTER_S = 1.0
 PAGE_BYTES = 16 << 10  # a graph with a picture of 48 KiB takes a third less time than in pages of 4 KiB, a small one the same
 WAL_BYTES = 4 << 20  # so much is written before it is copied into the database
 
-_TABLES = """
-CREATE TABLE IF NOT EXISTS runs (
-    run_id BLOB PRIMARY KEY,
-    digest BLOB NOT NULL,
-    graph BLOB NOT NULL,       -- its outline once the run has ended
-    submitted_at REAL NOT NULL,
-    deadline REAL NOT NULL,
-    placed TEXT NOT NULL,      -- JSON: step -> [node, id]
-    attempt INTEGER NOT NULL,
-    failed INTEGER,            -- NULL as the next two and the result: the run has not ended
-    forget_at REAL,
-    ended_at REAL,
-    state INTEGER NOT NULL DEFAULT 0,
-    client TEXT NOT NULL DEFAULT '',
-    topology TEXT NOT NULL DEFAULT 'ring',
-    attempts BLOB NOT NULL DEFAULT x'',
-    result BLOB                -- a serialized RunResult; the last one, so that a list need not read over it
-);
-CREATE INDEX IF NOT EXISTS runs_to_forget ON runs (forget_at) WHERE forget_at IS NOT NULL;
-"""
-_COLUMNS = "run_id, digest, graph, submitted_at, deadline, placed, attempt, result, client, topology, attempts"
-_ADDED = {  # columns that older journals lack
+_TABLE = {
+    "run_id": "BLOB PRIMARY KEY",
+    "digest": "BLOB NOT NULL",
+    "graph": "BLOB NOT NULL",  # its outline once the run has ended
+    "submitted_at": "REAL NOT NULL",
+    "deadline": "REAL NOT NULL",
+    "placed": "TEXT NOT NULL",  # JSON: step -> [node, id]
+    "attempt": "INTEGER NOT NULL",
+    "failed": "INTEGER",  # NULL as the next two and the result: the run has not ended
+    "forget_at": "REAL",
+    "ended_at": "REAL",
+    "state": "INTEGER NOT NULL DEFAULT 0",
     "client": "TEXT NOT NULL DEFAULT ''",
     "topology": "TEXT NOT NULL DEFAULT 'ring'",
     "attempts": "BLOB NOT NULL DEFAULT x''",
-    "ended_at": "REAL",
-    "state": "INTEGER NOT NULL DEFAULT 0",
+    "result": "BLOB",  # a serialized RunResult; the last one, so that a list need not read over it
 }
+_CREATE = f"CREATE TABLE IF NOT EXISTS runs ({', '.join(map(' '.join, _TABLE.items()))})"
+_INDEX = "CREATE INDEX IF NOT EXISTS runs_to_forget ON runs (forget_at) WHERE forget_at IS NOT NULL"
+_COLUMNS = "run_id, digest, graph, submitted_at, deadline, placed, attempt, result, client, topology, attempts"
 _INSERT = f"INSERT OR IGNORE INTO runs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?)"
 _AGAIN = "UPDATE runs SET attempt = ?, placed = ?, attempts = ? WHERE run_id = ?"
 # A run ends once.
@@ -166,13 +158,12 @@ class Journal:
             database.execute(f"PRAGMA synchronous = {'FULL' if self.full_sync else 'OFF'}")
             (page_bytes,) = database.execute("PRAGMA page_size").fetchone()
             database.execute(f"PRAGMA wal_autocheckpoint = {WAL_BYTES // page_bytes}")
-            database.execute(f"PRAGMA max_page_count = {self._max_bytes // page_bytes}")
-            database.executescript(_TABLES)
-            columns = {column[1] for column in database.execute("PRAGMA table_info(runs)")}
-            for name in _ADDED.keys() - columns:
-                database.execute(f"ALTER TABLE runs ADD COLUMN {name} {_ADDED[name]}")
             if self.path.stat().st_size <= CHECKED_BYTES and database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
                 raise sqlite3.DatabaseError("its check failed")
+            database.execute(_CREATE)
+            _renew(database)
+            database.execute(_INDEX)
+            database.execute(f"PRAGMA max_page_count = {self._max_bytes // page_bytes}")
             self._opened = database
             unfinished = self._read("WHERE result IS NULL ORDER BY submitted_at")
             return Contents(unfinished, self._read("WHERE failed AND deadline > ?", now - CLOCK_BOUND_S))
@@ -210,6 +201,25 @@ class Journal:
             RunRecord(run_id, digest, graph, submitted_at, deadline, _unpacked(placed), *others)
             for run_id, digest, graph, submitted_at, deadline, placed, *others in rows
         )
+
+
+def _renew(database: sqlite3.Connection) -> None:
+    """Give the table of an older journal today's columns in their order: added ones would come after the results.
+
+    All of it is copied, once, in one transaction, which needs as much room again. That is free for new records afterwards.
+    """
+    columns = [column[1] for column in database.execute("PRAGMA table_info(runs)")]
+    if columns == list(_TABLE):
+        return
+    kept = ", ".join(name for name in _TABLE if name in columns)
+    log.info("the journal is of an older version: its records are copied")
+    database.execute("BEGIN IMMEDIATE")
+    database.execute("ALTER TABLE runs RENAME TO older")
+    database.execute(_CREATE)
+    database.execute(f"INSERT INTO runs ({kept}) SELECT {kept} FROM older ORDER BY rowid")
+    database.execute("DROP TABLE older")
+    database.execute("COMMIT")
+    database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _packed(placed: Mapping[int, Place]) -> str:

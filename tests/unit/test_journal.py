@@ -102,6 +102,43 @@ def test_an_older_journal_is_listed_as_far_as_it_tells(tmp_path: Path) -> None:
     journal.close()
 
 
+FIRST_TABLE = """
+CREATE TABLE runs (
+    run_id BLOB PRIMARY KEY, digest BLOB NOT NULL, graph BLOB NOT NULL, submitted_at REAL NOT NULL, deadline REAL NOT NULL,
+    placed TEXT NOT NULL, attempt INTEGER NOT NULL, result BLOB, failed INTEGER, forget_at REAL
+);
+CREATE INDEX runs_to_forget ON runs (forget_at) WHERE forget_at IS NOT NULL;
+ALTER TABLE runs ADD COLUMN client TEXT NOT NULL DEFAULT '';
+"""
+
+
+def schema(journal: Journal) -> tuple[set[str], list[str]]:
+    """The names of all that is in a journal that is closed, and the columns in their order."""
+    with contextlib.closing(sqlite3.connect(journal.path)) as database:
+        names = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+        return names, [column[1] for column in database.execute("PRAGMA table_info(runs)")]
+
+
+def test_an_older_journal_gets_todays_table_with_the_results_last_and_keeps_its_records(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    row = (NOW, NOW + 30, "", 2)
+    with contextlib.closing(sqlite3.connect(journal.path)) as database, database:
+        database.executescript(FIRST_TABLE)
+        insert = "INSERT INTO runs VALUES (?, x'01', ?, ?, ?, ?, ?, ?, ?, ?, 'a client')"
+        database.execute(insert, (run_id(2), b"graph", *row, b"result", 1, NOW + 60))
+        database.execute(insert, (run_id(1), b"graph", *row, None, None, None))
+    ended = RunRecord(run_id(2), b"\1", b"graph", NOW, NOW + 30, {}, 2, b"result", "a client")
+    unfinished = ended._replace(run_id=run_id(1), result=None)
+    for _ in range(2):
+        assert journal.open(NOW) == ((unfinished,), (ended,))
+        journal.close()
+    new = Journal(tmp_path / "new")
+    new.open(NOW)
+    new.close()
+    assert schema(journal) == schema(new)
+    assert schema(new)[1][-1] == "result"
+
+
 def test_a_run_ends_once(journal: Journal) -> None:
     journal.commit([run_record(1)])
     journal.commit([end_record(1)])
