@@ -98,8 +98,8 @@ class ApplicationServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListRuns(self, request, context):
-        """The runs in flight, those that ended lately, and of the older ones those that the journal still has, each the newest first.
-        With a state only the newest 10,000 of the journal are looked through.
+        """The runs in flight, those that ended lately, and then older ones from the journal, each the newest first. Of the journal the
+        20,000 records that were submitted last are looked through, whoever's they are.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -135,7 +135,7 @@ class ApplicationAdaptor(application_pb2_grpc.ApplicationServicer):
             client = self._looker(context.invocation_metadata(), LIST_RUNS, request)
             await self._controller.own()
             limit = min(request.limit or DEFAULT_LIST_LIMIT, MOST_LISTED)
-            runs = await newest_runs(self._runs, self._controller.recall_newest, client, request.state, limit)
+            runs = await newest_runs(self._runs, self._controller.look_through, client, request.state, limit)
         return application_pb2.ListRunsResponse(runs=runs)
 
     async def DescribeRun(

@@ -3,57 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from itertools import islice
 
 from protos import application_pb2, fractos_pb2
-from Services.fractos.records import EndedRun, RunRecord
-from Services.fractos.run import Run, is_for, state_of
+from Services.fractos.records import NEWEST, EndedRun, Lot, RunRecord
+from Services.fractos.run import Run, state_of
 from Services.fractos.runs import Runs
 
 DEFAULT_LIST_LIMIT = 100
 MOST_LISTED = 10_000
-PAGE = 100  # records of the journal that are read at once, in some 0.5 ms
-MOST_PAGES = 100  # that one list reads
-_HIGHEST = b"\xff" * 17  # above every id
+MOST_LOTS = 200  # of the journal that one list looks through: 20,000 records, in 7 ms if none is the client's
 
-Recall = Callable[[bytes, int], Awaitable[list[EndedRun]]]
+LookThrough = Callable[[int, str, application_pb2.RunState], Awaitable[Lot]]
 
 
 async def newest_runs(
-    runs: Runs, recall: Recall, client: str, state: application_pb2.RunState, limit: int
+    runs: Runs, look_through: LookThrough, client: str, state: application_pb2.RunState, limit: int
 ) -> list[application_pb2.RunInfo]:
     """Up to `limit` runs of a client in that state, or in any: those in flight, those that ended lately, those of the journal.
 
-    Each the newest first. `recall` reads the journal.
+    Each the newest first. `look_through` reads the journal.
     """
-    found = list(runs.newest(client))  # while the journal is read they go on
+    found = runs.newest(client)
     listed = [_info(run) for run in islice((run for run in found if state in (0, run.state)), limit)]
     if len(listed) == limit or state == application_pb2.RUNNING:
         return listed
     known = {run.run_id for run in found}
-    async for record in _older(recall):
-        if record.run_id in known or not is_for(record.client, client):
-            continue
-        info = _recalled_info(record)
-        if state in (0, info.state):
-            listed.append(info)
-        if len(listed) == limit:
+    before: int | None = NEWEST
+    for _ in range(MOST_LOTS):
+        if before is None or len(listed) >= limit:
             break
-    return listed
-
-
-async def _older(recall: Recall) -> AsyncIterator[EndedRun]:
-    """The newest records of the journal, in small lots: runs go on meanwhile."""
-    before = _HIGHEST
-    for _ in range(MOST_PAGES):
-        page = await recall(before, PAGE)
-        for record in page:
-            yield record
-        if len(page) < PAGE:
-            return
-        before = page[-1].run_id
-        await asyncio.sleep(0)
+        lot = await look_through(before, client, state)
+        listed += [_recalled_info(record) for record in lot.ended if record.run_id not in known]
+        before = lot.first
+        await asyncio.sleep(0)  # runs go on meanwhile
+    return listed[:limit]
 
 
 def _recalled_info(record: EndedRun) -> application_pb2.RunInfo:
@@ -61,7 +46,7 @@ def _recalled_info(record: EndedRun) -> application_pb2.RunInfo:
     return application_pb2.RunInfo(
         run_id=record.run_id,
         name=graph.name,
-        state=record.state or (application_pb2.FAILED if record.failed else application_pb2.SUCCEEDED),
+        state=record.state,
         submitted_at=record.submitted_at,
         deadline=record.deadline,
         ended_at=record.ended_at,

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from google.protobuf.message import Message
 
-from protos import fractos_pb2
+from protos import application_pb2, fractos_pb2
 from Services.fractos.adaptor import Adaptor
 from Services.fractos.bringing import Bringing
 from Services.fractos.call_memory import NodeMemory
@@ -52,7 +52,7 @@ from Services.fractos.journal import Journal
 from Services.fractos.log_lines import about
 from Services.fractos.operations import Operation
 from Services.fractos.recorder import Recorder
-from Services.fractos.records import EndedRun, RunRecord
+from Services.fractos.records import Lot, RunRecord
 from Services.fractos.transport.interface import Transport
 
 log = logging.getLogger(__name__)
@@ -170,9 +170,9 @@ class Controller:
         """What the journal knows of a run; None if it does not."""
         return await self._recorder.find(run_id) if self._recorder is not None else None
 
-    async def recall_newest(self, before: bytes, limit: int) -> list[EndedRun]:
-        """Some runs that have ended, of those with an id below `before` the newest; none if there is no journal."""
-        return await self._recorder.newest(before, limit) if self._recorder is not None else []
+    async def look_through(self, before: int, client: str, state: application_pb2.RunState) -> Lot:
+        """Look for runs that have ended in a part of the journal: see there. It is empty if there is none."""
+        return await self._recorder.look_through(before, client, state) if self._recorder is not None else Lot([], None)
 
     @property
     def device_load(self) -> tuple[int, int]:

@@ -15,10 +15,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from protos import application_pb2
 from Services.fractos.errors import FailedPreconditionError, FractosError, ResourceExhaustedError
 from Services.fractos.events import Recorded
 from Services.fractos.ledger import CLOCK_BOUND_S
-from Services.fractos.records import AttemptRecord, EndedRun, EndRecord, Entry, Inquiry, Place, RunRecord
+from Services.fractos.records import AttemptRecord, EndedRun, EndRecord, Entry, Inquiry, Lot, Place, RunRecord
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ FILE = "runs.db"
 MAX_BYTES = 8 << 30  # so that the journal does not fill the disk; then no run is accepted until some are cleared
 CLEARED_AT_ONCE = 200  # records, which takes some milliseconds
 CHECKED_BYTES = 256 << 20  # a larger journal is not read from end to end before it is used
+LOT = 100  # records that are looked through at once
 RETRY_AFTER_S = 1.0
 PAGE_BYTES = 16 << 10  # a graph with a picture of 48 KiB takes a third less time than in pages of 4 KiB, a small one the same
 WAL_BYTES = 4 << 20  # so much is written before it is copied into the database
@@ -57,9 +59,13 @@ _END = (
     "UPDATE runs SET result = ?, failed = ?, forget_at = ?, graph = ?, state = ?, ended_at = ?"
     " WHERE run_id = ? AND result IS NULL"
 )
-_NEWEST = (
-    "SELECT run_id, graph, submitted_at, deadline, COALESCE(ended_at, 0), attempt, failed, state, client, topology"
-    " FROM runs WHERE run_id < ? AND forget_at IS NOT NULL ORDER BY run_id DESC LIMIT ?"
+# The order of rowids is that in which runs were recorded, and costs nothing: an index by client took 12 us a run.
+_LOT_BEGINS = "SELECT min(rowid) FROM (SELECT rowid FROM runs WHERE rowid < ? ORDER BY rowid DESC LIMIT ?)"
+_STATE = f"CASE WHEN state THEN state WHEN failed THEN {application_pb2.FAILED} ELSE {application_pb2.SUCCEEDED} END"
+_ENDED = (
+    f"SELECT run_id, graph, submitted_at, deadline, COALESCE(ended_at, 0), attempt, {_STATE}, client, topology"
+    " FROM runs WHERE rowid < :before AND rowid >= :first AND failed IS NOT NULL AND :client IN ('', client)"
+    f" AND :state IN (0, {_STATE}) ORDER BY rowid DESC"
 )
 
 
@@ -102,9 +108,15 @@ class Journal:
         """Return a run, if it is in the journal."""
         return next(iter(self._read("WHERE run_id = ?", run_id)), None)
 
-    def newest(self, before: bytes, limit: int) -> list[EndedRun]:
-        """Some runs that have ended, of those with an id below `before` the highest: if ids are UUIDv7, the newest."""
-        return [EndedRun(*row) for row in self._database.execute(_NEWEST, (before, limit))]
+    def look_through(self, before: int, client: str, state: application_pb2.RunState) -> Lot:
+        """Look for runs that have ended, of a client and in a state, or of all and in any, among LOT records: the newest.
+
+        Of those only that come before the place `before`: NEWEST, or where the last lot began.
+        """
+        database = self._database
+        (first,) = database.execute(_LOT_BEGINS, (before, LOT)).fetchone()
+        wanted = {"before": before, "first": first, "client": client, "state": state}
+        return Lot([EndedRun(*row) for row in database.execute(_ENDED, wanted)], first)
 
     def commit(self, entries: Sequence[Entry]) -> Recorded:
         """Write entries, all or none. What could not be written is said in the answer."""

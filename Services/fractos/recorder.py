@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from protos import application_pb2
 from Services.fractos.events import Record, Recorded
 from Services.fractos.journal import CLEARED_AT_ONCE, Journal
-from Services.fractos.records import EndedRun, Entry, RunRecord
+from Services.fractos.records import Entry, Lot, RunRecord
 
 CLEAR_EVERY_S = 1.0
 CLEAR_PAUSE_S = 0.01  # between two lots, so that runs go on meanwhile
@@ -49,11 +50,12 @@ class Recorder:
             return self._journal.find(run_id)
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._journal.find, run_id)
 
-    async def newest(self, before: bytes, limit: int) -> list[EndedRun]:
-        """Some runs of the journal that have ended: see there."""
+    async def look_through(self, before: int, client: str, state: application_pb2.RunState) -> Lot:
+        """Look for runs that have ended in a part of the journal: see there."""
         if self._thread is None:
-            return self._journal.newest(before, limit)
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._journal.newest, before, limit)
+            return self._journal.look_through(before, client, state)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self._journal.look_through, before, client, state)
 
     async def clear(self) -> None:
         """Remove what may be forgotten, as long as the node is the owner."""

@@ -68,10 +68,19 @@ class EndedRun(NamedTuple):
     deadline: float
     ended_at: float  # 0: not known
     attempt: int
-    failed: bool
-    state: application_pb2.RunState  # as in EndRecord
+    state: application_pb2.RunState
     client: str
     topology: str
+
+
+NEWEST = 2**63 - 1  # a place behind the last record of a journal
+
+
+class Lot(NamedTuple):
+    """What was found in one part of a journal."""
+
+    ended: list[EndedRun]  # the newest first
+    first: int | None  # the place where the part begins; None: it is empty, since there are no older records
 
 
 class Inquiry(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
@@ -104,10 +104,11 @@ class Runs:
             )
         return run
 
-    def newest(self, client: str = "") -> Iterator[Run]:
-        """A client's accepted runs: those in flight, then those that ended lately, each newest first. To be read at once."""
-        running = sorted((run for run in self._running.values() if not run.tickets), key=lambda run: -run.submitted_at)
-        return (run for run in chain(running, self._ended.newest_first()) if is_for(run.client, client))
+    def newest(self, client: str = "") -> list[Run]:
+        """A client's accepted runs: those in flight, then those that ended lately, each the last submitted first."""
+        known = chain(self._running.values(), self._ended.newest_first())
+        found = (run for run in known if not run.tickets and is_for(run.client, client))
+        return sorted(found, key=lambda run: (run.ended_at > 0, -run.submitted_at))
 
     def in_flight(self) -> int:
         """How many runs have not ended."""

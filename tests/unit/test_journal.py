@@ -12,10 +12,11 @@ import pytest
 
 from protos import application_pb2
 from Services.fractos.errors import FailedPreconditionError, ResourceExhaustedError
-from Services.fractos.journal import CLEARED_AT_ONCE, PAGE_BYTES, Contents, Journal
-from Services.fractos.records import AttemptRecord, EndRecord, Inquiry, Place, RunRecord
+from Services.fractos.journal import CLEARED_AT_ONCE, LOT, PAGE_BYTES, Contents, Journal
+from Services.fractos.records import NEWEST, AttemptRecord, EndRecord, Inquiry, Place, RunRecord
 
 NOW = 1_700_000_000.0
+ANY = application_pb2.RUN_STATE_UNSPECIFIED
 
 
 def run_id(number: int) -> bytes:
@@ -78,13 +79,35 @@ def test_only_runs_that_failed_and_that_nodes_may_still_accept_are_told_of_again
     assert [record.run_id for record in found(journal).stopped] == [run_id(1)]
 
 
-def test_the_newest_that_have_ended_are_listed_page_by_page(journal: Journal) -> None:
-    journal.commit([run_record(number) for number in range(5)])
-    journal.commit([end_record(number)._replace(state=application_pb2.FAILED, ended_at=NOW + 9) for number in (0, 1, 3)])
-    first = journal.newest(run_id(99), 2)
-    assert [record.run_id for record in first] == [run_id(3), run_id(1)]
-    assert (first[0].state, first[0].ended_at, first[0].submitted_at) == (application_pb2.FAILED, NOW + 9, NOW + 3)
-    assert [record.run_id for record in journal.newest(first[-1].run_id, 2)] == [run_id(0)]
+def listed(journal: Journal, client: str = "", state: application_pb2.RunState = ANY) -> list[list[bytes]]:
+    """The ids that each lot holds, up to the oldest."""
+    lots: list[list[bytes]] = []
+    before: int | None = NEWEST
+    while before is not None:
+        lot = journal.look_through(before, client, state)
+        lots.append([record.run_id for record in lot.ended])
+        before = lot.first
+    return lots
+
+
+def test_those_that_have_ended_are_listed_as_they_were_submitted_whatever_their_ids(journal: Journal) -> None:
+    ids = [run_id(number) for number in (7, 3, 9, 5)]
+    journal.commit([run_record(0)._replace(run_id=one) for one in ids])
+    journal.commit([end_record(0)._replace(run_id=one, state=application_pb2.FAILED, ended_at=NOW + 9) for one in ids[:3]])
+    first, *others = journal.look_through(NEWEST, "", ANY).ended
+    assert (first.state, first.ended_at, first.submitted_at) == (application_pb2.FAILED, NOW + 9, NOW)
+    assert [record.run_id for record in (first, *others)] == [ids[2], ids[1], ids[0]]
+
+
+def test_a_client_finds_its_runs_behind_those_of_others_lot_by_lot(journal: Journal) -> None:
+    mine = [run_record(number)._replace(client="me") for number in range(2)]
+    others = [run_record(number)._replace(client="another") for number in range(2, LOT + 50)]
+    journal.commit([*mine, *others])
+    journal.commit([end_record(0), end_record(1, failed=True), *(end_record(number) for number in range(2, LOT + 50))])
+    assert listed(journal, "me") == [[], [run_id(1), run_id(0)], []]
+    assert listed(journal, "me", application_pb2.FAILED) == [[], [run_id(1)], []]
+    assert listed(journal, "nobody") == [[], [], []]
+    assert [len(lot) for lot in listed(journal)] == [LOT, 50, 0]
 
 
 def test_an_older_journal_is_listed_as_far_as_it_tells(tmp_path: Path) -> None:
@@ -97,8 +120,9 @@ def test_an_older_journal_is_listed_as_far_as_it_tells(tmp_path: Path) -> None:
         for column in ("state", "ended_at"):
             database.execute(f"ALTER TABLE runs DROP COLUMN {column}")
     journal.open(NOW)
-    (listed,) = journal.newest(run_id(2), 10)
-    assert (listed.failed, listed.state, listed.ended_at) == (True, 0, 0)
+    (listed,) = journal.look_through(NEWEST, "", application_pb2.FAILED).ended
+    assert (listed.state, listed.ended_at) == (application_pb2.FAILED, 0)
+    assert journal.look_through(NEWEST, "", application_pb2.SUCCEEDED).ended == []
     journal.close()
 
 
