@@ -98,7 +98,7 @@ class ApplicationServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListRuns(self, request, context):
-        """The runs in flight, those that ended lately, and then older ones from the journal, each the newest first. Of the journal the
+        """The runs in flight, then those that ended, from memory and from the journal, each the newest first. Of the journal the
         20,000 records that were submitted last are looked through, whoever's they are.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -21,24 +21,27 @@ LookThrough = Callable[[int, str, application_pb2.RunState], Awaitable[Lot]]
 async def newest_runs(
     runs: Runs, look_through: LookThrough, client: str, state: application_pb2.RunState, limit: int
 ) -> list[application_pb2.RunInfo]:
-    """Up to `limit` runs of a client in that state, or in any: those in flight, those that ended lately, those of the journal.
+    """Up to `limit` runs of a client in that state, or in any: those in flight, those that ended, each the newest first.
 
-    Each the newest first. `look_through` reads the journal.
+    `look_through` reads the journal, which holds newer ones than this node knows if another one owned it meanwhile.
     """
     found = runs.newest(client)
     listed = [_info(run) for run in islice((run for run in found if state in (0, run.state)), limit)]
-    if len(listed) == limit or state == application_pb2.RUNNING:
+    if state == application_pb2.RUNNING:
         return listed
     known = {run.run_id for run in found}
     before: int | None = NEWEST
     for _ in range(MOST_LOTS):
-        if before is None or len(listed) >= limit:
+        if before is None:
             break
         lot = await look_through(before, client, state)
         listed += [_recalled_info(record) for record in lot.ended if record.run_id not in known]
+        listed = sorted(listed, key=lambda run: (run.state != application_pb2.RUNNING, -run.submitted_at))[:limit]
+        if len(listed) == limit and lot.ended and lot.ended[-1].submitted_at <= listed[-1].submitted_at:
+            break
         before = lot.first
         await asyncio.sleep(0)  # runs go on meanwhile
-    return listed[:limit]
+    return listed
 
 
 def _recalled_info(record: EndedRun) -> application_pb2.RunInfo:

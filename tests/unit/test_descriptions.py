@@ -78,3 +78,26 @@ def test_the_journal_is_looked_through_until_there_are_enough_or_it_was_much(beh
     assert runs is not None
     found = asyncio.run(newest_runs(runs, look_through, "me", application_pb2.FAILED, limit))
     assert [run.run_id for run in found] == [record.run_id for record in ended[:names]]
+
+
+def test_runs_that_ended_at_another_owner_meanwhile_are_listed_before_older_ones_of_this_one() -> None:
+    node = application()
+    for number in range(3):
+        request = application_pb2.SubmitRequest(run_id=bytes([number]) * 16, timeout_s=30, graph=power().serialized())
+        recorded(node, node.handle(Submitted(request, number), NOW + number))
+        completion = fractos_pb2.Completion(run_id=bytes([number]) * 16, attempt=1)
+        recorded(node, node.handle(FrameReceived(fractos_pb2.Frame(completion=completion)), NOW + 9))
+    lots = [[9, 8, 2], [1, 7, 0], [6]]  # by their place in the journal; 7 and 6 began before 1
+
+    async def look_through(before: int, client: str, state: application_pb2.RunState) -> Lot:
+        times = {9: NOW + 9, 8: NOW + 8, 7: NOW + 0.5, 6: NOW - 1}
+        runs = [
+            EndedRun(bytes([number]) * 16, b"", times.get(number, NOW + number), 0, 0, 1, application_pb2.FAILED, "", "ring")
+            for number in lots.pop(0)
+        ]
+        return Lot(runs, len(lots) or None)
+
+    assert node.runs is not None
+    found = asyncio.run(newest_runs(node.runs, look_through, "", ANY, 4))
+    assert [run.run_id[0] for run in found] == [9, 8, 2, 1]
+    assert lots == [[6]]  # no further than need be
