@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -132,6 +133,16 @@ def test_what_was_submitted_before_a_program_fails_is_drawn(tmp_path: Path) -> N
     assert 'title: "mine"' in drawn
     assert "note: the program did not get to its end" in said
     assert "line 10: AttributeError" in said
+
+
+def test_processes_of_a_program_find_no_datacenter(tmp_path: Path) -> None:
+    (tmp_path / "child.py").write_text(TEN_LINES)
+    child = (
+        f"import subprocess, sys; sys.exit(subprocess.run({[sys.executable, str(tmp_path / 'child.py')]}, stderr=-1).stderr)"
+    )
+    found = graphs_of(program(tmp_path, f"{TEN_LINES}{child}\n"), [])
+    assert [graph.name for graph in found.graphs] == ["mine"]
+    assert "FailedPreconditionError: this program is being drawn" in found.remark
 
 
 def test_a_program_that_never_stops_submitting_is_stopped(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from protos import fractos_pb2
-from Services.fractos.config import CODE_ROOT
+from Services.fractos.config import CODE_ROOT, DRAWN_VARIABLE
 from Services.fractos.errors import FailedPreconditionError, InvalidArgumentError
 from Services.fractos.graph import default_catalogue
 from Services.fractos.plan import make_plan
@@ -91,7 +91,11 @@ def _record(path: Path, arguments: Sequence[str], timeout_s: float) -> tuple[lis
                 text=True,
                 errors="replace",
                 timeout=timeout_s,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(CODE_ROOT), inherited]))},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join(filter(None, [str(CODE_ROOT), inherited])),
+                    DRAWN_VARIABLE: "1",
+                },
                 check=False,
             )
             errors = "\n".join(ended.stderr.splitlines()[-ERROR_LINES:])

@@ -2,7 +2,7 @@
 
 A process of its own, started by `programs.py`, since a program may do anything: exit, hang, print. It writes a line of JSON for
 each graph as it is submitted, and one for how the program ended. `connect()` gives a connection to nothing: every step of a run
-has been done at once, and answers with next to nothing.
+has been done at once, and answers with next to nothing. Processes that the program starts find no datacenter: see DRAWN_VARIABLE.
 """
 
 from __future__ import annotations
