@@ -52,6 +52,19 @@ def test_a_run_id_may_be_written_in_any_way() -> None:
     assert parse(["logs", "--run", "0193AABB-ccdd"], HERE).run == "0193aabbccdd"
 
 
+@pytest.mark.parametrize(
+    ("line", "arguments"),
+    [
+        ("graph a.py -- --n 3", ["--n", "3"]),
+        ("graph a.py --topology ring -- --n 3 foo", ["--n", "3", "foo"]),
+        ("graph a.py foo --topology ring -- --n -- 3", ["foo", "--n", "--", "3"]),
+        ("graph a.py foo --topology ring", ["foo"]),
+    ],
+)
+def test_what_follows_two_hyphens_is_for_the_program_that_is_drawn(line: str, arguments: list[str]) -> None:
+    assert parse(line.split(), HERE).arguments == arguments
+
+
 def test_what_is_not_given_has_its_default() -> None:
     options = parse(["up"], HERE)
     assert (options.path, options.directory, options.terminal) == (HERE, None, "auto")
@@ -66,6 +79,7 @@ def test_what_is_not_given_has_its_default() -> None:
         ("train", "--dataset"),
         ("dashboard --port 65536", "is not a whole number from 1 to 65535"),
         ("status --follow", "unrecognized arguments"),
+        ("status -- math-0", "-- is for the arguments of a program that `graph` draws"),
         ("--directory files status", "--directory is for setup, up, check, demo"),
         ("--download-zookeeper status", "--download-zookeeper is for setup, up, demo"),
         ("clients", "ACTION"),

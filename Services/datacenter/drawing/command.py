@@ -34,7 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a program's file, the name of one in Applications/, or a file with a serialized mockdc.fractos.v1.Graph",
     )
     parser.add_argument(
-        "arguments", nargs="*", metavar="ARGUMENT", help="for the program; put -- before those that begin with -"
+        "arguments",
+        nargs="*",
+        metavar="ARGUMENT",
+        help="for the program, right after it, or last, after a --: those that begin with -",
     )
     parser.add_argument("--format", choices=FORMATS, help="what to write (default: what --out ends in, else mermaid)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where to, instead of the standard output")
