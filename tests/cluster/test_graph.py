@@ -145,6 +145,14 @@ def test_processes_of_a_program_find_no_datacenter(tmp_path: Path) -> None:
     assert "FailedPreconditionError: this program is being drawn" in found.remark
 
 
+def test_modules_of_the_working_directory_are_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "base64.py").write_text("raise SystemExit('the wrong one')")
+    (tmp_path / "programs").mkdir()
+    (tmp_path / "programs/beside.py").touch()
+    monkeypatch.chdir(tmp_path)
+    assert names(program(tmp_path / "programs", f"import beside\n{TEN_LINES}")) == ["mine"]
+
+
 def test_a_program_that_never_stops_submitting_is_stopped(tmp_path: Path) -> None:
     endless = "    while True:\n        datacenter.submit(graph).result()\n"
     found = graphs_of(program(tmp_path, TEN_LINES + endless), [])

@@ -19,7 +19,8 @@ from Services.fractos.errors import FailedPreconditionError, InvalidArgumentErro
 from Services.fractos.graph import default_catalogue
 from Services.fractos.plan import make_plan
 
-RECORDER = "Services.datacenter.drawing.recorder"
+# The first entry of sys.path, the working directory, goes: a module in it may have the name of one that is needed here.
+RECORD = "import sys; sys.path[:] = filter(None, sys.path); from Services.datacenter.drawing import recorder; recorder.main()"
 APPLICATIONS = "Applications"
 TIMEOUT_S = 30.0
 ERROR_LINES = 5  # of what a program has printed as errors
@@ -84,7 +85,7 @@ def _record(path: Path, arguments: Sequence[str], timeout_s: float) -> tuple[lis
         inherited = os.environ.get("PYTHONPATH")
         try:
             ended = subprocess.run(
-                [sys.executable, "-m", RECORDER, str(record), str(path), *arguments],
+                [sys.executable, "-c", RECORD, str(record), str(path), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Has a program say which graphs it would submit, without a datacenter: `python -m Services.datacenter.drawing.recorder`.
+"""Has a program say which graphs it would submit, without a datacenter.
 
 A process of its own, started by `programs.py`, since a program may do anything: exit, hang, print. It writes a line of JSON for
 each graph as it is submitted, and one for how the program ended. `connect()` gives a connection to nothing: every step of a run
@@ -145,7 +145,7 @@ def run(program: Path, arguments: list[str], record: Record) -> str:
 
     Services.fractos.connect = client.connect = connect
     sys.argv = [str(program), *arguments]
-    sys.path[0] = str(program.parent)
+    sys.path.insert(0, str(program.parent))  # as Python itself does
     try:
         if arguments or not _has_function(program):
             runpy.run_path(str(program), run_name="__main__")
@@ -186,7 +186,3 @@ def main() -> None:
     with Path(record).open("w", buffering=1) as file:  # a line at a time, for what comes before a kill
         said = run(Path(program), arguments, lambda entry: print(json.dumps(entry), file=file))
         print(json.dumps({"end": said}), file=file)
-
-
-if __name__ == "__main__":
-    main()
