@@ -113,6 +113,7 @@ def test_a_file_that_is_not_there_is_named_with_what_is(tmp_path: Path) -> None:
         ("\n1 / 0", "mine.py: line 2: ZeroDivisionError: division by zero"),
         ("import sys; sys.exit('nothing to do')", "mine.py: it ended with: nothing to do"),
         ("import os, sys; print('oh', file=sys.stderr, flush=True); os._exit(3)", "it ended with exit code 3: oh"),
+        ("import argparse; argparse.ArgumentParser().parse_args(['--n'])", r"it ended with exit code 2: usage: (.|\n)*--n"),
         ("import time; time.sleep(600)", "mine.py: it did not end within 3 s, and was stopped"),
         ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
         ("def graphs():\n    return [1]", "graphs\\(\\) returned 1; it has to return a TaskGraph, or several"),

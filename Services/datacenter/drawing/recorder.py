@@ -137,7 +137,10 @@ def _answer(operation: Operation) -> Any:
 
 
 def run(program: Path, arguments: list[str], record: Record) -> str:
-    """Run a program, or only its function `graphs` if it has one and no arguments are given. Returns what went wrong, or ""."""
+    """Run a program, or only its function `graphs` if it has one and no arguments are given. Returns what went wrong, or "".
+
+    Ends with the program if that says no more than a number: what it has printed, which `programs.py` has, says why.
+    """
     connected = RecordingDatacenter(record)
 
     def connect(path: str | Path | None = None, *, client_id: str = "") -> client.Datacenter:
@@ -154,7 +157,9 @@ def run(program: Path, arguments: list[str], record: Record) -> str:
     except EnoughError:
         return f"it has submitted {MOST_GRAPHS} graphs, and was stopped"
     except SystemExit as ended:
-        return "" if ended.code in {None, 0} else f"it ended with: {ended.code}"
+        if isinstance(ended.code, int) and ended.code:
+            raise
+        return f"it ended with: {ended.code}" if ended.code else ""
     except BaseException as error:  # whatever a program may raise
         return _said(error, program)
     return ""
