@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import psutil
 import pytest
 
 from Services.datacenter.drawing.programs import find, graphs_of
 from Services.fractos import TaskGraph
 from Services.fractos.config import CODE_ROOT
 from Services.fractos.errors import FailedPreconditionError, GraphError, InvalidArgumentError
-from tests.cluster.conftest import LAUNCHER
+from tests.cluster.conftest import LAUNCHER, until
 
 TEN_LINES = """
 from Services.fractos import TaskGraph, connect
@@ -40,6 +41,13 @@ def program(folder: Path, text: str) -> Path:
     path = folder / "mine.py"
     path.write_text(text)
     return path
+
+
+def has_ended(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def names(path: Path, *arguments: str) -> list[str]:
@@ -144,6 +152,16 @@ def test_processes_of_a_program_find_no_datacenter(tmp_path: Path) -> None:
     found = graphs_of(program(tmp_path, f"{TEN_LINES}{child}\n"), [])
     assert [graph.name for graph in found.graphs] == ["mine"]
     assert "FailedPreconditionError: this program is being drawn" in found.remark
+
+
+def test_what_a_program_has_started_is_not_waited_for_and_ends(tmp_path: Path) -> None:
+    child = f"import subprocess, sys; child = subprocess.Popen({[sys.executable, '-c', 'import time; time.sleep(600)']})"
+    number = tmp_path / "number"
+    found = graphs_of(
+        program(tmp_path, f"{TEN_LINES}{child}\nopen({str(number)!r}, 'w').write(str(child.pid))\n"), [], timeout_s=20
+    )
+    assert found.remark == ""
+    until(lambda: has_ended(int(number.read_text())), "the child to end")
 
 
 def test_modules_of_the_working_directory_are_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
