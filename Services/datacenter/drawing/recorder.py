@@ -2,7 +2,7 @@
 
 A process of its own, started by `programs.py`, since a program may do anything: exit, hang, print. It writes a line of JSON for
 each graph as it is submitted, and one for how the program ended. `connect()` gives a connection to nothing: every step of a run
-has been done at once, and answers with next to nothing. Processes that the program starts find no datacenter: see DRAWN_VARIABLE.
+has been done at once, and answers with next to nothing. The processes that the program starts find no datacenter.
 """
 
 from __future__ import annotations
@@ -86,10 +86,11 @@ class _RecordedMemory(Memory):
     """Memory that is nowhere."""
 
     def read(self) -> Any:
-        return bytes(self.memory.size)
+        if not self.dtype:
+            return bytes(self.memory.size)
+        import numpy  # noqa: PLC0415 - only who handles arrays pays for it
 
-    def narrow(self, **_: Any) -> Memory:
-        return self
+        return numpy.zeros(self.shape, self.dtype)
 
     def publish(self) -> Memory:
         return self
@@ -99,6 +100,9 @@ class _RecordedMemory(Memory):
 
     def release(self) -> None:
         """Nothing is held."""
+
+    def _with(self, memory: fractos_pb2.Memory, dtype: str, shape: tuple[int, ...]) -> Memory:
+        return _RecordedMemory(memory, dtype, shape, client=self.client, do=self.do)
 
 
 class _Nowhere:
@@ -111,7 +115,8 @@ class _Nowhere:
 
 
 def _somewhere(size: int, node: str) -> fractos_pb2.Memory:
-    return fractos_pb2.Memory(owner=node or "application", object=bytes(16), size=size)
+    capability = fractos_pb2.Capability(links=[b""])  # it can be narrowed, and allows nothing
+    return fractos_pb2.Memory(owner=node or "application", object=bytes(16), size=size, capability=capability)
 
 
 def _done(graph: TaskGraph, run_id: bytes) -> application_pb2.RunResult:
