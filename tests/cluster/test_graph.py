@@ -164,6 +164,18 @@ def test_what_a_program_has_started_is_not_waited_for_and_ends(tmp_path: Path) -
     until(lambda: has_ended(int(number.read_text())), "the child to end")
 
 
+def test_what_the_function_graphs_returns_is_all_that_is_drawn(tmp_path: Path) -> None:
+    """Also if the program has no main guard, so that its import submits as well."""
+    function = "def graphs(count=2):\n    datacenter.submit(graph)\n    return [graph] * count\n"
+    assert names(program(tmp_path, TEN_LINES + function)) == ["mine", "mine"]
+
+
+def test_a_function_graphs_that_needs_arguments_is_not_asked(tmp_path: Path) -> None:
+    for needed in ("count", "*, count"):
+        found = graphs_of(program(tmp_path, f"{TEN_LINES}def graphs({needed}):\n    return [graph] * count\n"), [])
+        assert ([graph.name for graph in found.graphs], found.remark) == (["mine"], "")
+
+
 def test_modules_of_the_working_directory_are_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "base64.py").write_text("raise SystemExit('the wrong one')")
     (tmp_path / "programs").mkdir()

@@ -23,7 +23,8 @@ FORMATS = ("mermaid", "svg")
 ENDINGS = {".svg": "svg", ".mmd": "mermaid", ".mermaid": "mermaid", ".md": "mermaid"}
 DESCRIPTION = """Draws the graphs that a program would submit, or one in a file. Nothing is submitted, and no datacenter is
 needed. With --topology it draws the messages instead: how a graph would travel. A program that has a function `graphs`, which
-returns a TaskGraph or several, is asked for them; any other one, or one with arguments, is run with a connection to nothing."""
+needs no arguments and returns a TaskGraph or several, is imported and asked for them; any other one, or one that is given
+arguments, is run with a connection to nothing."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

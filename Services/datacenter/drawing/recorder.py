@@ -142,7 +142,8 @@ def _answer(operation: Operation) -> Any:
 
 
 def run(program: Path, arguments: list[str], record: Record) -> str:
-    """Run a program, or only its function `graphs` if it has one and no arguments are given. Returns what went wrong, or "".
+    """Run a program; or import it and ask its function `graphs`, if it has one and no arguments are given: what it submits
+    itself is left out then. Returns what went wrong, or "".
 
     Ends with the program if that says no more than a number: what it has printed, which `programs.py` has, says why.
     """
@@ -158,7 +159,8 @@ def run(program: Path, arguments: list[str], record: Record) -> str:
         if arguments or not _has_function(program):
             runpy.run_path(str(program), run_name="__main__")
         else:
-            _record_all(connected, runpy.run_path(str(program), run_name=program.stem)[FUNCTION]())
+            connected = RecordingDatacenter(lambda _: None)  # as a rule what it submits are the same graphs
+            _record_all(RecordingDatacenter(record), runpy.run_path(str(program), run_name=program.stem)[FUNCTION]())
     except EnoughError:
         return f"it has submitted {MOST_GRAPHS} graphs, and was stopped"
     except SystemExit as ended:
@@ -171,8 +173,14 @@ def run(program: Path, arguments: list[str], record: Record) -> str:
 
 
 def _has_function(program: Path) -> bool:
+    """Whether it has the function, and that can be called without arguments."""
     tree = ast.parse(program.read_bytes(), str(program))
-    return any(isinstance(node, ast.FunctionDef) and node.name == FUNCTION for node in tree.body)
+    return any(isinstance(node, ast.FunctionDef) and node.name == FUNCTION and not _required(node.args) for node in tree.body)
+
+
+def _required(arguments: ast.arguments) -> bool:
+    positional = len(arguments.posonlyargs) + len(arguments.args)
+    return positional > len(arguments.defaults) or None in arguments.kw_defaults
 
 
 def _record_all(datacenter: RecordingDatacenter, made: TaskGraph | Iterable[TaskGraph]) -> None:
