@@ -57,7 +57,7 @@ def run_graph(options: argparse.Namespace, root: Path) -> int:
     if options.out is None:
         print(drawn, end="")
     else:
-        fenced = options.out.suffix == ".md"
+        fenced = kind == "mermaid" and options.out.suffix.lower() == ".md"
         options.out.write_text(f"```mermaid\n{drawn}```\n" if fenced else drawn, encoding="utf-8")
     if found.remark:
         Screen(sys.stderr).say(f"note: the program did not get to its end, so graphs may be missing: {found.remark}")
@@ -75,9 +75,10 @@ def draw(pictures: Sequence[Picture], kind: str, topology: str | None) -> str:
 def _format(asked: str | None, out: Path | None) -> str:
     if asked or out is None:
         return asked or FORMATS[0]
-    if out.suffix not in ENDINGS:
+    ending = out.suffix.lower()
+    if ending not in ENDINGS:
         raise InvalidArgumentError(f"--out {out}: no format ends in {out.suffix!r}; name one: --format {'|'.join(FORMATS)}")
-    return ENDINGS[out.suffix]
+    return ENDINGS[ending]
 
 
 def _pictures(graphs: Sequence[fractos_pb2.Graph]) -> list[Picture]:
