@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from protos import fractos_pb2
 from Services.datacenter.drawing import mermaid, programs, svg
 from Services.datacenter.drawing.graph_drawing import draw_graph
-from Services.datacenter.drawing.picture import Picture, picture_of
+from Services.datacenter.drawing.picture import Picture, picture_of, together
 from Services.datacenter.drawing.sequence import planned
 from Services.datacenter.drawing.sequence_drawing import draw_sequence
 from Services.datacenter.screen import Screen
@@ -83,15 +82,10 @@ def _format(asked: str | None, out: Path | None) -> str:
 
 def _pictures(graphs: Sequence[fractos_pb2.Graph]) -> list[Picture]:
     """A picture for each graph; those that differ in nothing but constant arguments are drawn once."""
-    alike: dict[bytes, list[fractos_pb2.Graph]] = {}
+    alike: dict[bytes, list[Picture]] = {}
     for graph in graphs:
-        alike.setdefault(_shape(graph), []).append(graph)
-    return [_picture(same) for same in alike.values()]
-
-
-def _picture(same: Sequence[fractos_pb2.Graph]) -> Picture:
-    picture = picture_of(same[0])
-    return picture if len(same) == 1 else replace(picture, name=f"{picture.name} ({len(same)} times)")
+        alike.setdefault(_shape(graph), []).append(picture_of(graph))
+    return [together(same) for same in alike.values()]
 
 
 def _shape(graph: fractos_pb2.Graph) -> bytes:

@@ -33,7 +33,7 @@ from Services.fractos.values import as_bytes
 FUNCTION = "graphs"  # a program may have one, which returns its graph or graphs
 MOST_GRAPHS = 1000
 
-Record = Callable[[dict[str, Any]], None]
+Record = Callable[[dict[str, str]], None]
 
 
 class EnoughError(BaseException):
@@ -63,7 +63,7 @@ class RecordingDatacenter(client.Datacenter):
         if self._count == MOST_GRAPHS:
             raise EnoughError
         self._count += 1
-        self._submitted({"graph": base64.b64encode(graph.serialized()).decode(), "topology": topology})
+        self._submitted({"graph": base64.b64encode(graph.serialized()).decode()})
         outcome: Future[application_pb2.RunResult] = Future()
         run_id = new_run_id()
         outcome.set_result(_done(graph, run_id))
