@@ -65,7 +65,7 @@ def test_a_program_of_ten_lines_is_drawn_and_not_run(tmp_path: Path) -> None:
 
 def test_the_ending_of_the_file_says_the_format(tmp_path: Path) -> None:
     program(tmp_path, TEN_LINES)
-    assert command("mine.py", "--out", "mine.svg", "--topology", "star", folder=tmp_path) == ("", "")
+    assert command("mine.py", "--out", "mine.svg", "--topology", "star", folder=tmp_path) == ("mine.svg is written\n", "")
     assert ElementTree.parse(tmp_path / "mine.svg").getroot().tag == "{http://www.w3.org/2000/svg}svg"
     command("mine.py", "--out", "mine.md", folder=tmp_path)
     assert (tmp_path / "mine.md").read_text().startswith("```mermaid\n---\n")
@@ -138,9 +138,9 @@ def test_a_program_without_a_graph_is_told_what_is_wrong(text: str, said: str, t
 
 def test_what_was_submitted_before_a_program_fails_is_drawn(tmp_path: Path) -> None:
     program(tmp_path, TEN_LINES + "    print(result[halved].values)\n")
-    drawn, said = command("mine.py", folder=tmp_path)
+    drawn, said = command("mine.py", folder=tmp_path, code=1)
     assert 'title: "mine"' in drawn
-    assert "note: the program did not get to its end" in said
+    assert "error: the program did not get to its end" in said
     assert "line 10: AttributeError" in said
 
 

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_graph(options: argparse.Namespace, root: Path) -> int:
-    """Draw what was asked for.
+    """Draw what was asked for. Returns 1 if the program did not get to its end: graphs may be missing.
 
     Raises InvalidArgumentError without such a file or format, FailedPreconditionError if its program has no graph, GraphError
     if it is no graph, ResourceExhaustedError for graphs that are too large to be drawn.
@@ -58,9 +58,10 @@ def run_graph(options: argparse.Namespace, root: Path) -> int:
     else:
         fenced = kind == "mermaid" and options.out.suffix.lower() == ".md"
         options.out.write_text(f"```mermaid\n{drawn}```\n" if fenced else drawn, encoding="utf-8")
+        Screen().say(f"{options.out} is written")
     if found.remark:
-        Screen(sys.stderr).say(f"note: the program did not get to its end, so graphs may be missing: {found.remark}")
-    return 0
+        Screen(sys.stderr).say(f"error: the program did not get to its end, so graphs may be missing: {found.remark}")
+    return 1 if found.remark else 0
 
 
 def draw(pictures: Sequence[Picture], kind: str, topology: str | None) -> str:
