@@ -148,12 +148,15 @@ def make_parser() -> argparse.ArgumentParser:
 def parse(arguments: Sequence[str], folder: Path) -> argparse.Namespace:
     """Read a command line; `command` is the command, "setup" for --setup. Exits with status 2 and the usage if it is wrong."""
     parser = make_parser()
-    options = parser.parse_args(
-        arguments, argparse.Namespace(path=folder, directory=None, terminal=None, download_zookeeper=False)
-    )
+    words, after = _split(arguments)
+    options = parser.parse_args(words, argparse.Namespace(path=folder, directory=None, terminal=None, download_zookeeper=False))
     if options.setup and options.command:
         parser.error(f"--setup is a command of its own; leave out {options.command!r} or --setup")
     options.command = options.command or ("setup" if options.setup else "up")
+    if after:
+        if options.command != "graph":
+            parser.error(f"-- is for the arguments of a program that `graph` draws; leave it out with `{options.command}`")
+        options.arguments += after
     options.terminal = options.terminal or ("auto" if options.command == "up" else "none")
     if options.directory and options.command not in CHOOSING:
         parser.error(f"--directory is for {', '.join(CHOOSING)}; `{options.command}` goes by what is there, so leave it out")
@@ -175,6 +178,13 @@ DEMO = "Starts the datacenter, has the image prediction classify the example pic
 TRAIN = "Trains a model for `predict` on your own pictures. The one of that name, if there is one, serves until it is complete."
 REVOKE = "Has every node refuse what a client holds and what was derived from it. The datacenter must be running."
 DOWN = "Stops what `up` has started, and nothing else."
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words before a `--`, and those after it. Argparse alone drops them after a flag that stands in between."""
+    words = list(arguments)
+    end = words.index("--") if "--" in words else len(words)
+    return words[:end], words[end + 1 :]
 
 
 def _add_clients(parser: argparse.ArgumentParser, place: argparse.ArgumentParser) -> None:

@@ -55,6 +55,7 @@ from Services.fractos.errors import ConfigurationError, FailedPreconditionError,
 from Services.fractos.network_changes import read_state
 
 INTERRUPTED = 130  # as shells report Ctrl-C
+LEAVING = {"setup", "up", "down", "demo", "chaos"}  # the commands that may leave something running when they are interrupted
 DEMO = "Applications/image_prediction_application.py"
 
 
@@ -116,6 +117,8 @@ def _run(task: Task) -> int:
             _ = task.configuration  # now, so that a mistake in it or in --path is said before the lock file is made
         return COMMANDS[task.options.command](task)
     except KeyboardInterrupt:
+        if task.options.command not in LEAVING:
+            return _fail("interrupted", INTERRUPTED)
         left = Processes(task.root).running()
         state = "nothing that this command started is left running"
         if left:

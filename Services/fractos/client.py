@@ -58,7 +58,8 @@ def connect(path: str | Path | None = None, *, client_id: str = "") -> Datacente
     names, else that of the running script, else of the working directory, else the one that this package belongs to.
 
     `client_id` says as whom: by default as the one that MOCKDC_CLIENT names, else as "admin". Raises ConfigurationError if
-    there is no datacenter there, PermissionDeniedError if it does not know the client, UnavailableError if it does not answer.
+    there is no datacenter there, PermissionDeniedError if it does not know the client, UnavailableError if it does not answer,
+    FailedPreconditionError in a process of a program that is being drawn.
     """
     configuration = load(find_root(Path(path)) if path is not None else _default_root())
     record = read_directory_record(configuration)

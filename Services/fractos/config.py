@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from Services.fractos.directory.interface import DirectoryRecord
-from Services.fractos.errors import ConfigurationError
+from Services.fractos.errors import ConfigurationError, FailedPreconditionError
 from Services.fractos.log_lines import FORMS, LEVELS
 from Services.fractos.network_rules import NetworkRules
 from Services.fractos.network_settings import LINK_SECTION, NETWORK, RACKS, read_network_rules
@@ -48,6 +48,7 @@ MAXIMUM_DEVICE_MB_S = 100_000
 MAXIMUM_PARALLELISM = 256
 MAXIMUM_METRICS_PORT = 60_000  # those of the other nodes follow
 DirectoryKind = Literal["zookeeper", "files"]
+DRAWN_VARIABLE = "MOCKDC_DRAWN"  # set for a program that is only drawn, and so for the processes that it starts
 TEMPORARY = ".writing-"  # how the names of unfinished files begin: storage nodes hide such files from their clients
 
 
@@ -282,8 +283,13 @@ def read_directory_record(configuration: Configuration) -> DirectoryRecord | Non
     """Which directory the datacenter uses, as `--setup` or `up` left it; None if neither ever ran.
 
     The record names the folder it is about: one that was copied with a datacenter's folder counts as none. Raises
-    ConfigurationError if the file is damaged.
+    ConfigurationError if the file is damaged, FailedPreconditionError in a process of a program that is being drawn.
     """
+    if os.environ.get(DRAWN_VARIABLE):  # all ways to what runs begin here
+        raise FailedPreconditionError(
+            "this program is being drawn by `graph`, which submits nothing: no datacenter can be found, and what the processes"
+            " that it starts would submit is not seen; a function graphs() can return all its graphs"
+        )
     path = directory_record_path(configuration)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

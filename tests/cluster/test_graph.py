@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import psutil
 import pytest
 
 from Services.datacenter.drawing.programs import find, graphs_of
 from Services.fractos import TaskGraph
 from Services.fractos.config import CODE_ROOT
 from Services.fractos.errors import FailedPreconditionError, GraphError, InvalidArgumentError
-from tests.cluster.conftest import LAUNCHER
+from tests.cluster.conftest import LAUNCHER, until
 
 TEN_LINES = """
 from Services.fractos import TaskGraph, connect
@@ -41,6 +43,13 @@ def program(folder: Path, text: str) -> Path:
     return path
 
 
+def has_ended(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def names(path: Path, *arguments: str) -> list[str]:
     return [graph.name for graph in graphs_of(path, arguments).graphs]
 
@@ -56,7 +65,7 @@ def test_a_program_of_ten_lines_is_drawn_and_not_run(tmp_path: Path) -> None:
 
 def test_the_ending_of_the_file_says_the_format(tmp_path: Path) -> None:
     program(tmp_path, TEN_LINES)
-    assert command("mine.py", "--out", "mine.svg", "--topology", "star", folder=tmp_path) == ("", "")
+    assert command("mine.py", "--out", "mine.svg", "--topology", "star", folder=tmp_path) == ("mine.svg is written\n", "")
     assert ElementTree.parse(tmp_path / "mine.svg").getroot().tag == "{http://www.w3.org/2000/svg}svg"
     command("mine.py", "--out", "mine.md", folder=tmp_path)
     assert (tmp_path / "mine.md").read_text().startswith("```mermaid\n---\n")
@@ -112,6 +121,7 @@ def test_a_file_that_is_not_there_is_named_with_what_is(tmp_path: Path) -> None:
         ("\n1 / 0", "mine.py: line 2: ZeroDivisionError: division by zero"),
         ("import sys; sys.exit('nothing to do')", "mine.py: it ended with: nothing to do"),
         ("import os, sys; print('oh', file=sys.stderr, flush=True); os._exit(3)", "it ended with exit code 3: oh"),
+        ("import argparse; argparse.ArgumentParser().parse_args(['--n'])", r"it ended with exit code 2: usage: (.|\n)*--n"),
         ("import time; time.sleep(600)", "mine.py: it did not end within 3 s, and was stopped"),
         ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
         ("def graphs():\n    return [1]", "graphs\\(\\) returned 1; it has to return a TaskGraph, or several"),
@@ -128,10 +138,50 @@ def test_a_program_without_a_graph_is_told_what_is_wrong(text: str, said: str, t
 
 def test_what_was_submitted_before_a_program_fails_is_drawn(tmp_path: Path) -> None:
     program(tmp_path, TEN_LINES + "    print(result[halved].values)\n")
-    drawn, said = command("mine.py", folder=tmp_path)
+    drawn, said = command("mine.py", folder=tmp_path, code=1)
     assert 'title: "mine"' in drawn
-    assert "note: the program did not get to its end" in said
+    assert "error: the program did not get to its end" in said
     assert "line 10: AttributeError" in said
+
+
+def test_processes_of_a_program_find_no_datacenter(tmp_path: Path) -> None:
+    (tmp_path / "child.py").write_text(TEN_LINES)
+    child = (
+        f"import subprocess, sys; sys.exit(subprocess.run({[sys.executable, str(tmp_path / 'child.py')]}, stderr=-1).stderr)"
+    )
+    found = graphs_of(program(tmp_path, f"{TEN_LINES}{child}\n"), [])
+    assert [graph.name for graph in found.graphs] == ["mine"]
+    assert "FailedPreconditionError: this program is being drawn" in found.remark
+
+
+def test_what_a_program_has_started_is_not_waited_for_and_ends(tmp_path: Path) -> None:
+    child = f"import subprocess, sys; child = subprocess.Popen({[sys.executable, '-c', 'import time; time.sleep(600)']})"
+    number = tmp_path / "number"
+    found = graphs_of(
+        program(tmp_path, f"{TEN_LINES}{child}\nopen({str(number)!r}, 'w').write(str(child.pid))\n"), [], timeout_s=20
+    )
+    assert found.remark == ""
+    until(lambda: has_ended(int(number.read_text())), "the child to end")
+
+
+def test_what_the_function_graphs_returns_is_all_that_is_drawn(tmp_path: Path) -> None:
+    """Also if the program has no main guard, so that its import submits as well."""
+    function = "def graphs(count=2):\n    datacenter.submit(graph)\n    return [graph] * count\n"
+    assert names(program(tmp_path, TEN_LINES + function)) == ["mine", "mine"]
+
+
+def test_a_function_graphs_that_needs_arguments_is_not_asked(tmp_path: Path) -> None:
+    for needed in ("count", "*, count"):
+        found = graphs_of(program(tmp_path, f"{TEN_LINES}def graphs({needed}):\n    return [graph] * count\n"), [])
+        assert ([graph.name for graph in found.graphs], found.remark) == (["mine"], "")
+
+
+def test_modules_of_the_working_directory_are_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "base64.py").write_text("raise SystemExit('the wrong one')")
+    (tmp_path / "programs").mkdir()
+    (tmp_path / "programs/beside.py").touch()
+    monkeypatch.chdir(tmp_path)
+    assert names(program(tmp_path / "programs", f"import beside\n{TEN_LINES}")) == ["mine"]
 
 
 def test_a_program_that_never_stops_submitting_is_stopped(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from Services.fractos.client import connect
 from Services.fractos.config import (
     CODE_ROOT,
+    DRAWN_VARIABLE,
     Configuration,
     DeviceSettings,
     directory_record_path,
@@ -20,7 +22,7 @@ from Services.fractos.config import (
     write_directory_record,
 )
 from Services.fractos.directory.interface import DirectoryRecord
-from Services.fractos.errors import ConfigurationError
+from Services.fractos.errors import ConfigurationError, FailedPreconditionError
 from Services.StorageNode.Node.names import is_temporary
 
 SMALL = """
@@ -260,6 +262,13 @@ def test_a_directory_record_that_was_copied_with_its_folder_counts_as_none(tmp_p
     write_directory_record(read(tmp_path / "one", SMALL), DirectoryRecord("files", "/", "mockdc"))
     shutil.copytree(tmp_path / "one", tmp_path / "copy")
     assert read_directory_record(load(tmp_path / "copy")) is None
+
+
+def test_who_is_being_drawn_finds_no_datacenter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_directory_record(read(tmp_path, SMALL), DirectoryRecord("files", "/", "mockdc"))
+    monkeypatch.setenv(DRAWN_VARIABLE, "1")
+    with pytest.raises(FailedPreconditionError, match="this program is being drawn"):
+        connect(tmp_path)
 
 
 def test_a_half_written_file_has_a_name_that_storage_nodes_hide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

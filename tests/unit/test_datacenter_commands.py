@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from Services.datacenter import checks, interruption
+from Services.datacenter import checks, commands, interruption
 from Services.datacenter.command_line import parse
 from Services.datacenter.logs import choose_logs, show_logs
+from Services.datacenter.processes import Processes
 from Services.fractos.config import CODE_ROOT, Configuration, load
 from Services.fractos.errors import NotFoundError
 
@@ -52,6 +53,19 @@ def test_a_run_id_may_be_written_in_any_way() -> None:
     assert parse(["logs", "--run", "0193AABB-ccdd"], HERE).run == "0193aabbccdd"
 
 
+@pytest.mark.parametrize(
+    ("line", "arguments"),
+    [
+        ("graph a.py -- --n 3", ["--n", "3"]),
+        ("graph a.py --topology ring -- --n 3 foo", ["--n", "3", "foo"]),
+        ("graph a.py foo --topology ring -- --n -- 3", ["foo", "--n", "--", "3"]),
+        ("graph a.py foo --topology ring", ["foo"]),
+    ],
+)
+def test_what_follows_two_hyphens_is_for_the_program_that_is_drawn(line: str, arguments: list[str]) -> None:
+    assert parse(line.split(), HERE).arguments == arguments
+
+
 def test_what_is_not_given_has_its_default() -> None:
     options = parse(["up"], HERE)
     assert (options.path, options.directory, options.terminal) == (HERE, None, "auto")
@@ -66,6 +80,7 @@ def test_what_is_not_given_has_its_default() -> None:
         ("train", "--dataset"),
         ("dashboard --port 65536", "is not a whole number from 1 to 65535"),
         ("status --follow", "unrecognized arguments"),
+        ("status -- math-0", "-- is for the arguments of a program that `graph` draws"),
         ("--directory files status", "--directory is for setup, up, check, demo"),
         ("--download-zookeeper status", "--download-zookeeper is for setup, up, demo"),
         ("clients", "ACTION"),
@@ -184,6 +199,28 @@ def test_an_unknown_log_names_those_that_are_near(configuration: Configuration) 
     (configuration.logs_path / "math-0.log").touch()
     with pytest.raises(NotFoundError, match="did you mean math-0"):
         choose_logs(configuration, "math0")
+
+
+@pytest.mark.parametrize(
+    ("command", "advises"), [("up", True), ("down", True), ("demo", True), ("runs", False), ("graph", False)]
+)
+def test_only_an_interrupted_command_that_starts_or_stops_things_tells_of_them(
+    command: str,
+    advises: bool,
+    configuration: Configuration,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(commands.COMMANDS, command, interrupted)
+    monkeypatch.setattr(Processes, "running", lambda _: ["math-0"])
+    monkeypatch.setattr("sys.argv", ["run_datacenter.py", command, *(["a.py"] if command == "graph" else [])])
+    monkeypatch.setattr(interruption, "listen", lambda: None)
+    assert commands.main(configuration.root) == commands.INTERRUPTED
+    said = "interrupted; still running: math-0; to stop that: python3 run_datacenter.py down" if advises else "interrupted"
+    assert capsys.readouterr().err == f"{said}\n"
 
 
 def test_a_signal_during_a_clean_up_does_not_end_it() -> None:

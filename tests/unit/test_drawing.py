@@ -11,7 +11,7 @@ from protos import fractos_pb2
 from Services.datacenter.drawing import mermaid, svg
 from Services.datacenter.drawing.command import draw
 from Services.datacenter.drawing.graph_drawing import draw_graph
-from Services.datacenter.drawing.picture import Picture, picture_of
+from Services.datacenter.drawing.picture import Picture, picture_of, together
 from Services.datacenter.drawing.sequence import Message, Sequence, Work, planned
 from Services.datacenter.drawing.sequence_drawing import draw_sequence
 from Services.fractos import TaskGraph
@@ -67,6 +67,18 @@ def test_constant_arguments_are_short() -> None:
     assert arguments["data"] == "12,345 bytes"
     assert len(arguments["name"]) == 28
     assert picture_of(fractos_pb2.Graph.FromString(graph.serialized()), values=False).steps[0].arguments == ()
+
+
+def test_arguments_that_differ_between_graphs_drawn_together_are_not_shown_as_common() -> None:
+    def named(name: str, text: str) -> Picture:
+        graph = TaskGraph("note")
+        graph.storage.write_text(client_id="admin", name=name, text=text)
+        return picture(graph)
+
+    shown = together([named("a.txt", "the same"), named("b.txt", "the same")])
+    assert shown.name == "note (2 times)"
+    assert dict(shown.steps[0].arguments) == {"client_id": "'admin'", "name": "…", "text": "'the same'"}
+    assert together([named("a.txt", "")]) == named("a.txt", "")
 
 
 @pytest.mark.parametrize("topology", [None, "ring", "star"])

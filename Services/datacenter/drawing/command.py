@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from protos import fractos_pb2
 from Services.datacenter.drawing import mermaid, programs, svg
 from Services.datacenter.drawing.graph_drawing import draw_graph
-from Services.datacenter.drawing.picture import Picture, picture_of
+from Services.datacenter.drawing.picture import Picture, picture_of, together
 from Services.datacenter.drawing.sequence import planned
 from Services.datacenter.drawing.sequence_drawing import draw_sequence
 from Services.datacenter.screen import Screen
@@ -23,7 +22,8 @@ FORMATS = ("mermaid", "svg")
 ENDINGS = {".svg": "svg", ".mmd": "mermaid", ".mermaid": "mermaid", ".md": "mermaid"}
 DESCRIPTION = """Draws the graphs that a program would submit, or one in a file. Nothing is submitted, and no datacenter is
 needed. With --topology it draws the messages instead: how a graph would travel. A program that has a function `graphs`, which
-returns a TaskGraph or several, is asked for them; any other one, or one with arguments, is run with a connection to nothing."""
+needs no arguments and returns a TaskGraph or several, is imported and asked for them; any other one, or one that is given
+arguments, is run with a connection to nothing."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a program's file, the name of one in Applications/, or a file with a serialized mockdc.fractos.v1.Graph",
     )
     parser.add_argument(
-        "arguments", nargs="*", metavar="ARGUMENT", help="for the program; put -- before those that begin with -"
+        "arguments",
+        nargs="*",
+        metavar="ARGUMENT",
+        help="for the program, right after it, or last, after a --: those that begin with -",
     )
     parser.add_argument("--format", choices=FORMATS, help="what to write (default: what --out ends in, else mermaid)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where to, instead of the standard output")
@@ -42,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_graph(options: argparse.Namespace, root: Path) -> int:
-    """Draw what was asked for.
+    """Draw what was asked for. Returns 1 if the program did not get to its end: graphs may be missing.
 
     Raises InvalidArgumentError without such a file or format, FailedPreconditionError if its program has no graph, GraphError
     if it is no graph, ResourceExhaustedError for graphs that are too large to be drawn.
@@ -53,11 +56,12 @@ def run_graph(options: argparse.Namespace, root: Path) -> int:
     if options.out is None:
         print(drawn, end="")
     else:
-        fenced = options.out.suffix == ".md"
+        fenced = kind == "mermaid" and options.out.suffix.lower() == ".md"
         options.out.write_text(f"```mermaid\n{drawn}```\n" if fenced else drawn, encoding="utf-8")
+        Screen().say(f"{options.out} is written")
     if found.remark:
-        Screen(sys.stderr).say(f"note: the program did not get to its end, so graphs may be missing: {found.remark}")
-    return 0
+        Screen(sys.stderr).say(f"error: the program did not get to its end, so graphs may be missing: {found.remark}")
+    return 1 if found.remark else 0
 
 
 def draw(pictures: Sequence[Picture], kind: str, topology: str | None) -> str:
@@ -71,22 +75,18 @@ def draw(pictures: Sequence[Picture], kind: str, topology: str | None) -> str:
 def _format(asked: str | None, out: Path | None) -> str:
     if asked or out is None:
         return asked or FORMATS[0]
-    if out.suffix not in ENDINGS:
+    ending = out.suffix.lower()
+    if ending not in ENDINGS:
         raise InvalidArgumentError(f"--out {out}: no format ends in {out.suffix!r}; name one: --format {'|'.join(FORMATS)}")
-    return ENDINGS[out.suffix]
+    return ENDINGS[ending]
 
 
 def _pictures(graphs: Sequence[fractos_pb2.Graph]) -> list[Picture]:
     """A picture for each graph; those that differ in nothing but constant arguments are drawn once."""
-    alike: dict[bytes, list[fractos_pb2.Graph]] = {}
+    alike: dict[bytes, list[Picture]] = {}
     for graph in graphs:
-        alike.setdefault(_shape(graph), []).append(graph)
-    return [_picture(same) for same in alike.values()]
-
-
-def _picture(same: Sequence[fractos_pb2.Graph]) -> Picture:
-    picture = picture_of(same[0])
-    return picture if len(same) == 1 else replace(picture, name=f"{picture.name} ({len(same)} times)")
+        alike.setdefault(_shape(graph), []).append(picture_of(graph))
+    return [together(same) for same in alike.values()]
 
 
 def _shape(graph: fractos_pb2.Graph) -> bytes:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -17,6 +17,7 @@ from Services.fractos.values import from_big_integer
 
 Mark: TypeAlias = Literal["", "critical", "bad", "open"]  # decided when the run ended; failed; not done
 LONGEST_VALUE = 28  # characters; longer values are cut
+DIFFERS = "…"  # in place of a value that is not the same in all graphs that are drawn together
 SHORT_BITS = 80  # integers of more are told by their size
 
 
@@ -107,6 +108,25 @@ def picture_of(graph: fractos_pb2.Graph, catalogue: Catalogue | None = None, *, 
         for step in graph.steps
     )
     return Picture(graph.name, steps, tuple(edges))
+
+
+def together(pictures: Sequence[Picture]) -> Picture:
+    """One picture of graphs that differ in nothing but constant arguments: those that differ are shown as "…"."""
+    if len(pictures) == 1:
+        return pictures[0]
+    steps = [
+        replace(same[0], arguments=_common([dict(step.arguments) for step in same]))
+        for same in zip(*(picture.steps for picture in pictures), strict=True)
+    ]
+    return replace(pictures[0], name=f"{pictures[0].name} ({len(pictures)} times)", steps=tuple(steps))
+
+
+def _common(arguments: Sequence[dict[str, str]]) -> tuple[tuple[str, str], ...]:
+    first, *others = arguments
+    names = dict.fromkeys(name for given in arguments for name in given)
+    return tuple(
+        (name, first[name] if all(given.get(name) == first.get(name) for given in others) else DIFFERS) for name in names
+    )
 
 
 def _arguments(step: fractos_pb2.Step, operation: Operation | None, bound: set[str]) -> Iterable[tuple[str, str]]:

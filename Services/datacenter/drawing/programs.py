@@ -6,20 +6,23 @@ import base64
 import difflib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from protos import fractos_pb2
-from Services.fractos.config import CODE_ROOT
+from Services.fractos.config import CODE_ROOT, DRAWN_VARIABLE
 from Services.fractos.errors import FailedPreconditionError, InvalidArgumentError
 from Services.fractos.graph import default_catalogue
 from Services.fractos.plan import make_plan
 
-RECORDER = "Services.datacenter.drawing.recorder"
+# The first entry of sys.path, the working directory, goes: a module in it may have the name of one that is needed here.
+RECORD = "import sys; sys.path[:] = filter(None, sys.path); from Services.datacenter.drawing import recorder; recorder.main()"
 APPLICATIONS = "Applications"
 TIMEOUT_S = 30.0
 ERROR_LINES = 5  # of what a program has printed as errors
@@ -79,24 +82,29 @@ def _of_program(path: Path, arguments: Sequence[str], timeout_s: float) -> Found
 def _record(path: Path, arguments: Sequence[str], timeout_s: float) -> tuple[list[dict[str, str]], str]:
     """What the recorder wrote, and how it ended if it could not say so itself."""
     with tempfile.TemporaryDirectory(prefix="mockdc-graph-") as folder:
-        record = Path(folder) / "record"
+        record, errors = Path(folder) / "record", Path(folder) / "errors"
         record.touch()
-        inherited = os.environ.get("PYTHONPATH")
-        try:
-            ended = subprocess.run(
-                [sys.executable, "-m", RECORDER, str(record), str(path), *arguments],
+        with errors.open("wb") as printed:
+            recorder = subprocess.Popen(
+                [sys.executable, "-c", RECORD, str(record), str(path), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
-                timeout=timeout_s,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(CODE_ROOT), inherited]))},
-                check=False,
+                stderr=printed,
+                env={**os.environ, "PYTHONPATH": _search_path(), DRAWN_VARIABLE: "1"},
+                start_new_session=True,  # a group of its own, which ends as a whole
             )
-            errors = "\n".join(ended.stderr.splitlines()[-ERROR_LINES:])
-            said = f"it ended with exit code {ended.returncode}{f': {errors}' if errors else ''}"
+        try:
+            said = f"it ended with exit code {recorder.wait(timeout_s)}"
         except subprocess.TimeoutExpired:
             said = f"it did not end within {timeout_s:g} s, and was stopped"
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(recorder.pid, signal.SIGKILL)
+            recorder.wait()
+        last = "\n".join(errors.read_text(encoding="utf-8", errors="replace").splitlines()[-ERROR_LINES:])
         lines = record.read_text().splitlines()
-    return [json.loads(line) for line in lines if line.endswith("}")], said
+    return [json.loads(line) for line in lines if line.endswith("}")], f"{said}: {last}" if last else said
+
+
+def _search_path() -> str:
+    return os.pathsep.join(filter(None, [str(CODE_ROOT), os.environ.get("PYTHONPATH")]))

@@ -1,8 +1,8 @@
-"""Has a program say which graphs it would submit, without a datacenter: `python -m Services.datacenter.drawing.recorder`.
+"""Has a program say which graphs it would submit, without a datacenter.
 
 A process of its own, started by `programs.py`, since a program may do anything: exit, hang, print. It writes a line of JSON for
 each graph as it is submitted, and one for how the program ended. `connect()` gives a connection to nothing: every step of a run
-has been done at once, and answers with next to nothing.
+has been done at once, and answers with next to nothing. The processes that the program starts find no datacenter.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from Services.fractos.values import as_bytes
 FUNCTION = "graphs"  # a program may have one, which returns its graph or graphs
 MOST_GRAPHS = 1000
 
-Record = Callable[[dict[str, Any]], None]
+Record = Callable[[dict[str, str]], None]
 
 
 class EnoughError(BaseException):
@@ -63,7 +63,7 @@ class RecordingDatacenter(client.Datacenter):
         if self._count == MOST_GRAPHS:
             raise EnoughError
         self._count += 1
-        self._submitted({"graph": base64.b64encode(graph.serialized()).decode(), "topology": topology})
+        self._submitted({"graph": base64.b64encode(graph.serialized()).decode()})
         outcome: Future[application_pb2.RunResult] = Future()
         run_id = new_run_id()
         outcome.set_result(_done(graph, run_id))
@@ -86,10 +86,11 @@ class _RecordedMemory(Memory):
     """Memory that is nowhere."""
 
     def read(self) -> Any:
-        return bytes(self.memory.size)
+        if not self.dtype:
+            return bytes(self.memory.size)
+        import numpy  # noqa: PLC0415 - only who handles arrays pays for it
 
-    def narrow(self, **_: Any) -> Memory:
-        return self
+        return numpy.zeros(self.shape, self.dtype)
 
     def publish(self) -> Memory:
         return self
@@ -99,6 +100,9 @@ class _RecordedMemory(Memory):
 
     def release(self) -> None:
         """Nothing is held."""
+
+    def _with(self, memory: fractos_pb2.Memory, dtype: str, shape: tuple[int, ...]) -> Memory:
+        return _RecordedMemory(memory, dtype, shape, client=self.client, do=self.do)
 
 
 class _Nowhere:
@@ -111,7 +115,8 @@ class _Nowhere:
 
 
 def _somewhere(size: int, node: str) -> fractos_pb2.Memory:
-    return fractos_pb2.Memory(owner=node or "application", object=bytes(16), size=size)
+    capability = fractos_pb2.Capability(links=[b""])  # it can be narrowed, and allows nothing
+    return fractos_pb2.Memory(owner=node or "application", object=bytes(16), size=size, capability=capability)
 
 
 def _done(graph: TaskGraph, run_id: bytes) -> application_pb2.RunResult:
@@ -137,7 +142,11 @@ def _answer(operation: Operation) -> Any:
 
 
 def run(program: Path, arguments: list[str], record: Record) -> str:
-    """Run a program, or only its function `graphs` if it has one and no arguments are given. Returns what went wrong, or ""."""
+    """Run a program; or import it and ask its function `graphs`, if it has one and no arguments are given: what it submits
+    itself is left out then. Returns what went wrong, or "".
+
+    Ends with the program if that says no more than a number: what it has printed, which `programs.py` has, says why.
+    """
     connected = RecordingDatacenter(record)
 
     def connect(path: str | Path | None = None, *, client_id: str = "") -> client.Datacenter:
@@ -145,24 +154,33 @@ def run(program: Path, arguments: list[str], record: Record) -> str:
 
     Services.fractos.connect = client.connect = connect
     sys.argv = [str(program), *arguments]
-    sys.path[0] = str(program.parent)
+    sys.path.insert(0, str(program.parent))  # as Python itself does
     try:
         if arguments or not _has_function(program):
             runpy.run_path(str(program), run_name="__main__")
         else:
-            _record_all(connected, runpy.run_path(str(program), run_name=program.stem)[FUNCTION]())
+            connected = RecordingDatacenter(lambda _: None)  # as a rule what it submits are the same graphs
+            _record_all(RecordingDatacenter(record), runpy.run_path(str(program), run_name=program.stem)[FUNCTION]())
     except EnoughError:
         return f"it has submitted {MOST_GRAPHS} graphs, and was stopped"
     except SystemExit as ended:
-        return "" if ended.code in {None, 0} else f"it ended with: {ended.code}"
+        if isinstance(ended.code, int) and ended.code:
+            raise
+        return f"it ended with: {ended.code}" if ended.code else ""
     except BaseException as error:  # whatever a program may raise
         return _said(error, program)
     return ""
 
 
 def _has_function(program: Path) -> bool:
+    """Whether it has the function, and that can be called without arguments."""
     tree = ast.parse(program.read_bytes(), str(program))
-    return any(isinstance(node, ast.FunctionDef) and node.name == FUNCTION for node in tree.body)
+    return any(isinstance(node, ast.FunctionDef) and node.name == FUNCTION and not _required(node.args) for node in tree.body)
+
+
+def _required(arguments: ast.arguments) -> bool:
+    positional = len(arguments.posonlyargs) + len(arguments.args)
+    return positional > len(arguments.defaults) or None in arguments.kw_defaults
 
 
 def _record_all(datacenter: RecordingDatacenter, made: TaskGraph | Iterable[TaskGraph]) -> None:
@@ -186,7 +204,3 @@ def main() -> None:
     with Path(record).open("w", buffering=1) as file:  # a line at a time, for what comes before a kill
         said = run(Path(program), arguments, lambda entry: print(json.dumps(entry), file=file))
         print(json.dumps({"end": said}), file=file)
-
-
-if __name__ == "__main__":
-    main()
