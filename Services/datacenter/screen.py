@@ -42,6 +42,11 @@ class Screen:
         """Whether what was shown can be replaced: on a terminal."""
         return self._console.is_terminal
 
+    @property
+    def width(self) -> int | None:
+        """The columns of the terminal; None where there is none, so that nothing has to be left out."""
+        return self._console.width if self._terminal else None
+
     def say(self, text: str, hang: int = 4) -> None:
         """Print one message. On a terminal what does not fit goes on in the next line, `hang` columns further in."""
         if self._terminal:
@@ -82,8 +87,7 @@ class Screen:
             yield lambda heading, observation: self._console.print(heading, self._status(observation, root), "", sep="\n")
 
     def _status(self, observation: Observation, root: Path) -> Group:
-        width = self._console.width if self._terminal else None
-        tables = list(status_tables(observation, root, width))
+        tables = list(status_tables(observation, root, self.width))
         return Group(tables[0], *(part for table in tables[1:] for part in ("", table)))
 
     def models(self, models: Sequence[ModelStatus]) -> None:

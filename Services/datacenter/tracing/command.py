@@ -9,23 +9,19 @@ import shutil
 import sys
 import time
 
-from rich.table import Table
-from rich.text import Text
-
 from protos import application_pb2
 from Services.datacenter.screen import Screen
 from Services.datacenter.tracing.exported import run_as_json, trace_as_json
-from Services.datacenter.tracing.figures import duration, moment
-from Services.datacenter.tracing.finding import SHOWN_DIGITS, find_run
+from Services.datacenter.tracing.finding import find_run
 from Services.datacenter.tracing.html import to_html
+from Services.datacenter.tracing.listing import runs_table
 from Services.datacenter.tracing.perfetto import to_perfetto
-from Services.datacenter.tracing.story import NARROWEST, STATE_STYLES, story
-from Services.datacenter.tracing.trace import Trace, state_name
+from Services.datacenter.tracing.story import NARROWEST, story
+from Services.datacenter.tracing.trace import Trace
 from Services.datacenter.tracing.waterfall import ASCII, BLOCKS
 from Services.fractos.config import Configuration
 from Services.fractos.oversight import overseeing
 
-COLUMNS = ("run", "graph", "topology", "client", "state", "submitted", "took", "steps", "attempts")
 ALL = "all"
 STATES = {
     ALL: application_pb2.RUN_STATE_UNSPECIFIED,
@@ -44,7 +40,7 @@ def run_runs(configuration: Configuration, options: argparse.Namespace, screen: 
     if options.json:
         print(json.dumps({"runs": [run_as_json(run) for run in runs]}, indent=2))
     elif runs:
-        screen.show(_table(runs, time.time()))
+        screen.show(runs_table(runs, time.time(), screen.width))
     else:
         screen.say(f"no run is {options.state}" if options.state else "there was no run yet; submit one with an application")
     return 0
@@ -77,25 +73,3 @@ async def _list(configuration: Configuration, limit: int, state: str) -> list[ap
 async def _trace(configuration: Configuration, written: str) -> Trace:
     async with overseeing(configuration) as oversight:
         return Trace.of(await find_run(oversight, written), time.time())
-
-
-def _table(runs: list[application_pb2.RunInfo], now: float) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
-    for name in COLUMNS:
-        numeric = name in {"took", "steps", "attempts"}
-        table.add_column(name, justify="right" if numeric else "left", no_wrap=True, overflow="ellipsis")
-    for run in runs:
-        state = state_name(run.state)
-        took = (run.ended_at or (now if state == "running" else 0)) - run.submitted_at
-        table.add_row(
-            run.run_id.hex()[-SHOWN_DIGITS:],
-            Text(run.name),
-            run.topology,
-            Text(run.client),
-            Text(state, style=STATE_STYLES.get(state, "")),
-            moment(run.submitted_at, now),
-            duration(max(0.0, took)) if run.ended_at or state == "running" else "-",
-            str(run.steps),
-            str(run.attempt),
-        )
-    return table

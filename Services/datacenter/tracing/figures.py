@@ -1,8 +1,10 @@
-"""How times and sizes are written where there is little room. Pure."""
+"""How times, sizes and texts are written where there is little room. Pure."""
 
 from __future__ import annotations
 
 from datetime import datetime
+
+from rich.cells import cell_len, set_cell_size
 
 UNITS = "kMGTP"
 
@@ -34,6 +36,11 @@ def moment(at: float, now: float) -> str:
     """A Unix time by this machine's clock on the wall; with the day unless that is the day of `now`."""
     when = datetime.fromtimestamp(at)
     return when.strftime("%H:%M:%S" if when.date() == datetime.fromtimestamp(now).date() else "%Y-%m-%d %H:%M:%S")
+
+
+def cut(text: str, columns: int) -> str:
+    """The text, or as much of it as fits into so many columns of a terminal, with two dots at the end."""
+    return text if cell_len(text) <= columns else f"{set_cell_size(text, columns - 2)}.."
 
 
 def _three(value: float) -> str:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from rich.text import Text
 
-from Services.datacenter.tracing.figures import duration, size
+from Services.datacenter.tracing.figures import cut, duration, size
 from Services.datacenter.tracing.parts import Attempt, Hop, Step
 from Services.datacenter.tracing.trace import Trace
 
@@ -107,7 +107,7 @@ class _Columns:
         style = FAILED if step.state == "failed" else CRITICAL if step.id in self._critical else ""
         if hop is None:
             return Text(" ".join([*cells, f"{step.operation or 'it'}: {_STATES[step.state]}"]), style=style)
-        cells.append(_cut(_operation(step), self._operation).ljust(self._operation))
+        cells.append(cut(_operation(step), self._operation).ljust(self._operation))
         cells += [f"{figure:>{width}}" for figure, width in zip(_figures(hop), _FIGURES.values(), strict=True)]
         return Text.assemble((" ".join(cells), style), "  ")
 
@@ -167,7 +167,3 @@ def _begin(row: Attempt | Step) -> tuple[float, int]:
     if isinstance(row, Attempt):
         return row.began_at, -1
     return (min(row.hop.sent_at, row.hop.started_at) if row.hop is not None else float("inf")), row.id
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 2]}.."
