@@ -49,3 +49,11 @@ def test_a_pipe_gets_every_column() -> None:
 def test_names_are_cut() -> None:
     _, row = lines_of([info("n" * 400, client="c" * 400)], None)
     assert f"{'n' * (LONGEST_NAME - 2)}..  fast-star  {'c' * (LONGEST_NAME - 2)}.. " in row
+
+
+@pytest.mark.parametrize("character", ["\x1b", "\n", "\r", "\x85", "\x9b", "\u2028", "\u202e", "\x07"])
+def test_names_cannot_steer_a_terminal(character: str) -> None:
+    evil = f"a{character}[2Jb"
+    lines = lines_of([info(evil, client=evil)], None)
+    assert len(lines) == 2
+    assert lines[1].count("a?[2Jb") == 2

@@ -74,6 +74,18 @@ def test_a_failure_is_told_with_its_causes_the_log_and_what_to_type() -> None:
     assert "next: python3 run_datacenter.py logs math-1" in text
 
 
+def test_no_text_of_a_run_steers_the_terminal() -> None:
+    evil = "\x1b[2J\x9b2J\x85\u202e"
+    failure = fractos_pb2.Failure(
+        status="INTERNAL", message=evil, step=0, operation=evil, node=evil, causes=[evil], log_file=evil, field=evil
+    )
+    made = graph(steps=1)
+    made.name = made.steps[0].operation = evil
+    told = "".join(shown(trace_of(described(made, ended=0.1, failure=failure, sent=attempts((0.0, ""), (0.05, evil))))))
+    assert told.isprintable()
+    assert told.count("?[2J?2J??") >= 9
+
+
 def test_of_many_steps_those_that_are_open_are_counted() -> None:
     lines = shown(trace_of(described(graph(steps=500))))
     assert any("495 more: not done, as far as is known" in line for line in lines)

@@ -38,6 +38,11 @@ def moment(at: float, now: float) -> str:
     return when.strftime("%H:%M:%S" if when.date() == datetime.fromtimestamp(now).date() else "%Y-%m-%d %H:%M:%S")
 
 
+def harmless(text: str) -> str:
+    """As many characters, with "?" for those that steer a terminal, end a line or cannot be seen: strangers chose the text."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 def cut(text: str, columns: int) -> str:
     """The text, or as much of it as fits into so many columns of a terminal, with two dots at the end."""
     return text if cell_len(text) <= columns else f"{set_cell_size(text, columns - 2)}.."

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from protos import application_pb2
 from Services.datacenter.tables import NOTHING, Column, fitting
-from Services.datacenter.tracing.figures import cut, duration, moment
+from Services.datacenter.tracing.figures import cut, duration, harmless, moment
 from Services.datacenter.tracing.finding import SHOWN_DIGITS
 from Services.datacenter.tracing.story import STATE_STYLES
 from Services.datacenter.tracing.trace import state_name
@@ -34,9 +34,9 @@ def _cells(run: application_pb2.RunInfo, now: float, longest: int) -> tuple[Text
     took = (run.ended_at or (now if state == "running" else run.submitted_at)) - run.submitted_at
     return (
         Text(run.run_id.hex()[-SHOWN_DIGITS:]),
-        Text(cut(run.name, longest)),
+        Text(cut(harmless(run.name), longest)),
         Text(run.topology),
-        Text(cut(run.client, LONGEST_NAME)),
+        Text(cut(harmless(run.client), LONGEST_NAME)),
         Text(state, style=STATE_STYLES.get(state, "")),
         Text(moment(run.submitted_at, now)),
         Text(duration(max(0.0, took)) if run.ended_at or state == "running" else NOTHING),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from Services.datacenter.tracing.figures import duration, moment, size
+from Services.datacenter.tracing.figures import duration, harmless, moment, size
 from Services.datacenter.tracing.finding import SHOWN_DIGITS
 from Services.datacenter.tracing.parts import Failure
 from Services.datacenter.tracing.trace import Trace
@@ -38,6 +38,8 @@ def story(trace: Trace, width: int, marks: Marks = BLOCKS) -> list[Text]:
         lines += [Text(line) for text in part(trace) for line in _wrapped(text, width)]
     if trace.failure is not None:
         lines += [Text(), *_failure(trace.failure, width)]
+    for line in lines:
+        line.plain = harmless(line.plain)
     return lines
 
 
