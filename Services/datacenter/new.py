@@ -15,6 +15,7 @@ from Services.datacenter.new_files import write_files
 from Services.datacenter.new_node import (
     adaptor_file,
     can_generate,
+    class_name,
     controller_script,
     device_file,
     folder_of,
@@ -61,7 +62,7 @@ def run_new(configuration: Configuration, options: argparse.Namespace, screen: S
 
 def _new_node(configuration: Configuration, name: str, screen: Screen) -> None:
     _check_name("a kind of node", name)
-    if name in RESERVED | NOT_DEVICES or hasattr(TaskGraph, name):
+    if name in RESERVED | NOT_DEVICES or hasattr(TaskGraph, name) or keyword.iskeyword(class_name(name)):
         raise InvalidArgumentError(f"a kind of node cannot be called {name!r}, which means something else; choose another")
     home = _home(configuration)
     settings = configuration.root / CONFIGURATION_FILE

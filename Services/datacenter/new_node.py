@@ -14,9 +14,14 @@ TEMPLATES = Path(__file__).parent / "templates/node"
 PROTOC = "grpc_tools.protoc"  # for development: who only uses a datacenter can go without
 
 
+def class_name(name: str) -> str:
+    """What the classes of a kind of node begin with, and its folder is called."""
+    return "".join(word.capitalize() for word in name.split("_"))
+
+
 def folder_of(name: str) -> Path:
     """The folder of a kind of node, relative to the project's."""
-    return Path("Services/ComputationalNodes") / _camel_case(name)
+    return Path("Services/ComputationalNodes") / class_name(name)
 
 
 def proto_file(name: str) -> Path:
@@ -31,12 +36,12 @@ def device_file(name: str) -> Path:
 
 def adaptor_file(name: str) -> Path:
     """Its Adaptor, relative to the project's folder."""
-    return folder_of(name) / f"{_camel_case(name)}_Adaptor" / f"{name}_adaptor.py"
+    return folder_of(name) / f"{class_name(name)}_Adaptor" / f"{name}_adaptor.py"
 
 
 def controller_script(name: str) -> Path:
     """The script that starts a node of that kind, relative to the project's folder."""
-    return folder_of(name) / f"{_camel_case(name)}_Controller" / f"{name}_controller.py"
+    return folder_of(name) / f"{class_name(name)}_Controller" / f"{name}_controller.py"
 
 
 def can_generate() -> bool:
@@ -76,8 +81,4 @@ def _generated(home: Path, proto: Path, text: str) -> dict[Path, str]:
 
 
 def _filled(template: str, name: str) -> str:
-    return Template((TEMPLATES / template).read_text(encoding="utf-8")).substitute(name=name, Name=_camel_case(name))
-
-
-def _camel_case(name: str) -> str:
-    return "".join(word.capitalize() for word in name.split("_"))
+    return Template((TEMPLATES / template).read_text(encoding="utf-8")).substitute(name=name, Name=class_name(name))

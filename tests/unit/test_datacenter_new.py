@@ -132,6 +132,8 @@ def test_an_application_is_the_template_under_its_own_name(root: Path) -> None:
         ("node", "output", "means something else"),
         ("node", "fractos", "means something else"),
         ("node", "client", "means something else"),
+        ("node", "none", "means something else"),
+        ("node", "true", "means something else"),
         ("application", "Mine", "did you mean mine?"),
         ("application", "random", "in place of the Python module"),
         ("application", "numpy", "in place of the Python module"),
