@@ -137,7 +137,8 @@ def test_a_page_says_what_happened() -> None:
         "steps done 3 of 3",
         "1 math.shift_left math-1 1 +6.00 ms 1.00 ms 1.00 ms 3.00 ms 10 B 1.20 kB",
         "storage-0 → math-1 1 1 – – 1 700 B – 5.00 MB –",
-        "device: at work: 9.00 ms, 2",
+        "device: at devices: 9.00 ms, 2",
+        "end: from the last step home: 24.0 ms",
     ):
         assert text in said
     assert "Attempts" not in said
@@ -183,10 +184,12 @@ def test_a_failure_has_its_causes_and_its_log() -> None:
 
 
 def test_a_cancelled_run_did_not_fail() -> None:
-    description = describe([], failure="the run was cancelled")
+    description = describe([hop(0, "storage-0", 1)], failure="the run was cancelled")
     description.info.state = application_pb2.CANCELLED
     description.result.failure.status = "CANCELLED"
-    assert "Cancelled the run was cancelled" in Reader(to_html(trace(description))).said
+    said = Reader(to_html(trace(description))).said
+    assert "Cancelled the run was cancelled" in said
+    assert "until it was cancelled: 34.0 ms" in said
 
 
 def test_attempts_have_their_reasons_and_what_they_kept() -> None:

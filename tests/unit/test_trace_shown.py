@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from protos import fractos_pb2
+from protos import application_pb2, fractos_pb2
 from Services.datacenter.tracing.exported import trace_as_json
 from Services.datacenter.tracing.figures import duration, size
 from Services.datacenter.tracing.perfetto import to_perfetto
@@ -72,6 +72,20 @@ def test_a_failure_is_told_with_its_causes_the_log_and_what_to_type() -> None:
     assert "caused by: OSError: no such device\n  caused by: a cable" in text
     assert "log: /a folder/math-1.log" in text
     assert "next: python3 run_datacenter.py logs math-1" in text
+
+
+def test_the_end_of_a_run_is_told_as_what_it_was() -> None:
+    trail = [hop(0, "math-0", (0.0, 0.0, 0.0, 0.2), [HOME])]
+    description = described(graph((0, 1), steps=2), trail, ended=0.3, failure=fractos_pb2.Failure(status="CANCELLED"))
+    told = " ".join(" ".join(shown(trace_of(description))).split())
+    assert "100 ms after what was done of that path, until it failed" in told
+    description.info.state = application_pb2.CANCELLED
+    told = " ".join(" ".join(shown(trace_of(description))).split())
+    assert "100 ms after what was done of that path, until it was cancelled" in told
+    assert "failed" not in told
+    description.result.ClearField("failure")
+    description.info.state = application_pb2.SUCCEEDED
+    assert "100 ms from the last step home" in " ".join(" ".join(shown(trace_of(description))).split())
 
 
 def test_no_text_of_a_run_steers_the_terminal() -> None:

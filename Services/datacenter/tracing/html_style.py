@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from Services.datacenter.drawing.style import MONOSPACE, SANS, colours, drawing_rules
+from Services.datacenter.tracing.parts import SpanKind
 
-SPANS = {  # what the time of a run went to: its colours on light and on dark
+SPANS: dict[SpanKind, tuple[str, str]] = {  # what the time of a run went to: its colours on light and on dark
     "lost": ("#b3261e", "#ff8a80"),
     "start": ("#9aa3ad", "#6d7885"),
     "wire": ("#c77700", "#f5a94f"),

@@ -9,21 +9,12 @@ from Services.datacenter.drawing.markup import node
 from Services.datacenter.tracing.figures import duration
 from Services.datacenter.tracing.happened_graph import name_of
 from Services.datacenter.tracing.html_figures import share
-from Services.datacenter.tracing.html_style import SPANS
-from Services.datacenter.tracing.parts import Span, Step
+from Services.datacenter.tracing.parts import MEANINGS, Span, Step, meanings
 from Services.datacenter.tracing.trace import Trace
 
 TICKS = 4  # parts of the scale
 LONG_PAUSE = 0.4  # of the whole; what is longer is drawn
 PAUSE = 10.0  # percent of the width wide
-MEANINGS = {
-    "lost": "lost: work of attempts that came to nothing",
-    "start": "start: before a step was sent (journal, admission, a centre)",
-    "wire": "wire: on its way to its node",
-    "wait": "wait: at the node, until the device began",
-    "device": "device: at work",
-    "end": "end: the way home",
-}
 
 
 def where_time_went(trace: Trace) -> Iterator[Element]:
@@ -36,12 +27,13 @@ def where_time_went(trace: Trace) -> Iterator[Element]:
         for span in spans
     ]
     yield node("div", *bars, class_="stack", role="img", aria_label="The critical path; the list below has its parts.")
-    sums = {kind: sum(span.duration_s for span in spans if span.kind == kind) for kind in SPANS}
+    sums = {kind: sum(span.duration_s for span in spans if span.kind == kind) for kind in MEANINGS}
+    names = meanings(trace.state)
     items = [
         node(
             "li",
             node("i", class_=f"{kind}-bar"),
-            f"{MEANINGS[kind]}: ",
+            f"{kind}: {names[kind]}: ",
             node("b", f"{duration(spent)}, {share(spent / total)}"),
         )
         for kind, spent in sums.items()

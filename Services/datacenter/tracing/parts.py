@@ -12,6 +12,18 @@ from typing import Literal
 StepState = Literal["done", "failed", "open"]  # open: nothing is known of it. It has not begun, is under way, or got lost
 MessageKind = Literal["request", "reply", "completion", "memory"]
 SpanKind = Literal["lost", "start", "wire", "wait", "device", "end"]
+MEANINGS: dict[SpanKind, str] = {  # what the time of a run went to
+    "lost": "lost until a further attempt began",
+    "start": "before steps were sent",
+    "wire": "on the wire",
+    "wait": "waiting at nodes",
+    "device": "at devices",
+    "end": "from the last step home",
+}
+ENDS = {  # what "end" means where a run did not succeed
+    "failed": "after what was done of that path, until it failed",
+    "cancelled": "after what was done of that path, until it was cancelled",
+}
 
 
 @dataclass(frozen=True)
@@ -96,7 +108,8 @@ class Span:
     """A part of the time that the run took. Those of the critical path follow one another without a gap.
 
     lost: work of attempts that came to nothing, until the next one began; start: a step that could be sent was not yet (the
-    journal, admission, a centre); wire: on its way; wait: at the node, until the device began; device; end: the way home.
+    journal, admission, a centre); wire: on its way; wait: at the node, until the device began; device; end: after what was
+    done, which is the way home of a run that succeeded.
     """
 
     kind: SpanKind
@@ -108,6 +121,11 @@ class Span:
     def duration_s(self) -> float:
         """In seconds."""
         return self.ended_at - self.began_at
+
+
+def meanings(state: str) -> dict[SpanKind, str]:
+    """What each kind of span means in a run that is in this state."""
+    return {**MEANINGS, "end": ENDS.get(state, MEANINGS["end"])}
 
 
 @dataclass(frozen=True)

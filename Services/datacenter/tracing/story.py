@@ -10,21 +10,12 @@ from rich.text import Text
 
 from Services.datacenter.tracing.figures import duration, harmless, moment, size
 from Services.datacenter.tracing.finding import SHOWN_DIGITS
-from Services.datacenter.tracing.parts import Failure
+from Services.datacenter.tracing.parts import MEANINGS, Failure, meanings
 from Services.datacenter.tracing.trace import Trace
 from Services.datacenter.tracing.waterfall import BLOCKS, Marks, waterfall
 
 STATE_STYLES = {"running": "yellow", "succeeded": "green", "failed": "bold red", "cancelled": "yellow"}
 NARROWEST = 80  # columns
-SPANS = {
-    "device": "at devices",
-    "wait": "waiting at nodes",
-    "wire": "on the wire",
-    "lost": "lost until a further attempt began",
-    "start": "before steps were sent",
-    "end": "from the last step home",
-}
-FAILED_END = "at the step that failed, and from there home"
 _COMMAND = "python3 run_datacenter.py"
 
 
@@ -73,8 +64,8 @@ def _critical(trace: Trace) -> Iterator[str]:
     shown = [str(step) for step in path]
     if len(shown) > 12:
         shown = [*shown[:5], "...", *shown[-5:]]
-    sums = {kind: sum(span.duration_s for span in spans if span.kind == kind) for kind in SPANS}
-    names = {**SPANS, "end": FAILED_END} if trace.failure is not None else SPANS
+    sums = {kind: sum(span.duration_s for span in spans if span.kind == kind) for kind in MEANINGS}
+    names = meanings(trace.state)
     parts = [f"{duration(took)} {names[kind]}" for kind, took in sorted(sums.items(), key=lambda item: -item[1]) if took > 0]
     yield f"critical path: {' > '.join(shown)}; {', '.join(parts)}"
 
