@@ -195,6 +195,7 @@ def test_a_cancelled_run_did_not_fail() -> None:
 def test_attempts_have_their_reasons_and_what_they_kept() -> None:
     said = Reader(to_html(repeated())).said
     assert "1 +0.00 ms 10.0 ms application-0 the first 2 +10.00 ms 30.0 ms application-0 math-1 died" in said
+    assert "Steps that were done are not done again unless their node died." in said
     assert "The bill of the last of 2 attempts" in said
     assert "Dashed lines: a further attempt began." in said
     assert [step.facts[-1] for step in happened(repeated()).steps] == [
@@ -328,7 +329,7 @@ def test_a_long_time_without_work_is_drawn_short() -> None:
     description = describe([*hops, hop(2, "storage-0", 1005, attempt=2)], reasons=("", "math-1 died"))
     description.result.ended_at = T + 1.011
     page = to_html(trace(description))
-    assert "Hatched: nothing was done" in page
+    assert "Hatched: nothing was done that counted" in page
     lengths = [float(width) for width in re.findall(r'class="device-bar" style="left:[\d.]+%;width:([\d.]+)%"', page)]
     assert len(lengths) == 3
     assert min(lengths) > 10  # to scale it would be 0.3

@@ -88,6 +88,12 @@ def test_the_end_of_a_run_is_told_as_what_it_was() -> None:
     assert "100 ms from the last step home" in " ".join(" ".join(shown(trace_of(description))).split())
 
 
+def test_many_attempts_are_explained() -> None:
+    sent = attempts((0.0, ""), (0.1, KILLED), (0.2, KILLED))
+    told = " ".join(" ".join(shown(trace_of(described(graph(steps=1), ended=1.0, sent=sent)))).split())
+    assert "Steps that were done are answered, not done twice, unless their node died" in told
+
+
 def test_no_text_of_a_run_steers_the_terminal() -> None:
     evil = "\x1b[2J\x9b2J\x85\u202e"
     failure = fractos_pb2.Failure(

@@ -121,7 +121,11 @@ def _attempts(trace: Trace) -> Iterator[Element]:
     ]
     yield node("h2", "Attempts")
     columns = ("attempt", "began", "lasted", "sent by", "why")
-    yield table("Each time that the run was sent on its way. Steps that were done are not done again.", columns, rows)
+    yield table(
+        "Each time that the run was sent on its way. Steps that were done are not done again unless their node died.",
+        columns,
+        rows,
+    )
 
 
 def _graphs(trace: Trace) -> Iterator[Element]:

@@ -55,7 +55,7 @@ def waterfall(trace: Trace) -> Iterator[Element]:
     rows += [_row(step, scale, trace) for step in done]
     notes = ["Every step from when it was sent until its device was done. ●: it is on the critical path."]
     notes += ["Dashed lines: a further attempt began."] if trace.attempt > 1 else []
-    notes += ["Hatched: nothing was done; drawn shorter than it was."] if scale.pause is not None else []
+    notes += ["Hatched: nothing was done that counted; drawn shorter than it was."] if scale.pause is not None else []
     yield node("p", " ".join(notes), class_="dim")
     yield node("ul", *rows, class_="fall")
 
@@ -100,7 +100,7 @@ class _Scale:
         """What is behind the bars of every row."""
         if self.pause is not None:
             left, right = (self._place(self._from + at) for at in self.pause)
-            yield node("s", style=f"left:{left:.3f}%;width:{right - left:.3f}%", title="nothing was done")
+            yield node("s", style=f"left:{left:.3f}%;width:{right - left:.3f}%", title="nothing was done that counted")
         for number, at in enumerate(self._began, 2):
             yield node("u", style=f"left:{self._place(at):.3f}%", title=f"attempt {number}")
 

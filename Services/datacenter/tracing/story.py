@@ -80,7 +80,8 @@ def _recoveries(trace: Trace) -> Iterator[str]:
     if len(trace.attempts) > 2:
         yield (
             "why more than once: a death is noticed by every node that has a channel to the dead one, and by the directory; at"
-            " each notice what it may have got by then is sent again. Steps that were done are answered, not done twice"
+            " each notice what it may have got by then is sent again. Steps that were done"
+            " are answered, not done twice, unless their node died"
         )
 
 
