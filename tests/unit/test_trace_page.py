@@ -246,6 +246,32 @@ def test_messages_are_in_the_order_in_which_they_went() -> None:
     ]
 
 
+def test_messages_and_work_are_in_the_order_of_the_times_that_are_printed() -> None:
+    made = TaskGraph("beside one another")
+    made.math.factorial(n=1)
+    made.math.factorial(n=2)
+    fetching = hop(0, "math-0", 1, source="application-0", fetched=5_000_000)
+    fetching.started_at, fetching.finished_at = T + 0.02, T + 0.025
+    description = describe([fetching, hop(1, "math-1", 1, source="application-0")])
+    description.graph = made.serialized()
+    events = [event for event in messages_of(trace(description)).events if not isinstance(event, Remark)]
+    times = [float(event.at.strip("+ms ")) for event in events if event.at]
+    assert times == sorted(times)
+
+
+def test_what_a_kept_step_sent_again_has_no_time() -> None:
+    made = TaskGraph("a join")
+    first, second = made.math.factorial(n=1), made.math.factorial(n=2)
+    made.math.shift_left(value=first.value, bits=second.value)
+    joined = hop(2, "storage-0", 20, attempt=2, source="math-1")
+    joined.arrivals.add(source="math-0", frame_bytes=700)
+    kept = hop(0, "math-0", 1, source="application-0")
+    description = describe([kept, hop(1, "math-1", 12, attempt=2), joined], reasons=("", "math-1 died"))
+    description.graph = made.serialized()
+    sent = {one.source: one.sent_at for one in trace(description).messages if one.to_step == 2}
+    assert sent == {"math-1": pytest.approx(T + 0.02), "math-0": None}
+
+
 def test_an_attempt_begins_after_what_was_kept_of_the_one_before() -> None:
     assert told(repeated()) == [
         "program > application-0: submit",

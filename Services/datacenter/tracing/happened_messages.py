@@ -70,8 +70,13 @@ class _Order:
         arrivals = [one for one in self._trace.messages if one.to_step == step.id]
         is_of_attempt = hop is not None and hop.attempt == self._trace.attempt
         started = max(ready, hop.started_at) if hop is not None and is_of_attempt else ready
+        requested = ready
         for one in sorted(arrivals, key=lambda message: message.kind != "request"):
-            at = started if one.kind == "memory" else min(started, max(self._sent(one, ready), one.sent_at or 0.0))
+            if one.kind == "request":
+                at = min(started, max(self._sent(one, ready), one.sent_at or 0.0))
+                requested = max(requested, at)
+            else:
+                at = min(started, max(requested, one.sent_at or started))
             name = name_of(step)
             what = f"{name}, {sized(one.bytes)}" if one.kind == "request" else sized(one.bytes)
             yield self._at(at, 2, self._message(one.source, one.target, one.kind, what, one.sent_at, _detail(one, name)))

@@ -49,8 +49,8 @@ def _to_step(hop: fractos_pb2.Hop, steps: Mapping[int, Step], topology: str, att
         received_at: float | None = None
         if is_of_attempt and (sender is None or sender is last):
             sent_at, received_at = hop.sent_at, max(hop.sent_at, hop.received_at)
-        elif is_of_attempt and sender is not None:
-            sent_at = _finished_at(sender.hop)
+        elif is_of_attempt and sender is not None and sender.hop is not None and sender.hop.attempt == attempt:
+            sent_at = sender.hop.finished_at
         from_step = sender.id if sender is not None else None
         yield Message("request", arrival.source, hop.node, arrival.frame_bytes, from_step, step.id, sent_at, received_at)
 
