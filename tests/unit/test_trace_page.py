@@ -362,6 +362,13 @@ def test_a_long_time_without_work_is_drawn_short() -> None:
     assert "Hatched" not in to_html(ring())
 
 
+def test_a_pause_at_the_beginning_is_ruled_once() -> None:
+    description = describe([hop(0, "storage-0", 1000, source="application-0")])
+    description.result.ended_at = T + 1.01
+    ruler = to_html(trace(description)).partition('class="ruler"')[2].partition("</li>")[0]
+    assert re.findall(r">([^<>]+)</span>", ruler) == ["0", "1.00 s", "1.01 s"]
+
+
 @pytest.mark.parametrize(
     ("said", "text"),
     [

@@ -107,7 +107,7 @@ class _Scale:
     def ticks(self) -> Iterator[Element]:
         at = [self._whole * number / TICKS for number in range(TICKS + 1)]
         if self.pause is not None:
-            at = [0.0, *self.pause, self._whole]
+            at = list(dict.fromkeys([0.0, *self.pause, self._whole]))  # it may be at an end
         for one in at:
             yield node("span", duration(one) if one else "0", style=f"left:{self._place(self._from + one):.1f}%")
 
