@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
+from Services.datacenter.next_command import to_type
 from Services.datacenter.screen import Screen
 from Services.fractos.config import Configuration
 from Services.fractos.credentials import (
@@ -60,7 +61,7 @@ def _list(configuration: Configuration, options: argparse.Namespace, screen: Scr
     if rows:
         screen.grid(["client", "since", "until"], rows)
     elif not faults:
-        screen.say("there are no clients; add one with: python3 run_datacenter.py clients add NAME")
+        screen.say(f"there are no clients; add one with: {to_type(configuration.root, 'clients add NAME')}")
     for fault in faults:
         screen.warn(f"warning: {fault}")
     return 1 if faults else 0
@@ -71,7 +72,8 @@ def _revoke(configuration: Configuration, options: argparse.Namespace, screen: S
     name = options.name
     if not client_file(configuration, name).exists():
         raise NotFoundError(
-            f"there is no client {name!r} in this datacenter; `python3 run_datacenter.py clients list` shows all", field="name"
+            f"there is no client {name!r} in this datacenter; `{to_type(configuration.root, 'clients list')}` shows all",
+            field="name",
         )
     credentials = load_credentials(configuration, name)
     if credentials.expires_at > time.time():

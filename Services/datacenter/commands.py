@@ -45,6 +45,7 @@ from Services.datacenter.drawing.command import run_graph
 from Services.datacenter.lock import exclusive
 from Services.datacenter.merged_logs import MergedLogs, Wanted
 from Services.datacenter.models import read_models
+from Services.datacenter.next_command import to_type
 from Services.datacenter.observation import Observation
 from Services.datacenter.processes import Processes
 from Services.datacenter.screen import Screen
@@ -122,7 +123,7 @@ def _run(task: Task) -> int:
         left = Processes(task.root).running()
         state = "nothing that this command started is left running"
         if left:
-            state = f"still running: {', '.join(left)}; to stop that: python3 run_datacenter.py down"
+            state = f"still running: {', '.join(left)}; to stop that: {to_type(task.root, 'down')}"
         return _fail(f"interrupted; {state}", INTERRUPTED)
 
 
@@ -130,7 +131,7 @@ def _set_up(task: Task) -> int:
     with task.alone():
         task.fetch()
         launcher.set_up_only(task.asked, task.screen)
-    task.screen.say("everything is set up; start the datacenter with: python3 run_datacenter.py")
+    task.screen.say(f"everything is set up; start the datacenter with: {to_type(task.root)}")
     return 0
 
 
@@ -169,7 +170,7 @@ def _status(task: Task) -> int:
         task.screen.models(models)
         _warn(task)
         if observation.unready:
-            task.screen.say(f"not ready: {', '.join(observation.unready)}; start what is dead with: python3 run_datacenter.py")
+            task.screen.say(f"not ready: {', '.join(observation.unready)}; start what is dead with: {to_type(task.root)}")
     return 1 if observation.unready else 0
 
 
@@ -199,7 +200,7 @@ def _warn(task: Task) -> None:
         )
     if changes := read_state(task.configuration).changes:
         links = ", ".join(rule.link for rule in changes)
-        task.screen.say(f"the emulated network was changed ({links}); see: python3 run_datacenter.py network show")
+        task.screen.say(f"the emulated network was changed ({links}); see: {to_type(task.root, 'network show')}")
 
 
 def _logs(task: Task) -> int:
@@ -207,7 +208,7 @@ def _logs(task: Task) -> int:
     chosen = logs.choose_logs(task.configuration, options.node)
     try:
         if options.run or options.level:
-            _show_merged(options, list(chosen.values()))
+            _show_merged(options, list(chosen.values()), task.root)
         else:
             logs.show_logs(chosen, follow=options.follow, write=_write_line, lines=options.lines or logs.SHOWN_LINES)
     except KeyboardInterrupt:  # the way to end --follow
@@ -215,7 +216,7 @@ def _logs(task: Task) -> int:
     return 0
 
 
-def _show_merged(options: argparse.Namespace, paths: list[Path]) -> None:
+def _show_merged(options: argparse.Namespace, paths: list[Path], root: Path) -> None:
     wanted = Wanted(options.run or "", getattr(logging, options.level or "NOTSET"))
     merged = MergedLogs(paths, wanted)
     count = merged.show(_write_line, options.lines or (None if options.run else logs.SHOWN_LINES))
@@ -223,7 +224,7 @@ def _show_merged(options: argparse.Namespace, paths: list[Path]) -> None:
     if options.run and not count:
         remark(
             f"no line of the logs is about a run {options.run}: one that goes well leaves none unless log_level = DEBUG;"
-            f" what the nodes know of it: python3 run_datacenter.py trace {options.run}"
+            f" what the nodes know of it: {to_type(root, f'trace {options.run}')}"
         )
     elif options.run and len(merged.run_ids) > 1:
         remark(

@@ -18,6 +18,7 @@ from random import Random
 import psutil
 
 from Services.datacenter.installation import Installation
+from Services.datacenter.next_command import to_type
 from Services.fractos.config import write_atomically
 from Services.fractos.errors import FailedPreconditionError
 
@@ -135,7 +136,7 @@ def prepare_servers(root: Path, count: int, installation: Installation, rng: Ran
             )
             raise FailedPreconditionError(
                 f"{wish}, but {', '.join(running)} of this datacenter is running; stop it first:"
-                " `python3 run_datacenter.py down`, or `bin/zkServer.sh stop` in the server's folder"
+                f" `{to_type(root, 'down')}`, or `bin/zkServer.sh stop` in the server's folder"
             )
         servers = [Server(_folder(root, number), ports) for number, ports in enumerate(choose_ports(count, is_free, rng))]
         for server in servers:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from Services.datacenter import ensemble, layout, logs, terminals
+from Services.datacenter.next_command import to_type
 from Services.datacenter.observation import Observation, Observer, supervisor_status
 from Services.datacenter.processes import SUPERVISOR, TERMINALS, Processes, is_server
 from Services.datacenter.screen import Screen
@@ -186,7 +187,8 @@ def _check_unchanged(configuration: Configuration, processes: Processes) -> None
     else:
         return
     raise ConfigurationError(
-        f"this datacenter ({', '.join(living)}) {difference}; stop it first: `python3 run_datacenter.py down`,"
+        f"this datacenter ({', '.join(living)}) {difference}; stop it first:"
+        f" `{to_type(configuration.root, 'down')}`,"
         " and Ctrl-C for what was started by hand"
     )
 
@@ -244,6 +246,6 @@ def _failure(configuration: Configuration, name: str, what: str) -> str:
         lines.append(f"  the end of {path}:")
         lines += [f"    {line}" for line in logs.tail(path, SHOWN_LINES)]
     lines.append(
-        "  what was started has been stopped; mend the cause and try again (`python3 run_datacenter.py check` may help)"
+        f"  what was started has been stopped; mend the cause and try again (`{to_type(configuration.root, 'check')}` may help)"
     )
     return "\n".join(lines)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from Services.datacenter import ensemble
+from Services.datacenter.next_command import to_type
 from Services.fractos.config import Configuration
 from Services.fractos.errors import NotFoundError
 
@@ -44,7 +45,7 @@ def choose_logs(configuration: Configuration, name: str | None) -> dict[str, Pat
         return found
     if name is None:
         raise NotFoundError(
-            f"there is no log in {configuration.logs_path} yet; start the datacenter: python3 run_datacenter.py"
+            f"there is no log in {configuration.logs_path} yet; start the datacenter: {to_type(configuration.root)}"
         )
     known = [path.stem for path in configuration.logs_path.glob("*.log")]
     known += [server.name for server in ensemble.read_servers(configuration.root)]

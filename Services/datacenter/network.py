@@ -7,7 +7,9 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
+from Services.datacenter.next_command import to_type
 from Services.datacenter.screen import Screen
 from Services.fractos.config import Configuration
 from Services.fractos.errors import InvalidArgumentError
@@ -50,10 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser, place: argparse.ArgumentParse
 def run_network(configuration: Configuration, options: argparse.Namespace, screen: Screen) -> int:
     """Do what was asked. Raises InvalidArgumentError for a link that cannot be, UnavailableError if a node does not confirm."""
     if options.action == "show":
-        _show(read_state(configuration), screen, as_json=options.json)
+        _show(configuration.root, read_state(configuration), screen, as_json=options.json)
         return 0
     state, told = change(configuration, EDITS[options.action](configuration, options))
-    _show(state, screen, as_json=False)
+    _show(configuration.root, state, screen, as_json=False)
     names = ", ".join(told)
     screen.say(f"in force at {names}" if told else "no node runs; the links are like this when the datacenter is started")
     return 0
@@ -126,7 +128,7 @@ def _ends(configuration: Configuration, words: Sequence[str]) -> tuple[str, str]
     return ends[0], ends[1]
 
 
-def _show(state: NetworkState, screen: Screen, *, as_json: bool) -> None:
+def _show(root: Path, state: NetworkState, screen: Screen, *, as_json: bool) -> None:
     rules = state.rules.rules
     if as_json:
         links = [{"link": rule.link, **rule.said} for rule in rules]
@@ -152,7 +154,7 @@ def _show(state: NetworkState, screen: Screen, *, as_json: bool) -> None:
         screen.say(f"what is said about {', '.join(lost)} counts for nothing: [Racks] in the configuration has no such rack")
     if state.changes:
         changed = ", ".join(rule.link for rule in state.changes)
-        screen.say(f"changed: {changed}; back to the configuration: python3 run_datacenter.py network reset")
+        screen.say(f"changed: {changed}; back to the configuration: {to_type(root, 'network reset')}")
 
 
 def _row(rule: Rule) -> list[str]:

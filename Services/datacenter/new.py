@@ -22,6 +22,7 @@ from Services.datacenter.new_node import (
     node_files,
     proto_file,
 )
+from Services.datacenter.next_command import to_type
 from Services.datacenter.screen import Screen
 from Services.datacenter.settings_text import with_controller
 from Services.fractos.config import CODE_ROOT, CONFIGURATION_FILE, Configuration, write_atomically
@@ -76,7 +77,7 @@ def _new_node(configuration: Configuration, name: str, screen: Screen) -> None:
         screen.command(f"{_in(home)}make protos")
     screen.say(f"it runs as it is, with graph.{name}.reverse(array=...) for an example; to start it, type:")
     for command in ("down", "up"):
-        screen.command(_launcher(home, configuration.root, command))
+        screen.command(to_type(configuration.root, command, home))
     screen.say("to make it your own, change these; after the first one type: make protos")
     for file in (proto_file(name), device_file(name), adaptor_file(name)):
         screen.command(str(file))
@@ -97,7 +98,7 @@ def _new_application(configuration: Configuration, name: str, screen: Screen) ->
     with write_files(home, {path: text}, taken=[path.with_suffix("")], say=screen.say):
         pass
     screen.say("it runs as it is, in a datacenter that runs:")
-    screen.command(_launcher(home, configuration.root, "up"))
+    screen.command(to_type(configuration.root, "up", home))
     where = "" if home == configuration.root else f"MOCKDC_PATH={_quoted(configuration.root)} "
     screen.command(f"{where}python3 {path if home == CODE_ROOT else _quoted(home / path)}")
 
@@ -115,11 +116,6 @@ def _check_name(what: str, name: str) -> None:
 def _home(configuration: Configuration) -> Path:
     """Where code goes: into the datacenter's folder if that is a copy of the project, else to where this program is."""
     return configuration.root if (configuration.root / "protos/fractos.proto").is_file() else CODE_ROOT
-
-
-def _launcher(home: Path, root: Path, command: str) -> str:
-    program = "run_datacenter.py" if home == CODE_ROOT else _quoted(home / "run_datacenter.py")
-    return f"python3 {program} {command}" + ("" if home == root else f" --path {_quoted(root)}")
 
 
 def _in(home: Path) -> str:

@@ -249,7 +249,8 @@ def test_an_interrupted_down_says_what_is_left(datacenter: Datacenter) -> None:
             launcher.send_signal(signal.SIGINT)
             output, _ = launcher.communicate(timeout=PATIENCE_S)
     assert launcher.returncode == 130
-    assert output == "interrupted; still running: math-0, math-1, storage-0; to stop that: python3 run_datacenter.py down\n"
+    stop = f"python3 run_datacenter.py down --path {datacenter.root}"
+    assert output == f"interrupted; still running: math-0, math-1, storage-0; to stop that: {stop}\n"
 
 
 def test_demo_stops_nothing_that_another_launcher_started(datacenter: Datacenter) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from Services.datacenter import new, new_node
+from Services.datacenter import new, new_node, next_command
 from Services.datacenter.screen import Screen
 from Services.fractos.config import CODE_ROOT, CONFIGURATION_FILE, load
 from Services.fractos.errors import AlreadyExistsError, FailedPreconditionError, FractosError, InvalidArgumentError
@@ -218,7 +218,8 @@ def test_a_datacenter_elsewhere_gets_the_section_and_this_project_the_code(
 ) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     (elsewhere / CONFIGURATION_FILE).write_text(CONFIGURATION.replace("node.py", str(root / "node.py")))
-    monkeypatch.setattr(new, "CODE_ROOT", root)
+    for module in (new, next_command):
+        monkeypatch.setattr(module, "CODE_ROOT", root)
     assert f"  MOCKDC_PATH={elsewhere} python3 Applications/mine.py\n" in make(elsewhere, "application", "mine")
     said = make(elsewhere, "node", "sort")
     assert f"added [sort_controller] to {elsewhere / CONFIGURATION_FILE}" in said

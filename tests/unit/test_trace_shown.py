@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from Services.datacenter.tracing.perfetto import to_perfetto
 from Services.datacenter.tracing.story import story
 from Services.datacenter.tracing.trace import Trace
 from Services.datacenter.tracing.waterfall import ASCII
+from Services.fractos.config import CODE_ROOT
 from tests.unit.described_runs import HOME, attempts, described, graph, hop, trace_of
 
 KILLED = "the channel to math-1 broke, and it may have held a part of this run"
@@ -33,7 +35,7 @@ def recovered() -> Trace:
 
 
 def shown(trace: Trace, width: int = 100) -> list[str]:
-    return [line.plain for line in story(trace, width, ASCII)]
+    return [line.plain for line in story(trace, CODE_ROOT, width, ASCII)]
 
 
 @pytest.mark.parametrize("width", [80, 100, 200])
@@ -72,6 +74,15 @@ def test_a_failure_is_told_with_its_causes_the_log_and_what_to_type() -> None:
     assert "caused by: OSError: no such device\n  caused by: a cable" in text
     assert "log: /a folder/math-1.log" in text
     assert "next: python3 run_datacenter.py logs math-1" in text
+
+
+def test_commands_are_for_the_datacenter_that_was_asked() -> None:
+    elsewhere = Path("/another place")
+    told = [line.plain for line in story(trace_of(described(graph(steps=1))), elsewhere, 100)]
+    assert told[-1] == "look again: python3 run_datacenter.py trace 0c0d0e0f --path '/another place'"
+    failed = described(graph(steps=1), ended=0.1, failure=fractos_pb2.Failure(status="UNAVAILABLE"))
+    told = [line.plain for line in story(trace_of(failed), elsewhere, 100)]
+    assert told[-1] == "  next: python3 run_datacenter.py status --path '/another place'"
 
 
 def test_the_end_of_a_run_is_told_as_what_it_was() -> None:

@@ -15,8 +15,9 @@ from Services.datacenter import layout
 from Services.datacenter.chaos.credentials import let_in
 from Services.datacenter.chaos.options import Options
 from Services.datacenter.chaos.report import RECOVERY_COLUMNS, Report
-from Services.datacenter.chaos.storm import START, Storm
+from Services.datacenter.chaos.storm import Storm
 from Services.datacenter.logs import node_log
+from Services.datacenter.next_command import to_type
 from Services.datacenter.processes import Processes
 from Services.datacenter.screen import Screen
 from Services.fractos.config import Configuration, write_atomically
@@ -34,7 +35,9 @@ def run_chaos(configuration: Configuration, options: Options, screen: Screen) ->
     Raises FailedPreconditionError if the datacenter does not run or another chaos is at work in it.
     """
     if not Processes(configuration.root).living():
-        raise FailedPreconditionError(f"the datacenter in {configuration.root} is not running; {START}")
+        raise FailedPreconditionError(
+            f"the datacenter in {configuration.root} is not running; start it: {to_type(configuration.root)}"
+        )
     if options.report:
         _check_writable(options.report.absolute())
     log = node_log(configuration, LOG)

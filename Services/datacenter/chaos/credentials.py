@@ -13,6 +13,7 @@ from pathlib import Path
 
 from Services.datacenter import interruption
 from Services.datacenter.chaos.workload import CLIENT
+from Services.datacenter.next_command import to_type
 from Services.fractos.config import Configuration
 from Services.fractos.credentials import client_file, issue_client, list_clients, load_credentials, remove_client
 from Services.fractos.errors import FailedPreconditionError
@@ -50,8 +51,9 @@ def let_in(configuration: Configuration, faults_s: float) -> Iterator[None]:
 def _check_time(configuration: Configuration, end: float) -> None:
     if load_credentials(configuration, CLIENT).expires_at < end:
         raise FailedPreconditionError(
-            f"the capabilities of client {CLIENT!r} expire before this chaos would end; type: python3 run_datacenter.py clients"
-            f" revoke {CLIENT}; without credentials of its own it gets some for the time that it takes"
+            f"the capabilities of client {CLIENT!r} expire before this chaos would end; type:"
+            f" {to_type(configuration.root, f'clients revoke {CLIENT}')};"
+            " without credentials of its own it gets some for the time that it takes"
         )
 
 

@@ -27,6 +27,7 @@ from Services.datacenter.chaos.storage import Store
 from Services.datacenter.chaos.watch import Look, Watch
 from Services.datacenter.chaos.work import HOME
 from Services.datacenter.chaos.workload import CLIENT, Workload
+from Services.datacenter.next_command import to_type
 from Services.datacenter.processes import Processes, is_node, is_server
 from Services.datacenter.screen import Screen
 from Services.fractos import Datacenter, FractosError, connect
@@ -36,7 +37,6 @@ from Services.fractos.errors import FailedPreconditionError, InvalidArgumentErro
 CALM_S = 2.0  # before the first fault: what is normal
 SETTLE_S = 90.0  # after the last fault: until everything must work again
 TICK_S = 0.02
-START = "start it: python3 run_datacenter.py"
 
 
 class Storm:
@@ -67,7 +67,7 @@ class Storm:
         """
         with Watch(self._configuration, self._tell) as watch, connect(self._configuration.root, client_id=CLIENT) as datacenter:
             if unready := watch.latest.observation.unready:
-                raise FailedPreconditionError(f"not ready: {', '.join(unready)}; {START}")
+                raise FailedPreconditionError(f"not ready: {', '.join(unready)}; start it: {to_type(self._configuration.root)}")
             if left := self._store.remove_left(datacenter):
                 self._screen.say(f"removed {left} files that an earlier chaos had left in storage")
             try:
@@ -82,7 +82,8 @@ class Storm:
     def _check(self, types: dict[str, str]) -> None:
         if missing := sorted({HOME, "storage"} - set(types.values())):
             raise FailedPreconditionError(
-                f"no {' and no '.join(missing)} node runs that `up` has started in {self._configuration.root}; {START}"
+                f"no {' and no '.join(missing)} node runs that `up` has started in {self._configuration.root};"
+                f" start it: {to_type(self._configuration.root)}"
             )
 
     def _prepare(self, datacenter: Datacenter) -> tuple[list[Probe], list[Client]]:

@@ -60,7 +60,8 @@ def run_trace(configuration: Configuration, options: argparse.Namespace, screen:
     else:
         width = shutil.get_terminal_size((PIPED_WIDTH, 24)).columns
         encoding = sys.stdout.encoding.lower().replace("-", "")
-        for line in story(trace, max(width, NARROWEST), BLOCKS if encoding.startswith("utf") else ASCII):
+        marks = BLOCKS if encoding.startswith("utf") else ASCII
+        for line in story(trace, configuration.root, max(width, NARROWEST), marks):
             screen.show(line)
     return 0
 
@@ -72,4 +73,4 @@ async def _list(configuration: Configuration, limit: int, state: str) -> list[ap
 
 async def _trace(configuration: Configuration, written: str) -> Trace:
     async with overseeing(configuration) as oversight:
-        return Trace.of(await find_run(oversight, written), time.time())
+        return Trace.of(await find_run(oversight, written, configuration.root), time.time())

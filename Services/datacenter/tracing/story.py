@@ -5,9 +5,11 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 from rich.text import Text
 
+from Services.datacenter.next_command import to_type
 from Services.datacenter.tracing.figures import duration, harmless, moment, size
 from Services.datacenter.tracing.finding import SHOWN_DIGITS
 from Services.datacenter.tracing.parts import MEANINGS, Failure, meanings
@@ -16,19 +18,23 @@ from Services.datacenter.tracing.waterfall import BLOCKS, Marks, waterfall
 
 STATE_STYLES = {"running": "yellow", "succeeded": "green", "failed": "bold red", "cancelled": "yellow"}
 NARROWEST = 80  # columns
-_COMMAND = "python3 run_datacenter.py"
 
 
-def story(trace: Trace, width: int, marks: Marks = BLOCKS) -> list[Text]:
-    """All lines; none is longer than `width` or 80, whichever is more, but for names of files and commands to copy."""
+def story(trace: Trace, root: Path, width: int, marks: Marks = BLOCKS) -> list[Text]:
+    """All lines, with commands for the datacenter in `root`.
+
+    None is longer than `width` or 80, whichever is more, but for names of files and commands to copy.
+    """
     width = max(width, NARROWEST)
     lines = [*_head(trace, width), Text()]
     if trace.steps:
         lines += [*waterfall(trace, width, marks), Text(), *_legend(trace, width, marks)]
-    for part in (_critical, _recoveries, _clocks, _bill, _under_way):
+    for part in (_critical, _recoveries, _clocks, _bill):
         lines += [Text(line) for text in part(trace) for line in _wrapped(text, width)]
+    if trace.ended_at is None:
+        lines += _under_way(trace, root, width)
     if trace.failure is not None:
-        lines += [Text(), *_failure(trace.failure, width)]
+        lines += [Text(), *_failure(trace.failure, root, width)]
     for line in lines:
         line.plain = harmless(line.plain)
     return lines
@@ -105,16 +111,15 @@ def _bill(trace: Trace) -> Iterator[str]:
     yield f"network{of}: {messages} of {size(total.frame_bytes)} bytes{fetched}"
 
 
-def _under_way(trace: Trace) -> Iterator[str]:
-    if trace.ended_at is None:
-        yield (
-            f"it is under way, for {duration(max(0.0, trace.deadline - trace.seen_at))} at most; what its steps have done is"
-            " told when it has ended"
-        )
-        yield f"look again: {_COMMAND} trace {trace.run_id[-SHOWN_DIGITS:]}"
+def _under_way(trace: Trace, root: Path, width: int) -> Iterator[Text]:
+    left = duration(max(0.0, trace.deadline - trace.seen_at))
+    said = f"it is under way, for {left} at most; what its steps have done is told when it has ended"
+    for line in _wrapped(said, width):
+        yield Text(line)
+    yield Text(f"look again: {to_type(root, f'trace {trace.run_id[-SHOWN_DIGITS:]}')}")
 
 
-def _failure(failure: Failure, width: int) -> Iterator[Text]:
+def _failure(failure: Failure, root: Path, width: int) -> Iterator[Text]:
     where = f" at step {failure.step} ({failure.operation})" if failure.step is not None else ""
     node = f" on {failure.node}" if failure.node and where else f", said by {failure.node}" if failure.node else ""
     yield Text(f"{failure.status}{where}{node}, attempt {failure.attempt or 1}", style="bold red")
@@ -128,14 +133,14 @@ def _failure(failure: Failure, width: int) -> Iterator[Text]:
     yield Text(f"  {'nothing of it has' if failure.definite else 'some of the run may have'} happened")
     if failure.log_file:
         yield Text(f"  log: {failure.log_file}")
-    yield Text(f"  next: {_next_command(failure)}")
+    yield Text(f"  next: {to_type(root, _next_command(failure))}")
 
 
 def _next_command(failure: Failure) -> str:
     """What to type to find out more."""
     if failure.status == "UNAVAILABLE" or not failure.node:
-        return f"{_COMMAND} status"
-    return f"{_COMMAND} logs {failure.node}"
+        return "status"
+    return f"logs {failure.node}"
 
 
 def _wrapped(text: str, width: int) -> list[str]:
