@@ -20,7 +20,7 @@ from tests.nodes import Nodes, running, slow_graph
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    """Two application and two math nodes, of which those with a 0 lead."""
+    """Two application and two math nodes, of which those with a 0 lead. One of each is killed: the others serve every test."""
     with running(tmp_path_factory.mktemp("datacenter"), "application-0", "math-0") as started:
         started.start("application-1", "math-1")
         yield started
@@ -64,7 +64,8 @@ def test_a_trace_tells_of_killed_nodes_without_any_other_source(nodes: Nodes, tm
     assert "done in attempt n and kept" in told
 
     listed = json.loads(read(nodes, "runs", "--json"))["runs"]  # also what ended at the node that died
-    assert [(one["run_id"], one["state"], one["steps"]) for one in listed] == [
+    ours = [one for one in listed if one["run_id"] in {run.run_id, again.run_id}]
+    assert [(one["run_id"], one["state"], one["steps"]) for one in ours] == [
         (again.run_id, "succeeded", 11),
         (run.run_id, "succeeded", 11),
     ]
@@ -73,6 +74,8 @@ def test_a_trace_tells_of_killed_nodes_without_any_other_source(nodes: Nodes, tm
     file = tmp_path / "run.json"
     assert str(file) in read(nodes, "trace", run.run_id, "--perfetto", str(file))
     assert len(json.loads(file.read_text())["traceEvents"]) > 22
+    assert read(nodes, "trace", run.run_id, "--perfetto", "-") == f"{file.read_text()}\n"
+    assert read(nodes, "trace", run.run_id, "--html", "-").startswith("<!doctype html>")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +100,7 @@ def test_an_id_that_fits_several_runs_is_refused_with_them(nodes: Nodes) -> None
         runs = [datacenter.submit(slow_graph(0)) for _ in range(2)]
         for run in runs:
             run.result()
-    with pytest.raises(InvalidArgumentError, match=r"fits \d runs: .*give more digits"):
+    with pytest.raises(InvalidArgumentError, match=r"fits \d+ runs: .*give more digits"):
         read(nodes, "trace", runs[0].run_id[:7])
 
 

@@ -8,6 +8,7 @@ import json
 import shutil
 import sys
 import time
+from pathlib import Path
 
 from protos import application_pb2
 from Services.datacenter.screen import Screen
@@ -30,6 +31,7 @@ STATES = {
     "failed": application_pb2.FAILED,
     "cancelled": application_pb2.CANCELLED,
 }
+STANDARD_OUTPUT = Path("-")
 PIPED_WIDTH = 100  # columns of a trace where there is no terminal
 
 
@@ -52,11 +54,9 @@ def run_trace(configuration: Configuration, options: argparse.Namespace, screen:
     if options.json:
         print(json.dumps(trace_as_json(trace), indent=2))
     elif options.perfetto is not None:
-        options.perfetto.write_text(json.dumps(to_perfetto(trace)), encoding="utf-8")
-        screen.say(f"{options.perfetto} is written; open it in https://ui.perfetto.dev")
+        _write(options.perfetto, json.dumps(to_perfetto(trace)), "https://ui.perfetto.dev", screen)
     elif options.html is not None:
-        options.html.write_text(to_html(trace), encoding="utf-8")
-        screen.say(f"{options.html} is written; open it in a browser")
+        _write(options.html, to_html(trace), "a browser", screen)
     else:
         width = shutil.get_terminal_size((PIPED_WIDTH, 24)).columns
         encoding = sys.stdout.encoding.lower().replace("-", "")
@@ -64,6 +64,15 @@ def run_trace(configuration: Configuration, options: argparse.Namespace, screen:
         for line in story(trace, configuration.root, max(width, NARROWEST), marks):
             screen.show(line)
     return 0
+
+
+def _write(path: Path, text: str, place: str, screen: Screen) -> None:
+    """Write a file and say where to open it; `-` is the standard output, which gets nothing else then."""
+    if path == STANDARD_OUTPUT:
+        print(text)
+        return
+    path.write_text(text, encoding="utf-8")
+    screen.say(f"{path} is written; open it in {place}")
 
 
 async def _list(configuration: Configuration, limit: int, state: str) -> list[application_pb2.RunInfo]:

@@ -35,5 +35,7 @@ def add_trace_arguments(parser: argparse.ArgumentParser) -> None:
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="for programs")
-    form.add_argument("--perfetto", type=Path, metavar="FILE", help="write a file to be opened in ui.perfetto.dev")
+    form.add_argument(
+        "--perfetto", type=Path, metavar="FILE", help="write a file to be opened in ui.perfetto.dev; - is the standard output"
+    )
     form.add_argument("--html", type=Path, metavar="FILE", help="write a page with drawings, which needs nothing but a browser")
