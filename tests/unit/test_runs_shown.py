@@ -41,9 +41,11 @@ def test_in_few_columns_id_state_and_time_stay_whole(width: int) -> None:
     assert ("topology" in heading) == (width >= 200)
 
 
+@pytest.mark.usefixtures("in_a_zone")
 def test_a_pipe_gets_every_column() -> None:
-    heading, _ = lines_of([info("short")], None)
-    assert heading.split() == ["run", "graph", "topology", "client", "state", "submitted", "took", "steps", "attempts"]
+    heading, row = lines_of([info("short")], None)
+    assert heading.split() == ["run", "graph", "topology", "client", "state", "submitted", "(ABC)", "took", "steps", "attempts"]
+    assert "2023-11-06 00:13:20" in row
 
 
 def test_names_are_cut() -> None:

@@ -128,11 +128,12 @@ def test_a_page_is_whole_needs_nothing_else_and_runs_nothing() -> None:
     assert "prefers-color-scheme:dark" in page
 
 
+@pytest.mark.usefixtures("in_a_zone")
 def test_a_page_says_what_happened() -> None:
     said = Reader(to_html(ring())).said
     for text in (
         "three succeeded",
-        f"run {bytes(16).hex()} , as a ring, for ann, submitted 2025-10-09 08:53:20 UTC",
+        f"run {bytes(16).hex()} , as a ring, for ann, submitted 2025-10-09 10:53:20 ABC",
         "took 40.0 ms of 30.0 s allowed",
         "steps done 3 of 3",
         "1 math.shift_left math-1 1 +6.00 ms 1.00 ms 1.00 ms 3.00 ms 10 B 1.20 kB",
@@ -164,6 +165,8 @@ def test_a_failure_has_its_causes_and_its_log() -> None:
         ("bad", "failed: INTERNAL"),
         ("open", "no news of it"),
     ]
+    assert [step.ran_on for step in happened(failed).steps] == ["storage-0", "math-1", ""]
+    assert "1 math.shift_left math-1 failed" in said
     assert told(failed) == [
         "program > application-0: submit",
         "application-0 > storage-0: request",
@@ -217,7 +220,11 @@ def test_a_graph_as_it_was_run_has_nodes_times_and_ways() -> None:
 
 def test_what_stays_at_a_node_takes_no_message() -> None:
     hops = [hop(0, "storage-0", 1, source="application-0"), hop(1, "storage-0", 6)]
-    assert happened(trace(describe(hops))).edges[0].labels == ("on the same node",)
+    hops[1].received_at = hops[1].sent_at
+    local = trace(describe(hops))
+    assert happened(local).edges[0].labels == ("on the same node",)
+    assert "wire -, wait 2.00 ms, device 3.00 ms" in Reader(to_html(local)).said
+    assert "1 math.shift_left storage-0 1 +6.00 ms - 2.00 ms" in Reader(to_html(local)).said
 
 
 def told(shown: Trace) -> list[str]:

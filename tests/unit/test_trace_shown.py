@@ -76,6 +76,11 @@ def test_a_failure_is_told_with_its_causes_the_log_and_what_to_type() -> None:
     assert "next: python3 run_datacenter.py logs math-1" in text
 
 
+@pytest.mark.usefixtures("in_a_zone")
+def test_times_of_day_have_their_zone() -> None:
+    assert "submitted 00:13:20 ABC by admin" in " ".join(shown(recovered()))
+
+
 def test_commands_are_for_the_datacenter_that_was_asked() -> None:
     elsewhere = Path("/another place")
     told = [line.plain for line in story(trace_of(described(graph(steps=1))), elsewhere, 100)]

@@ -6,6 +6,8 @@ from datetime import datetime
 
 from rich.cells import cell_len, set_cell_size
 
+from Services.datacenter.tracing.parts import Hop
+
 UNITS = "kMGTP"
 
 
@@ -32,15 +34,26 @@ def size(count: float) -> str:
     return _three(count) + UNITS[power - 1]
 
 
-def moment(at: float, now: float) -> str:
-    """A Unix time by this machine's clock on the wall; with the day unless that is the day of `now`."""
-    when = datetime.fromtimestamp(at)
-    return when.strftime("%H:%M:%S" if when.date() == datetime.fromtimestamp(now).date() else "%Y-%m-%d %H:%M:%S")
+def moment(at: float, now: float, *, with_day: bool = False) -> str:
+    """A Unix time in the time zone that this machine is in at `now`; with its day at least if that is not the one of `now`."""
+    here = datetime.fromtimestamp(now).astimezone()
+    when = datetime.fromtimestamp(at, here.tzinfo)
+    return when.strftime("%Y-%m-%d %H:%M:%S" if with_day or when.date() != here.date() else "%H:%M:%S")
+
+
+def zone(now: float) -> str:
+    """What that time zone is called: "UTC", "CEST"."""
+    return datetime.fromtimestamp(now).astimezone().tzname() or ""
 
 
 def harmless(text: str) -> str:
     """As many characters, with "?" for those that steer a terminal, end a line or cannot be seen: strangers chose the text."""
     return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def wire(hop: Hop) -> str:
+    """How long a step was on the wire; a dash if the step before was at the same node."""
+    return duration(hop.wire_s) if hop.received_at != hop.sent_at else "-"
 
 
 def cut(text: str, columns: int) -> str:

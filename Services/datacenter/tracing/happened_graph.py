@@ -30,7 +30,7 @@ def happened(trace: Trace) -> Picture:
     steps = {step.id: step for step in trace.steps}
     critical = set(pairwise(trace.critical_path))
     drawn = [
-        replace(_drawn(step), ran_on=_node(step), facts=tuple(_facts(step, trace)), mark=_mark(step, trace))
+        replace(_drawn(step), ran_on=trace.node_of(step), facts=tuple(_facts(step, trace)), mark=_mark(step, trace))
         for step in trace.steps
     ]
     edges = [
@@ -49,10 +49,6 @@ def happened(trace: Trace) -> Picture:
 
 def _drawn(step: Step) -> DrawnStep:
     return DrawnStep(step.id, step.operation or f".step {step.id}", step.declared_node, output=step.output)
-
-
-def _node(step: Step) -> str:
-    return step.hop.node if step.hop is not None else ""
 
 
 def _mark(step: Step, trace: Trace) -> Mark:
@@ -76,7 +72,7 @@ def _way(step: Step, edge: Edge, target: Step, trace: Trace) -> Iterator[str]:
     """How what one step gave came to another."""
     direct = [one for one in trace.messages if (one.kind, one.from_step, one.to_step) == ("request", step.id, edge.to)]
     fetched = sum(
-        one.bytes for one in trace.messages if (one.kind, one.source, one.to_step) == ("memory", _node(step), edge.to)
+        one.bytes for one in trace.messages if (one.kind, one.source, one.to_step) == ("memory", trace.node_of(step), edge.to)
     )
     for message in direct:
         yield sized(message.bytes) + took(message)
@@ -84,7 +80,7 @@ def _way(step: Step, edge: Edge, target: Step, trace: Trace) -> Iterator[str]:
         yield f"fetched {sized(fetched)}"
     if trace.topology != "ring" and trace.messages:
         yield f"via {trace.attempts[-1].home if trace.attempts else 'the centre'}"
-    elif not direct and _node(step) and _node(step) == _node(target):
+    elif not direct and trace.node_of(step) and trace.node_of(step) == trace.node_of(target):
         yield "on the same node"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timezone
 from xml.etree.ElementTree import Element
 
 from Services.datacenter.drawing import svg
@@ -11,7 +10,7 @@ from Services.datacenter.drawing.graph_drawing import draw_graph
 from Services.datacenter.drawing.markup import Content, node, page, scrolling, table
 from Services.datacenter.drawing.picture import Picture
 from Services.datacenter.drawing.sequence_drawing import draw_sequence
-from Services.datacenter.tracing.figures import duration
+from Services.datacenter.tracing.figures import duration, moment, wire, zone
 from Services.datacenter.tracing.happened_graph import declared, happened, name_of
 from Services.datacenter.tracing.happened_messages import messages_of
 from Services.datacenter.tracing.html_figures import since, sized
@@ -50,7 +49,7 @@ def _head(trace: Trace) -> Element:
     facts = (
         f"as a {trace.topology}"
         + (f", for {trace.client}" if trace.client else "")
-        + f", submitted {_moment(trace.submitted_at)}"
+        + f", submitted {moment(trace.submitted_at, trace.seen_at, with_day=True)} {zone(trace.seen_at)}"
     )
     return node(
         "header",
@@ -207,12 +206,8 @@ def _steps(trace: Trace) -> Iterator[Element]:
 def _step(step: Step, trace: Trace) -> tuple[str, ...]:
     name, hop = step.operation or name_of(step), step.hop
     if hop is None:
-        where = step.declared_node and f"only {step.declared_node}"
-        return (str(step.id), name, where or "", "failed" if step.state == "failed" else "no news", *[""] * 6)
+        where = trace.node_of(step) or (step.declared_node and f"only {step.declared_node}")
+        return (str(step.id), name, where, "failed" if step.state == "failed" else "no news", *[""] * 6)
     sent = since(hop.sent_at - trace.submitted_at)
-    times = (duration(hop.wire_s), duration(hop.waited_s), duration(hop.device_s))
+    times = (wire(hop), duration(hop.waited_s), duration(hop.device_s))
     return (str(step.id), name, hop.node, str(hop.attempt), sent, *times, sized(hop.request_bytes), sized(hop.response_bytes))
-
-
-def _moment(at: float) -> str:
-    return datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")

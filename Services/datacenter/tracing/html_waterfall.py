@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from xml.etree.ElementTree import Element
 
 from Services.datacenter.drawing.markup import node
-from Services.datacenter.tracing.figures import duration
+from Services.datacenter.tracing.figures import duration, wire
 from Services.datacenter.tracing.happened_graph import name_of
 from Services.datacenter.tracing.html_figures import share
 from Services.datacenter.tracing.parts import MEANINGS, Span, Step, meanings
@@ -72,7 +72,7 @@ def _row(step: Step, scale: _Scale, trace: Trace) -> Element:
         ("wait", hop.received_at, hop.waited_s),
         ("device", hop.started_at, hop.device_s),
     ]
-    said = ", ".join(f"{kind} {duration(spent)}" for kind, _, spent in parts)
+    said = f"wire {wire(hop)}, wait {duration(hop.waited_s)}, device {duration(hop.device_s)}"
     where = f"{hop.node}, attempt {hop.attempt}" if trace.attempt > 1 else hop.node
     what = node("div", node("b", f"{step.id} {name_of(step)}"), f" on {where}", node("span", said), class_="what")
     bars = [scale.bar(kind, at, spent) for kind, at, spent in parts]

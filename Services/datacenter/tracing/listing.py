@@ -9,7 +9,7 @@ from rich.text import Text
 
 from protos import application_pb2
 from Services.datacenter.tables import NOTHING, Column, fitting
-from Services.datacenter.tracing.figures import cut, duration, harmless, moment
+from Services.datacenter.tracing.figures import cut, duration, harmless, moment, zone
 from Services.datacenter.tracing.finding import SHOWN_DIGITS
 from Services.datacenter.tracing.story import STATE_STYLES
 from Services.datacenter.tracing.trace import state_name
@@ -25,8 +25,11 @@ def runs_table(runs: Sequence[application_pb2.RunInfo], now: float, width: int |
     """What fits into a width. Only names are ever cut: that of the graph to a quarter of it."""
     longest = LONGEST_NAME if width is None else min(LONGEST_NAME, width // 4)
     rows = [_cells(run, now, longest) for run in runs]
+    titles = {"submitted": f"submitted ({zone(now)})"}
     columns = zip(RANKS.items(), zip(*rows, strict=True), strict=True)
-    return fitting([Column(name, rank, list(cells), name in NUMBERS) for (name, rank), cells in columns], width)
+    return fitting(
+        [Column(titles.get(name, name), rank, list(cells), name in NUMBERS) for (name, rank), cells in columns], width
+    )
 
 
 def _cells(run: application_pb2.RunInfo, now: float, longest: int) -> tuple[Text, ...]:

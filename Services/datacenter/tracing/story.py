@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.text import Text
 
 from Services.datacenter.next_command import to_type
-from Services.datacenter.tracing.figures import duration, harmless, moment, size
+from Services.datacenter.tracing.figures import duration, harmless, moment, size, zone
 from Services.datacenter.tracing.finding import SHOWN_DIGITS
 from Services.datacenter.tracing.parts import MEANINGS, Failure, meanings
 from Services.datacenter.tracing.trace import Trace
@@ -44,7 +44,7 @@ def _head(trace: Trace, width: int) -> Iterator[Text]:
     ended = " for" if trace.ended_at is None else " after" if trace.state != "succeeded" else " in"
     said = f"{trace.state}{ended} {duration(trace.duration_s)}"
     yield Text.assemble(f"run {trace.run_id}  ", (said, STATE_STYLES.get(trace.state, "")))
-    submitted = moment(trace.submitted_at, trace.seen_at)
+    submitted = f"{moment(trace.submitted_at, trace.seen_at)} {zone(trace.seen_at)}"
     attempts = f", {len(trace.attempts)} attempts" if len(trace.attempts) > 1 else ""
     steps = f"{len(trace.steps)} step{'s' * (len(trace.steps) != 1)}"
     text = f"{trace.name!r}, a {trace.topology} of {steps}{attempts}, submitted {submitted} by {trace.client or 'a client'}"

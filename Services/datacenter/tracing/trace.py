@@ -80,6 +80,12 @@ class Trace:
         seen += [end for message in self.messages for end in (message.source, message.target)]
         return tuple(dict.fromkeys(name for name in seen if name))
 
+    def node_of(self, step: Step) -> str:
+        """Where a step was done, or else failed; empty as long as that is not known."""
+        if step.hop is not None:
+            return step.hop.node
+        return self.failure.node if step.state == "failed" and self.failure is not None else ""
+
     @cached_property
     def critical_path(self) -> tuple[int, ...]:
         """The steps that decided when the run ended, the first one first."""

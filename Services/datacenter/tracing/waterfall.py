@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from rich.text import Text
 
-from Services.datacenter.tracing.figures import cut, duration, size
+from Services.datacenter.tracing.figures import cut, duration, size, wire
 from Services.datacenter.tracing.parts import Attempt, Hop, Step
 from Services.datacenter.tracing.trace import Trace
 
@@ -69,8 +69,7 @@ class _Columns:
         self._width = width
         self._critical = set(trace.critical_path)
         self._id = max(4, *(len(str(step.id)) for step in trace.steps)) if trace.steps else 4
-        self._failed_at = trace.failure.node if trace.failure is not None else ""
-        self._node = max([4, len(self._failed_at), *(len(_node(step)) for step in trace.steps)])
+        self._node = max([4, *(len(trace.node_of(step) or step.declared_node) for step in trace.steps)])
         self._attempt = 4 if len(trace.attempts) > 1 else 0
         fixed = 2 + self._id + 1 + self._node + 1 + self._attempt + sum(_FIGURES.values()) + len(_FIGURES) + 2
         longest = max([4, *(len(_operation(step)) for step in trace.steps if step.hop is not None)])
@@ -100,7 +99,7 @@ class _Columns:
         """What stands before the bar."""
         hop = step.hop
         mark = "*" if step.id in self._critical else " "
-        node = self._failed_at if step.state == "failed" else _node(step)
+        node = self._trace.node_of(step) or step.declared_node
         cells = [f"{mark} {step.id:>{self._id}}", f"{node:<{self._node}}"]
         if self._attempt:
             cells.append(f"{_attempt(hop, self._trace.attempt):>{self._attempt - 1}}")
@@ -143,17 +142,12 @@ _STATES = {"failed": "failed", "open": "not done, as far as is known"}
 
 
 def _figures(hop: Hop) -> list[str]:
-    wire = duration(hop.wire_s) if hop.received_at != hop.sent_at else "-"  # the step before was at the same node
-    return [wire, duration(hop.waited_s), duration(hop.device_s), size(hop.request_bytes), size(hop.response_bytes)]
+    return [wire(hop), duration(hop.waited_s), duration(hop.device_s), size(hop.request_bytes), size(hop.response_bytes)]
 
 
 def _operation(step: Step) -> str:
     """Without the type, which the node's name tells."""
     return step.operation.rpartition(".")[2]
-
-
-def _node(step: Step) -> str:
-    return step.hop.node if step.hop is not None else step.declared_node
 
 
 def _attempt(hop: Hop | None, last: int) -> str:
