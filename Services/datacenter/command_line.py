@@ -18,7 +18,7 @@ from Services.datacenter.flags import number, whole_number
 from Services.datacenter.logs import SHOWN_LINES
 from Services.datacenter.terminals import KINDS
 from Services.datacenter.tracing import options as tracing
-from Services.datacenter.tracing.finding import FEWEST_DIGITS
+from Services.datacenter.tracing.finding import FEWEST_DIGITS, LAST
 from Services.fractos.log_lines import LEVELS
 
 EXAMPLES = """\
@@ -79,7 +79,7 @@ def make_parser() -> argparse.ArgumentParser:
     status.add_argument("--json", action="store_true", help="for programs; with --watch an object a line")
     status.add_argument("--watch", action="store_true", help="again and again, until Ctrl-C; then the exit code is 0")
     status.add_argument(
-        "--every", type=number(0.2, 3600), default=EVERY_S, metavar="S", help="seconds between two looks (default: %(default)g)"
+        "--every", type=number(0.2, 3600), metavar="S", help=f"with --watch: seconds between two looks (default: {EVERY_S:g})"
     )
     log = commands.add_parser("logs", parents=[place], help="show the end of the logs", description=LOGS)
     log.add_argument("node", nargs="?", metavar="NODE", help="one node or ZooKeeper server (default: all nodes)")
@@ -88,7 +88,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--run",
         type=_run_id,
         metavar="RUN_ID",
-        help=f"what concerns one run, at all nodes, in order of time; {FEWEST_DIGITS} digits of an end of its id do",
+        help=f"what concerns one run, at all nodes, in order of time; {FEWEST_DIGITS} digits of an end of its id do, or `last`",
     )
     log.add_argument(
         "--level", type=str.upper, choices=LEVELS, help="leave out what is less grave; the logs are merged in order of time"
@@ -160,6 +160,10 @@ def parse(arguments: Sequence[str], folder: Path) -> argparse.Namespace:
     options.terminal = options.terminal or ("auto" if options.command == "up" else "none")
     if options.directory and options.command not in CHOOSING:
         parser.error(f"--directory is for {', '.join(CHOOSING)}; `{options.command}` goes by what is there, so leave it out")
+    if options.command == "status":
+        if options.every and not options.watch:
+            parser.error("--every is for `status --watch`; give both, or neither")
+        options.every = options.every or EVERY_S
     if options.download_zookeeper and options.command not in FETCHING:
         parser.error(f"--download-zookeeper is for {', '.join(FETCHING)}; leave it out with `{options.command}`")
     return options
@@ -207,8 +211,8 @@ def _add_clients(parser: argparse.ArgumentParser, place: argparse.ArgumentParser
 
 def _run_id(written: str) -> str:
     digits = written.replace("-", "").lower()
-    if not re.fullmatch(rf"[0-9a-f]{{{FEWEST_DIGITS},32}}", digits):
-        raise argparse.ArgumentTypeError(f"{written!r} is no run id: give {FEWEST_DIGITS} to 32 hexadecimal digits")
+    if digits != LAST and not re.fullmatch(rf"[0-9a-f]{{{FEWEST_DIGITS},32}}", digits):
+        raise argparse.ArgumentTypeError(f"{written!r} is no run id: give {FEWEST_DIGITS} to 32 hexadecimal digits, or {LAST}")
     return digits
 
 

@@ -51,6 +51,7 @@ from Services.datacenter.processes import Processes
 from Services.datacenter.screen import Screen
 from Services.datacenter.setup import provide_installation
 from Services.datacenter.tracing import command as tracing
+from Services.datacenter.tracing.finding import LAST
 from Services.fractos.config import CODE_ROOT, CONFIGURATION_FILE, Configuration, load
 from Services.fractos.errors import ConfigurationError, FailedPreconditionError, FractosError, InvalidArgumentError
 from Services.fractos.network_changes import read_state
@@ -206,6 +207,8 @@ def _warn(task: Task) -> None:
 def _logs(task: Task) -> int:
     options = task.options
     chosen = logs.choose_logs(task.configuration, options.node)
+    if options.run == LAST:
+        options.run = tracing.last_run(task.configuration)
     try:
         if options.run or options.level:
             _show_merged(options, list(chosen.values()), task.root)

@@ -136,6 +136,7 @@ def test_a_run_is_followed_over_all_nodes_in_order_of_time(datacenter: Datacente
     failed = run_chain(datacenter, bits=1 << 40)
     told = lines(datacenter.run("logs", "--run", failed[:20]))
     assert {line["run_id"] for line in told} == {failed}
+    assert {line["run_id"] for line in lines(datacenter.run("logs", "--run", "last"))} == {failed}
     assert [line["time"] for line in told] == sorted(line["time"] for line in told)
     went = [(line["node"], line["message"].partition(":")[0].partition(" from")[0].partition(" after")[0]) for line in told]
     assert went[0] == ("application-0", "run accepted of a chain")

@@ -51,6 +51,7 @@ def test_flags_count_before_and_after_the_command(line: str) -> None:
 
 def test_a_run_id_may_be_written_in_any_way() -> None:
     assert parse(["logs", "--run", "0193AABB-ccdd"], HERE).run == "0193aabbccdd"
+    assert parse(["logs", "--run", "last"], HERE).run == "last"
 
 
 @pytest.mark.parametrize(
@@ -105,6 +106,7 @@ def test_what_is_not_given_has_its_default() -> None:
         ("new node", "NAME"),
         ("new node sort merge", "unrecognized arguments"),
         ("status --watch --every 0", "'0' is not a number from 0.2 to 3600"),
+        ("status --every 1", "--every is for `status --watch`; give both, or neither"),
         ("logs --run 12345", "'12345' is no run id: give 6 to 32 hexadecimal digits"),
         ("logs --run cats-and-dogs", "is no run id"),
         ("logs --level loud", "invalid choice"),

@@ -73,7 +73,7 @@ def test_a_failure_is_told_with_its_causes_the_log_and_what_to_type() -> None:
     assert "INTERNAL at step 1 (math.power) on math-1, attempt 1" in text
     assert "caused by: OSError: no such device\n  caused by: a cable" in text
     assert "log: /a folder/math-1.log" in text
-    assert "next: python3 run_datacenter.py logs math-1" in text
+    assert "next: python3 run_datacenter.py logs --run 0c0d0e0f" in text
 
 
 @pytest.mark.usefixtures("in_a_zone")

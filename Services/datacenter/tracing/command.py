@@ -13,7 +13,7 @@ from pathlib import Path
 from protos import application_pb2
 from Services.datacenter.screen import Screen
 from Services.datacenter.tracing.exported import run_as_json, trace_as_json
-from Services.datacenter.tracing.finding import find_run
+from Services.datacenter.tracing.finding import LAST, find_id, find_run
 from Services.datacenter.tracing.html import to_html
 from Services.datacenter.tracing.listing import runs_table
 from Services.datacenter.tracing.perfetto import to_perfetto
@@ -66,6 +66,11 @@ def run_trace(configuration: Configuration, options: argparse.Namespace, screen:
     return 0
 
 
+def last_run(configuration: Configuration) -> str:
+    """The id of the newest run. Raises what `find_id` does."""
+    return asyncio.run(_last(configuration))
+
+
 def _write(path: Path, text: str, place: str, screen: Screen) -> None:
     """Write a file and say where to open it; `-` is the standard output, which gets nothing else then."""
     if path == STANDARD_OUTPUT:
@@ -78,6 +83,11 @@ def _write(path: Path, text: str, place: str, screen: Screen) -> None:
 async def _list(configuration: Configuration, limit: int, state: str) -> list[application_pb2.RunInfo]:
     async with overseeing(configuration) as oversight:
         return await oversight.runs(limit, STATES[state])
+
+
+async def _last(configuration: Configuration) -> str:
+    async with overseeing(configuration) as oversight:
+        return await find_id(oversight, LAST, configuration.root)
 
 
 async def _trace(configuration: Configuration, written: str) -> Trace:

@@ -20,6 +20,18 @@ _WHOLE = 32
 async def find_run(oversight: Oversight, written: str, root: Path) -> application_pb2.RunDescription:
     """All that is known of the run that is meant, in the datacenter in `root`.
 
+    Raises what `find_id` does, and NotFoundError if nothing is known of the run any more.
+    """
+    digits = await find_id(oversight, written, root)
+    try:
+        return await oversight.describe_run(bytes.fromhex(digits))
+    except NotFoundError as error:
+        raise NotFoundError(f"there is no run {digits}; {_kept(root)}") from error
+
+
+async def find_id(oversight: Oversight, written: str, root: Path) -> str:
+    """The whole id of the run that is meant.
+
     Raises InvalidArgumentError if that is no id or fits several runs, NotFoundError, and UnavailableError if no application
     node answers.
     """
@@ -30,7 +42,7 @@ async def find_run(oversight: Oversight, written: str, root: Path) -> applicatio
             f" there is a list: {to_type(root, 'runs')}"
         )
     if len(digits) == _WHOLE:
-        return await _describe(oversight, digits, root)
+        return digits
     runs = await oversight.runs(SEARCHED)
     if digits == LAST:
         runs = sorted(runs, key=lambda run: run.submitted_at)[-1:]
@@ -42,14 +54,7 @@ async def find_run(oversight: Oversight, written: str, root: Path) -> applicatio
     if len(runs) > 1:
         ids = ", ".join(run.run_id.hex() for run in runs[:3]) + (", ..." if len(runs) > 3 else "")
         raise InvalidArgumentError(f"{written} fits {len(runs)} runs: {ids}; give more digits")
-    return await _describe(oversight, runs[0].run_id.hex(), root)
-
-
-async def _describe(oversight: Oversight, digits: str, root: Path) -> application_pb2.RunDescription:
-    try:
-        return await oversight.describe_run(bytes.fromhex(digits))
-    except NotFoundError as error:
-        raise NotFoundError(f"there is no run {digits}; {_kept(root)}") from error
+    return runs[0].run_id.hex()
 
 
 def _kept(root: Path) -> str:

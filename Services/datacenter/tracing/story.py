@@ -34,7 +34,7 @@ def story(trace: Trace, root: Path, width: int, marks: Marks = BLOCKS) -> list[T
     if trace.ended_at is None:
         lines += _under_way(trace, root, width)
     if trace.failure is not None:
-        lines += [Text(), *_failure(trace.failure, root, width)]
+        lines += [Text(), *_failure(trace.failure, trace.run_id[-SHOWN_DIGITS:], root, width)]
     for line in lines:
         line.plain = harmless(line.plain)
     return lines
@@ -119,7 +119,7 @@ def _under_way(trace: Trace, root: Path, width: int) -> Iterator[Text]:
     yield Text(f"look again: {to_type(root, f'trace {trace.run_id[-SHOWN_DIGITS:]}')}")
 
 
-def _failure(failure: Failure, root: Path, width: int) -> Iterator[Text]:
+def _failure(failure: Failure, run: str, root: Path, width: int) -> Iterator[Text]:
     where = f" at step {failure.step} ({failure.operation})" if failure.step is not None else ""
     node = f" on {failure.node}" if failure.node and where else f", said by {failure.node}" if failure.node else ""
     yield Text(f"{failure.status}{where}{node}, attempt {failure.attempt or 1}", style="bold red")
@@ -133,14 +133,14 @@ def _failure(failure: Failure, root: Path, width: int) -> Iterator[Text]:
     yield Text(f"  {'nothing of it has' if failure.definite else 'some of the run may have'} happened")
     if failure.log_file:
         yield Text(f"  log: {failure.log_file}")
-    yield Text(f"  next: {to_type(root, _next_command(failure))}")
+    yield Text(f"  next: {to_type(root, _next_command(failure, run))}")
 
 
-def _next_command(failure: Failure) -> str:
+def _next_command(failure: Failure, run: str) -> str:
     """What to type to find out more."""
     if failure.status == "UNAVAILABLE" or not failure.node:
         return "status"
-    return f"logs {failure.node}"
+    return f"logs --run {run}"
 
 
 def _wrapped(text: str, width: int) -> list[str]:
