@@ -325,6 +325,8 @@ def test_a_run_under_way_has_its_graph() -> None:
     assert "so far 1.00 s" in said
     assert "The run is under way" in said
     assert "As run" not in said
+    assert "In the order of the graph" not in said
+    assert "steps 3 done by now: not known" in said
     assert "The bill" not in said
 
 

@@ -123,9 +123,18 @@ def test_no_text_of_a_run_steers_the_terminal() -> None:
 
 
 def test_of_many_steps_those_that_are_open_are_counted() -> None:
-    lines = shown(trace_of(described(graph(steps=500))))
+    lines = shown(trace_of(described(graph(steps=500), ended=1.0)))
     assert any("495 more: not done, as far as is known" in line for line in lines)
     assert len(lines) < 30
+
+
+def test_a_run_under_way_has_its_attempts_and_its_graph() -> None:
+    sent = attempts((0.0, ""), (0.1, KILLED))
+    told = "\n".join(shown(trace_of(described(graph((0, 2), (1, 2), steps=30), sent=sent)), 200))
+    assert f"  attempt 2 at 100 ms: sent again by {HOME}, since {KILLED}\n" in told
+    assert "graph: 0 math.power > 2; 1 math.power > 2; 2 math.power;" in told
+    assert " and 10 more" in " ".join(told.split())
+    assert "device" not in told
 
 
 def test_of_very_many_steps_the_middle_ones_are_left_out() -> None:

@@ -41,7 +41,8 @@ def _sections(trace: Trace) -> Iterator[Element]:
     yield from _times(trace)
     yield from _messages(trace)
     yield from _bill(trace.bill)
-    yield from _steps(trace)
+    if not trace.is_open:
+        yield from _steps(trace)
 
 
 def _head(trace: Trace) -> Element:
@@ -90,7 +91,9 @@ def _tiles(trace: Trace) -> Element:
             duration(trace.duration_s),
             f"of {duration(trace.deadline - trace.submitted_at)} allowed",
         ),
-        ("steps done", f"{done} of {len(trace.steps)}", f"{len(trace.critical_path)} on the critical path"),
+        ("steps", str(len(trace.steps)), "done by now: not known")
+        if trace.is_open
+        else ("steps done", f"{done} of {len(trace.steps)}", f"{len(trace.critical_path)} on the critical path"),
         ("attempts", str(trace.attempt), "nothing was repeated" if trace.attempt == 1 else "the reasons are below"),
         ("nodes", str(len(trace.nodes)), ", ".join(trace.nodes[:4]) + (" …" if len(trace.nodes) > 4 else "")),
     ]

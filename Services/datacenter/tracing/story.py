@@ -14,10 +14,11 @@ from Services.datacenter.tracing.figures import duration, harmless, moment, size
 from Services.datacenter.tracing.finding import SHOWN_DIGITS
 from Services.datacenter.tracing.parts import MEANINGS, Failure, meanings
 from Services.datacenter.tracing.trace import Trace
-from Services.datacenter.tracing.waterfall import BLOCKS, Marks, waterfall
+from Services.datacenter.tracing.waterfall import BLOCKS, Marks, attempt_lines, waterfall
 
 STATE_STYLES = {"running": "yellow", "succeeded": "green", "failed": "bold red", "cancelled": "yellow"}
 NARROWEST = 80  # columns
+MOST_STEPS = 20  # of the graph of a run under way, the first ones
 
 
 def story(trace: Trace, root: Path, width: int, marks: Marks = BLOCKS) -> list[Text]:
@@ -27,7 +28,9 @@ def story(trace: Trace, root: Path, width: int, marks: Marks = BLOCKS) -> list[T
     """
     width = max(width, NARROWEST)
     lines = [*_head(trace, width), Text()]
-    if trace.steps:
+    if trace.is_open:
+        lines += _asked(trace, width)
+    elif trace.steps:
         lines += [*waterfall(trace, width, marks), Text(), *_legend(trace, width, marks)]
     for part in (_critical, _recoveries, _clocks, _bill):
         lines += [Text(line) for text in part(trace) for line in _wrapped(text, width)]
@@ -49,6 +52,19 @@ def _head(trace: Trace, width: int) -> Iterator[Text]:
     steps = f"{len(trace.steps)} step{'s' * (len(trace.steps) != 1)}"
     text = f"{trace.name!r}, a {trace.topology} of {steps}{attempts}, submitted {submitted} by {trace.client or 'a client'}"
     for line in _wrapped(text, width):
+        yield Text(line)
+
+
+def _asked(trace: Trace, width: int) -> Iterator[Text]:
+    """What is known of a run under way: its attempts and its graph."""
+    for attempt in trace.attempts:
+        yield from attempt_lines(trace, attempt, width)
+    shown = [
+        f"{step.id} {step.operation}" + (f" > {', '.join(str(edge.to) for edge in step.edges)}" if step.edges else "")
+        for step in trace.steps[:MOST_STEPS]
+    ]
+    shown += [f"and {len(trace.steps) - MOST_STEPS:,} more"] if len(trace.steps) > MOST_STEPS else []
+    for line in _wrapped(f"graph: {'; '.join(shown)}", width):
         yield Text(line)
 
 

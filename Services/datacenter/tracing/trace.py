@@ -67,6 +67,11 @@ class Trace:
         return max(0.0, (self.seen_at if self.ended_at is None else self.ended_at) - self.submitted_at)
 
     @property
+    def is_open(self) -> bool:
+        """Whether it is under way and nothing is known yet of what its steps have done."""
+        return self.ended_at is None and not any(step.hop for step in self.steps)
+
+    @property
     def attempt(self) -> int:
         """The number of the last attempt."""
         return max((attempt.number for attempt in self.attempts), default=1)

@@ -53,7 +53,7 @@ def waterfall(trace: Trace, width: int, marks: Marks = BLOCKS) -> list[Text]:
                 lines.append(Text(f"  ... {left_out:,} lines more; --json has them all"))
             continue
         if isinstance(row, Attempt):
-            lines += columns.attempt(row)
+            lines += attempt_lines(trace, row, width)
         else:
             lines.append(columns.step(row) + scale.bar(row.hop, columns.bar_width))
     if len(undone) > UNDONE_ROWS:
@@ -61,12 +61,21 @@ def waterfall(trace: Trace, width: int, marks: Marks = BLOCKS) -> list[Text]:
     return lines
 
 
+def attempt_lines(trace: Trace, attempt: Attempt, width: int) -> list[Text]:
+    """That an attempt began, and why."""
+    since = duration(max(0.0, attempt.began_at - trace.submitted_at))
+    is_first = attempt is trace.attempts[0]
+    why = f"sent by {attempt.home}" if is_first else f"sent again by {attempt.home}, since {attempt.reason}"
+    text = f"attempt {attempt.number} at {since}: {why}"
+    lines = textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="    ")
+    return [Text(line, style=ATTEMPT) for line in lines]
+
+
 class _Columns:
     """How wide what stands before the bars is."""
 
     def __init__(self, trace: Trace, width: int) -> None:
         self._trace = trace
-        self._width = width
         self._critical = set(trace.critical_path)
         self._id = max(4, *(len(str(step.id)) for step in trace.steps)) if trace.steps else 4
         self._node = max([4, *(len(trace.node_of(step) or step.declared_node) for step in trace.steps)])
@@ -85,15 +94,6 @@ class _Columns:
         cells += [f"{'':<{self._operation}}", *(f"{name:>{width}}" for name, width in _FIGURES.items())]
         end = duration(self._trace.duration_s)
         return Text(f"{' '.join(cells)}  0{end:>{self.bar_width - 1}}", style="bold")
-
-    def attempt(self, attempt: Attempt) -> list[Text]:
-        """A line that a further attempt began, and why."""
-        since = duration(max(0.0, attempt.began_at - self._trace.submitted_at))
-        is_first = attempt is self._trace.attempts[0]
-        why = f"sent by {attempt.home}" if is_first else f"sent again by {attempt.home}, since {attempt.reason}"
-        text = f"attempt {attempt.number} at {since}: {why}"
-        lines = textwrap.wrap(text, self._width, initial_indent="  ", subsequent_indent="    ")
-        return [Text(line, style=ATTEMPT) for line in lines]
 
     def step(self, step: Step) -> Text:
         """What stands before the bar."""
