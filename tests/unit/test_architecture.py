@@ -154,7 +154,7 @@ def test_no_cycles() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "critical_path", "happened_graph", "happened_messages", "html", "html_figures", "html_style", "html_waterfall",
+        "critical_path", "happened_graph", "happened_messages", "html", "html_style", "html_waterfall",
         "messages", "parts", "trace",
     ],
 )  # fmt: skip

@@ -10,10 +10,10 @@ import pytest
 
 from protos import application_pb2, fractos_pb2
 from Services.datacenter.drawing.sequence import Message, Remark, Work
+from Services.datacenter.tracing.figures import share, since, sized
 from Services.datacenter.tracing.happened_graph import declared, happened
 from Services.datacenter.tracing.happened_messages import MOST_EVENTS, messages_of
 from Services.datacenter.tracing.html import to_html
-from Services.datacenter.tracing.html_figures import share, since, sized
 from Services.datacenter.tracing.trace import Trace
 from Services.fractos import TaskGraph
 

@@ -16,6 +16,7 @@ from Services.datacenter.tracing.exported import run_as_json, trace_as_json
 from Services.datacenter.tracing.finding import LAST, find_id, find_run
 from Services.datacenter.tracing.html import to_html
 from Services.datacenter.tracing.listing import runs_table
+from Services.datacenter.tracing.options import STATES
 from Services.datacenter.tracing.perfetto import to_perfetto
 from Services.datacenter.tracing.story import NARROWEST, story
 from Services.datacenter.tracing.trace import Trace
@@ -23,21 +24,13 @@ from Services.datacenter.tracing.waterfall import ASCII, BLOCKS
 from Services.fractos.config import Configuration
 from Services.fractos.oversight import overseeing
 
-ALL = "all"
-STATES = {
-    ALL: application_pb2.RUN_STATE_UNSPECIFIED,
-    "running": application_pb2.RUNNING,
-    "succeeded": application_pb2.SUCCEEDED,
-    "failed": application_pb2.FAILED,
-    "cancelled": application_pb2.CANCELLED,
-}
 STANDARD_OUTPUT = Path("-")
 PIPED_WIDTH = 100  # columns of a trace where there is no terminal
 
 
 def run_runs(configuration: Configuration, options: argparse.Namespace, screen: Screen) -> int:
     """List runs. Raises UnavailableError if the datacenter does not run."""
-    runs = asyncio.run(_list(configuration, options.limit, options.state or ALL))
+    runs = asyncio.run(_list(configuration, options.limit, options.state))
     runs.sort(key=lambda run: -run.submitted_at)
     if options.json:
         print(json.dumps({"runs": [run_as_json(run) for run in runs]}, indent=2))
@@ -80,9 +73,9 @@ def _write(path: Path, text: str, place: str, screen: Screen) -> None:
     screen.say(f"{path} is written; open it in {place}")
 
 
-async def _list(configuration: Configuration, limit: int, state: str) -> list[application_pb2.RunInfo]:
+async def _list(configuration: Configuration, limit: int, state: str | None) -> list[application_pb2.RunInfo]:
     async with overseeing(configuration) as oversight:
-        return await oversight.runs(limit, STATES[state])
+        return await oversight.runs(limit, STATES[state] if state else application_pb2.RUN_STATE_UNSPECIFIED)
 
 
 async def _last(configuration: Configuration) -> str:

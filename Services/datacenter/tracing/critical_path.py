@@ -17,7 +17,7 @@ def critical_steps(steps: Mapping[int, Step], topology: str, failure: Failure | 
     if failure is not None and failure.step is not None and failure.step in steps:
         step = steps[failure.step]
     else:
-        step = max((one for one in steps.values() if one.hop), key=_finished_at, default=None)
+        step = max((one for one in steps.values() if one.hop), key=lambda one: one.finished_at, default=None)
     chain: list[Step] = []
     while step is not None:
         chain.append(step)
@@ -63,7 +63,3 @@ class _Path:
         if at > self._at:
             self.spans.append(Span(kind, step, self._at, at))
             self._at = at
-
-
-def _finished_at(step: Step) -> float:
-    return step.hop.finished_at if step.hop is not None else 0.0

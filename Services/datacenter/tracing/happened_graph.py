@@ -7,15 +7,9 @@ from dataclasses import replace
 from itertools import pairwise
 
 from Services.datacenter.drawing.picture import DrawnEdge, DrawnStep, Mark, Picture
-from Services.datacenter.tracing.figures import duration
-from Services.datacenter.tracing.html_figures import sized
+from Services.datacenter.tracing.figures import duration, sized
 from Services.datacenter.tracing.parts import Edge, Message, Step
 from Services.datacenter.tracing.trace import Trace
-
-
-def name_of(step: Step) -> str:
-    """The operation without its type; where the graph is not known any more, the step's number."""
-    return step.operation.partition(".")[2] or step.operation or f"step {step.id}"
 
 
 def declared(trace: Trace) -> Picture:
@@ -71,16 +65,14 @@ def _facts(step: Step, trace: Trace) -> Iterator[str]:
 def _way(step: Step, edge: Edge, target: Step, trace: Trace) -> Iterator[str]:
     """How what one step gave came to another."""
     direct = [one for one in trace.messages if (one.kind, one.from_step, one.to_step) == ("request", step.id, edge.to)]
-    fetched = sum(
-        one.bytes for one in trace.messages if (one.kind, one.source, one.to_step) == ("memory", trace.node_of(step), edge.to)
-    )
+    fetched = sum(one.bytes for one in trace.messages if (one.kind, one.source, one.to_step) == ("memory", step.node, edge.to))
     for message in direct:
         yield sized(message.bytes) + took(message)
     if fetched and edge.fields:
         yield f"fetched {sized(fetched)}"
     if trace.topology != "ring" and trace.messages:
         yield f"via {trace.attempts[-1].home if trace.attempts else 'the centre'}"
-    elif not direct and trace.node_of(step) and trace.node_of(step) == trace.node_of(target):
+    elif not direct and step.node and step.node == target.node:
         yield "on the same node"
 
 

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 from Services.datacenter.drawing import sequence
 from Services.datacenter.drawing.sequence import HOME, PROGRAM, Event, Lifeline, Remark, Sequence, Work
-from Services.datacenter.tracing.figures import duration
-from Services.datacenter.tracing.happened_graph import name_of, took
-from Services.datacenter.tracing.html_figures import since, sized
+from Services.datacenter.tracing.figures import duration, since, sized
+from Services.datacenter.tracing.happened_graph import took
 from Services.datacenter.tracing.parts import Hop, Message, Step
 from Services.datacenter.tracing.trace import Trace
 
@@ -77,14 +76,14 @@ class _Order:
                 requested = max(requested, at)
             else:
                 at = min(started, max(requested, one.sent_at or started))
-            name = name_of(step)
+            name = step.name
             what = f"{name}, {sized(one.bytes)}" if one.kind == "request" else sized(one.bytes)
             yield self._at(at, 2, self._message(one.source, one.target, one.kind, what, one.sent_at, _detail(one, name)))
         if hop is not None and not is_of_attempt:
             yield self._at(hop.started_at, 3, self._work(step, hop))
             if arrivals:
                 detail = f"{hop.node} had done it in attempt {hop.attempt} and answered it again"
-                yield self._at(started, 3, Work(hop.node, f"{name_of(step)}, again", detail))
+                yield self._at(started, 3, Work(hop.node, f"{step.name}, again", detail))
         elif hop is not None:
             yield self._at(started, 3, self._work(step, hop))
             self._done[step.id] = max(started, hop.finished_at) + JUST_AFTER
@@ -100,7 +99,7 @@ class _Order:
             if one.to_step is None and not self._is_failure(one):
                 at = max(self._sent(one, self._began), one.sent_at or 0.0)
                 step = self._steps.get(one.from_step) if one.from_step is not None else None
-                name = name_of(step) if step is not None else "a step"
+                name = step.name if step is not None else "a step"
                 words = f"{name} done, {sized(one.bytes)}" if one.kind == "completion" else sized(one.bytes)
                 yield self._at(at, 1, self._message(one.source, one.target, one.kind, words, one.sent_at, _detail(one, name)))
 
@@ -115,7 +114,7 @@ class _Order:
         if failure is not None:
             text = f"{failure.status}: {failure.message}"
             if failure.node and failure.step in self._steps:
-                work = Work(failure.node, f"{name_of(self._steps[failure.step])} failed", text, failed=True)
+                work = Work(failure.node, f"{self._steps[failure.step].name} failed", text, failed=True)
                 yield self._at(latest, 3, work)
             for one in filter(self._is_failure, self._trace.messages):
                 yield self._at(latest, 4, self._message(one.source, one.target, one.kind, f"failed, {sized(one.bytes)}", None))
@@ -124,7 +123,7 @@ class _Order:
 
     def _work(self, step: Step, hop: Hop) -> Work:
         detail = f"{step.operation} on {hop.node}, attempt {hop.attempt}: device {duration(hop.device_s)}"
-        return Work(hop.node, f"{name_of(step)} {duration(hop.device_s)}", detail, self._since(hop.started_at))
+        return Work(hop.node, f"{step.name} {duration(hop.device_s)}", detail, self._since(hop.started_at))
 
     def _message(
         self, source: str, target: str, kind: sequence.Kind, text: str, at: float | None, detail: str = ""

@@ -10,10 +10,9 @@ from Services.datacenter.drawing.graph_drawing import draw_graph
 from Services.datacenter.drawing.markup import Content, node, page, scrolling, table
 from Services.datacenter.drawing.picture import Picture
 from Services.datacenter.drawing.sequence_drawing import draw_sequence
-from Services.datacenter.tracing.figures import duration, moment, wire, zone
-from Services.datacenter.tracing.happened_graph import declared, happened, name_of
+from Services.datacenter.tracing.figures import duration, moment, since, sized, wire, zone
+from Services.datacenter.tracing.happened_graph import declared, happened
 from Services.datacenter.tracing.happened_messages import messages_of
-from Services.datacenter.tracing.html_figures import since, sized
 from Services.datacenter.tracing.html_style import style
 from Services.datacenter.tracing.html_waterfall import waterfall, where_time_went
 from Services.datacenter.tracing.parts import Failure, Step
@@ -207,7 +206,7 @@ def _steps(trace: Trace) -> Iterator[Element]:
 
 
 def _step(step: Step, trace: Trace) -> tuple[str, ...]:
-    name, hop = step.operation or name_of(step), step.hop
+    name, hop = step.operation or step.name, step.hop
     if hop is None:
         where = trace.node_of(step) or (step.declared_node and f"only {step.declared_node}")
         return (str(step.id), name, where, "failed" if step.state == "failed" else "no news", *[""] * 6)

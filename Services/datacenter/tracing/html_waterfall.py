@@ -6,9 +6,7 @@ from collections.abc import Iterator, Sequence
 from xml.etree.ElementTree import Element
 
 from Services.datacenter.drawing.markup import node
-from Services.datacenter.tracing.figures import duration, wire
-from Services.datacenter.tracing.happened_graph import name_of
-from Services.datacenter.tracing.html_figures import share
+from Services.datacenter.tracing.figures import duration, share, wire
 from Services.datacenter.tracing.parts import MEANINGS, Span, Step, meanings
 from Services.datacenter.tracing.trace import Trace
 
@@ -44,7 +42,7 @@ def where_time_went(trace: Trace) -> Iterator[Element]:
 
 def _tip(span: Span, trace: Trace) -> str:
     step = next((one for one in trace.steps if one.id == span.step), None)
-    return f"{span.kind}{f' of {name_of(step)}' if step is not None else ''}: {duration(span.duration_s)}"
+    return f"{span.kind}{f' of {step.name}' if step is not None else ''}: {duration(span.duration_s)}"
 
 
 def waterfall(trace: Trace) -> Iterator[Element]:
@@ -74,7 +72,7 @@ def _row(step: Step, scale: _Scale, trace: Trace) -> Element:
     ]
     said = f"wire {wire(hop)}, wait {duration(hop.waited_s)}, device {duration(hop.device_s)}"
     where = f"{hop.node}, attempt {hop.attempt}" if trace.attempt > 1 else hop.node
-    what = node("div", node("b", f"{step.id} {name_of(step)}"), f" on {where}", node("span", said), class_="what")
+    what = node("div", node("b", f"{step.id} {step.name}"), f" on {where}", node("span", said), class_="what")
     bars = [scale.bar(kind, at, spent) for kind, at, spent in parts]
     track = node("div", *scale.marks(), *bars, class_="track", aria_hidden="true")
     return node("li", what, track, class_="critical" if step.id in trace.critical_path else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from protos import application_pb2, fractos_pb2
-from Services.datacenter.tracing.parts import Hop, Message, MessageKind, Step
+from Services.datacenter.tracing.parts import Message, MessageKind, Step
 
 
 def deliverer(step: Step, steps: Mapping[int, Step], topology: str) -> Step | None:
@@ -13,14 +13,14 @@ def deliverer(step: Step, steps: Mapping[int, Step], topology: str) -> Step | No
 
     In a ring that is the one that sent it, by whose clock `sent_at` is; else it is the one that was done last.
     """
-    done = [(one, one.hop) for needed in step.needs if (one := steps[needed]).hop is not None]
+    done = [one for needed in step.needs if (one := steps[needed]).hop is not None]
     if not done:
         return None
     if topology == "ring" and step.hop is not None:
         sent_at = step.hop.sent_at
-        earlier = [(one, hop) for one, hop in done if hop is not None and hop.finished_at <= sent_at]
+        earlier = [one for one in done if one.finished_at <= sent_at]
         done = earlier or done
-    return max(done, key=lambda pair: _finished_at(pair[1]))[0]
+    return max(done, key=lambda one: one.finished_at)
 
 
 def read_messages(result: application_pb2.RunResult, steps: Mapping[int, Step], topology: str) -> tuple[Message, ...]:
@@ -42,7 +42,7 @@ def _to_step(hop: fractos_pb2.Hop, steps: Mapping[int, Step], topology: str, att
             fetched = (hop.received_at, hop.started_at) if is_of_attempt else (None, None)
             yield Message("memory", arrival.source, hop.node, arrival.value_bytes, None, step.id, *fetched)
             continue
-        sender = next((one for one in senders if _node(one) == arrival.source), None)
+        sender = next((one for one in senders if one.node == arrival.source), None)
         if sender is not None:
             senders.remove(sender)
         sent_at: float | None = None
@@ -57,7 +57,7 @@ def _to_step(hop: fractos_pb2.Hop, steps: Mapping[int, Step], topology: str, att
 
 def _to_home(result: application_pb2.RunResult, steps: Mapping[int, Step]) -> Iterator[Message]:
     """What came back to the application node: replies of stars, and last steps."""
-    done = sorted((step for step in steps.values() if step.hop is not None), key=lambda step: _finished_at(step.hop))
+    done = sorted((step for step in steps.values() if step.hop is not None), key=lambda step: step.finished_at)
     replying = [step for step in done if step.edges]
     ending = [step for step in done if step.output or not step.edges]
     for arrival in result.arrivals:
@@ -65,21 +65,13 @@ def _to_home(result: application_pb2.RunResult, steps: Mapping[int, Step]) -> It
             yield Message("memory", arrival.source, result.home, arrival.value_bytes, None, None, None, None)
             continue
         candidates = replying if arrival.reply else ending
-        sender = next((step for step in candidates if _node(step) == arrival.source), None)
+        sender = next((step for step in candidates if step.node == arrival.source), None)
         if sender is not None:
             candidates.remove(sender)
         known = sender is not None and sender.hop is not None and sender.hop.attempt == result.attempt
-        sent_at = _finished_at(sender.hop) if known and sender is not None else None
+        sent_at = sender.finished_at if known and sender is not None else None
         is_last = not arrival.reply and sender is not None and not ending
         received_at = max(sent_at, result.ended_at) if is_last and sent_at is not None else None
         kind: MessageKind = "reply" if arrival.reply else "completion"
         from_step = sender.id if sender is not None else None
         yield Message(kind, arrival.source, result.home, arrival.frame_bytes, from_step, None, sent_at, received_at)
-
-
-def _node(step: Step) -> str:
-    return step.hop.node if step.hop is not None else ""
-
-
-def _finished_at(hop: Hop | None) -> float:
-    return hop.finished_at if hop is not None else 0.0

@@ -5,19 +5,25 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from protos import application_pb2
 from Services.datacenter.flags import whole_number
 
 RUNS = """Lists runs of all clients, the newest first: those under way and those that ended lately. `trace` tells more about
 one; the end of its id, as it is shown here, is enough."""
 TRACE = """Tells what happened to a run: which node did which step when, what waited for what, what went over the network, why
 it was sent again, and why it failed. Steps on the critical path, which decided when it ended, are marked."""
-STATES = ("running", "succeeded", "failed", "cancelled")
+STATES = {
+    "running": application_pb2.RUNNING,
+    "succeeded": application_pb2.SUCCEEDED,
+    "failed": application_pb2.FAILED,
+    "cancelled": application_pb2.CANCELLED,
+}
 MOST_LISTED = 10_000
 
 
 def add_runs_arguments(parser: argparse.ArgumentParser) -> None:
     """Which runs to list, and how."""
-    parser.add_argument("--state", choices=STATES, help="only runs in this state")
+    parser.add_argument("--state", choices=tuple(STATES), help="only runs in this state")
     parser.add_argument(
         "--limit",
         type=whole_number(1, MOST_LISTED),

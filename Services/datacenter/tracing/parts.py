@@ -88,6 +88,21 @@ class Step:
     state: StepState
     hop: Hop | None  # when it is done
 
+    @property
+    def name(self) -> str:
+        """The operation without its type; where the graph is not known any more, the step's number."""
+        return self.operation.partition(".")[2] or self.operation or f"step {self.id}"
+
+    @property
+    def node(self) -> str:
+        """The node that did it; empty if none is known to have."""
+        return self.hop.node if self.hop is not None else ""
+
+    @property
+    def finished_at(self) -> float:
+        """When the device was done; 0 if it is not known to be."""
+        return self.hop.finished_at if self.hop is not None else 0.0
+
 
 @dataclass(frozen=True)
 class Message:

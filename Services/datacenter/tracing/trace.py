@@ -87,9 +87,7 @@ class Trace:
 
     def node_of(self, step: Step) -> str:
         """Where a step was done, or else failed; empty as long as that is not known."""
-        if step.hop is not None:
-            return step.hop.node
-        return self.failure.node if step.state == "failed" and self.failure is not None else ""
+        return self.failure.node if step.state == "failed" and self.failure is not None else step.node
 
     @cached_property
     def critical_path(self) -> tuple[int, ...]:

@@ -81,7 +81,7 @@ class _Columns:
         self._node = max([4, *(len(trace.node_of(step) or step.declared_node) for step in trace.steps)])
         self._attempt = 4 if len(trace.attempts) > 1 else 0
         fixed = 2 + self._id + 1 + self._node + 1 + self._attempt + sum(_FIGURES.values()) + len(_FIGURES) + 2
-        longest = max([4, *(len(_operation(step)) for step in trace.steps if step.hop is not None)])
+        longest = max([4, *(len(step.name) for step in trace.steps if step.hop is not None)])
         least, most = OPERATION_WIDTHS
         room = max(least, (width - fixed) // 2)
         self._operation = min(longest, most, room)
@@ -106,7 +106,7 @@ class _Columns:
         style = FAILED if step.state == "failed" else CRITICAL if step.id in self._critical else ""
         if hop is None:
             return Text(" ".join([*cells, f"{step.operation or 'it'}: {_STATES[step.state]}"]), style=style)
-        cells.append(cut(_operation(step), self._operation).ljust(self._operation))
+        cells.append(cut(step.name, self._operation).ljust(self._operation))
         cells += [f"{figure:>{width}}" for figure, width in zip(_figures(hop), _FIGURES.values(), strict=True)]
         return Text.assemble((" ".join(cells), style), "  ")
 
@@ -143,11 +143,6 @@ _STATES = {"failed": "failed", "open": "not done, as far as is known"}
 
 def _figures(hop: Hop) -> list[str]:
     return [wire(hop), duration(hop.waited_s), duration(hop.device_s), size(hop.request_bytes), size(hop.response_bytes)]
-
-
-def _operation(step: Step) -> str:
-    """Without the type, which the node's name tells."""
-    return step.operation.rpartition(".")[2]
 
 
 def _attempt(hop: Hop | None, last: int) -> str:
