@@ -221,7 +221,8 @@ def test_only_an_interrupted_command_that_starts_or_stops_things_tells_of_them(
     monkeypatch.setattr("sys.argv", ["run_datacenter.py", command, *(["a.py"] if command == "graph" else [])])
     monkeypatch.setattr(interruption, "listen", lambda: None)
     assert commands.main(configuration.root) == commands.INTERRUPTED
-    said = "interrupted; still running: math-0; to stop that: python3 run_datacenter.py down" if advises else "interrupted"
+    stop = f"python3 run_datacenter.py down --path {configuration.root}"
+    said = f"interrupted; still running: math-0; to stop that: {stop}" if advises else "interrupted"
     assert capsys.readouterr().err == f"{said}\n"
 
 
