@@ -36,7 +36,7 @@ IN_FLIGHT = 256
 CONFIGURATION = """
 [DataCenter]
 name = ring-benchmark
-authorization = {authorization}
+{keys}
 [Controllers]
 controller_names = application_controller, math_controller
 [application_controller]
@@ -104,13 +104,13 @@ def throughput(datacenter: Datacenter, graph: TaskGraph, runs: int) -> float:
 
 
 @contextmanager
-def datacenter_folder(authorization: str = "checked") -> Iterator[Path]:
-    """A running datacenter in a temporary folder, which needs capabilities or is "open".
+def datacenter_folder(keys: str = "") -> Iterator[Path]:
+    """A running datacenter in a temporary folder, with more lines of [DataCenter].
 
     From now on Ctrl-C and SIGTERM interrupt the program, and nothing interrupts the stopping of the datacenter.
     """
     with tempfile.TemporaryDirectory(prefix="ring-benchmark-") as folder:
-        (Path(folder) / "data_center_setup.cfg").write_text(CONFIGURATION.format(authorization=authorization))
+        (Path(folder) / "data_center_setup.cfg").write_text(CONFIGURATION.format(keys=keys))
         command = [sys.executable, str(ROOT / "run_datacenter.py"), "--path", folder]
         interruption.listen()
         try:
