@@ -16,6 +16,18 @@ from Services.fractos.secret_files import open_to_others, publish_secret, read_s
 DATACENTER = "datacenter"  # the name of the key for channels
 
 
+def load_key(folder: Path, name: str) -> bytes:
+    """Return the key `<folder>/<name>.key`, and make nothing. Raises ConfigurationError, naming file and remedy."""
+    path = folder / f"{name}.key"
+    try:
+        _check_folder(folder)
+        return _load(path)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the key {path} cannot be read: {error.strerror or error}; the first node makes it, and only its user may read it"
+        ) from error
+
+
 def load_or_make_key(folder: Path, name: str) -> bytes:
     """Return the key `<folder>/<name>.key`, made if it is missing. `name` is a type of node or DATACENTER.
 

@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cached_property
 from typing import Any
 
 import grpc
@@ -19,7 +20,7 @@ from Services.fractos.config import Configuration, read_directory_record
 from Services.fractos.directory import open_directory
 from Services.fractos.directory.interface import Directory, Member
 from Services.fractos.errors import BY_STATUS, FractosError, UnavailableError
-from Services.fractos.keys import DATACENTER, load_or_make_key
+from Services.fractos.keys import DATACENTER, load_key
 from Services.fractos.transport.call_proof import CallProver
 from Services.fractos.transport.grpc_channel import OPTIONS
 from Services.fractos.transport.status import from_grpc
@@ -38,11 +39,16 @@ class Oversight:
 
     def __init__(self, configuration: Configuration, directory: Directory, *, only_looks: bool = False) -> None:
         """`directory` has been started. For `only_looks` see `overseeing`."""
-        key = load_or_make_key(configuration.keys_path, DATACENTER)
-        self._prover = CallProver(configuration.name, key, LAUNCHER, time.time, secrets.token_bytes)
+        self._configuration = configuration
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._only_looks = only_looks
         self.directory = directory
+
+    @cached_property
+    def _prover(self) -> CallProver:
+        """Raises ConfigurationError without the datacenter's key."""
+        key = load_key(self._configuration.keys_path, DATACENTER)
+        return CallProver(self._configuration.name, key, LAUNCHER, time.time, secrets.token_bytes)
 
     def nodes(self) -> tuple[Member, ...]:
         """Those that are listed: of each type the leader first."""

@@ -17,6 +17,7 @@ from Services.fractos import TaskGraph, connect
 from Services.fractos.config import load
 from Services.fractos.directory.interface import Member
 from Services.fractos.errors import BY_STATUS, NotFoundError, UnavailableError
+from Services.fractos.keys import DATACENTER, load_or_make_key
 from Services.fractos.oversight import Oversight, overseeing
 from tests.nodes import Nodes, configuration_text, running, slow_graph
 
@@ -177,7 +178,9 @@ async def asked(folder: Path, *statuses: str) -> list[str]:
         for server in servers:
             await server.stop(None)
 
-    oversight = Oversight(load(folder), cast(Any, SimpleNamespace(members=lambda: members, close=close)))
+    configuration = load(folder)
+    load_or_make_key(configuration.keys_path, DATACENTER)
+    oversight = Oversight(configuration, cast(Any, SimpleNamespace(members=lambda: members, close=close)))
     try:
         return [run.name for run in await oversight.runs()]
     finally:

@@ -12,7 +12,7 @@ import pytest
 
 from Services.fractos.capability import KEY_BYTES
 from Services.fractos.errors import ConfigurationError
-from Services.fractos.keys import load_or_make_key
+from Services.fractos.keys import load_key, load_or_make_key
 
 
 def test_a_key_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
@@ -90,3 +90,12 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match=r"the key .*file/keys/math\.key cannot be used: Not a directory; let"):
         load_or_make_key(tmp_path / "file" / "keys", "math")
+
+
+def test_who_only_looks_makes_no_key(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"the key .*keys/math\.key cannot be read: No such file"
+    ):
+        load_key(tmp_path / "keys", "math")
+    assert not list(tmp_path.iterdir())
+    assert load_or_make_key(tmp_path / "keys", "math") == load_key(tmp_path / "keys", "math")
