@@ -93,9 +93,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 
 def test_who_only_looks_makes_no_key(tmp_path: Path) -> None:
-    with pytest.raises(
-        ConfigurationError, match=r"the key .*keys/math\.key cannot be read: No such file"
-    ):
+    with pytest.raises(ConfigurationError, match=r"the key .*keys/math\.key cannot be read: No such file"):
         load_key(tmp_path / "keys", "math")
     assert not list(tmp_path.iterdir())
     assert load_or_make_key(tmp_path / "keys", "math") == load_key(tmp_path / "keys", "math")
