@@ -127,12 +127,12 @@ async def _serve(role: str, work: Work | None, folder: Path, ready: Barrier) -> 
         streams["client"] = Stream(take)  # of the others nothing is asked back on the same connection
         return streams["client"]
 
-    await loop.create_unix_server(accepted, str(folder / role))
+    server = await loop.create_unix_server(accepted, str(folder / role))
     await asyncio.to_thread(ready.wait)  # all listen
     for other in {"application": ("storage",), "storage": ("cnn", "application"), "cnn": ("storage",)}[role]:
         _, streams[other] = await loop.create_unix_connection(partial(Stream, take), str(folder / other))
     await asyncio.to_thread(ready.wait)  # all are connected
-    await asyncio.Event().wait()
+    await server.serve_forever()  # it would be closed if nobody held it
 
 
 @contextmanager
