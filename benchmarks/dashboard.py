@@ -12,7 +12,6 @@ import asyncio
 import json
 import multiprocessing
 import re
-import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from aiohttp import ClientSession, CookieJar
-from ring import ROOT, as_text, datacenter_folder, throughput
+from ring import ROOT, as_text, datacenter_folder, in_rounds, throughput
 
 from Services.datacenter.bench.graphs import ring
 from Services.fractos import Datacenter, connect
@@ -45,8 +44,8 @@ def main() -> int:
 
 def measure(folder: Path, datacenter: Datacenter, rounds: int) -> dict[str, dict[str, float]]:
     """Return median, lowest and highest of the rounds for each figure."""
-    samples: dict[str, list[float]] = {}
-    for number in range(-1, rounds):  # a round to warm up
+
+    def take() -> dict[str, float]:
         found = {ALONE: throughput(datacenter, ring(3), RUNS)}
         with served(folder) as address:
             found[UNWATCHED] = throughput(datacenter, ring(3), RUNS)
@@ -54,13 +53,9 @@ def measure(folder: Path, datacenter: Datacenter, rounds: int) -> dict[str, dict
                 found[WATCHED] = throughput(datacenter, ring(3), RUNS)
         for name in (UNWATCHED, WATCHED):
             found[f"{name} / {ALONE}"] = found[name] / found[ALONE]
-        if number >= 0:
-            for name, value in found.items():
-                samples.setdefault(name, []).append(value)
-    return {
-        name: {"median": statistics.median(values), "lowest": min(values), "highest": max(values)}
-        for name, values in samples.items()
-    }
+        return found
+
+    return in_rounds(take, rounds, warm_up=1)
 
 
 @contextmanager

@@ -68,8 +68,8 @@ def main() -> int:
 def measure(plain: RawCall, tuned: RawCall, datacenter: Datacenter, rounds: int) -> dict[str, dict[str, float]]:
     """Return median, lowest and highest of the rounds for each figure."""
     rings = {length: ring(length) for length in LENGTHS}
-    samples: dict[str, list[float]] = {}
-    for number in range(-2, rounds):  # two rounds to warm up
+
+    def take() -> dict[str, float]:
         raw_ms = plain.median_ms(150)
         found = {"raw unary call, ms": raw_ms, "the same with our switches, ms": tuned.median_ms(150)}
         for length, graph in rings.items():
@@ -77,6 +77,16 @@ def measure(plain: RawCall, tuned: RawCall, datacenter: Datacenter, rounds: int)
             found[f"ring of {length}, ms per step"] = per_step_ms
             found[f"ring of {length}, per step / raw call"] = per_step_ms / raw_ms
         found["three-step runs per second"] = throughput(datacenter, rings[3], 1500)
+        return found
+
+    return in_rounds(take, rounds)
+
+
+def in_rounds(take: Callable[[], dict[str, float]], rounds: int, warm_up: int = 2) -> dict[str, dict[str, float]]:
+    """Take all figures again and again; return median, lowest and highest of each, without the rounds to warm up."""
+    samples: dict[str, list[float]] = {}
+    for number in range(-warm_up, rounds):
+        found = take()
         if number >= 0:
             for name, value in found.items():
                 samples.setdefault(name, []).append(value)

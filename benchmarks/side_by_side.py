@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import statistics
 from functools import partial
 
-from ring import median_ms, throughput
+from ring import in_rounds, median_ms, throughput
 
 from Services.datacenter.bench.graphs import ring
 from Services.fractos import Datacenter
@@ -21,9 +20,9 @@ def measure(datacenters: dict[str, Datacenter], rounds: int) -> dict[str, dict[s
     A ratio is that of one round of each, one after the other.
     """
     (first, _), (second, _) = datacenters.items()
-    samples: dict[str, list[float]] = {}
     graphs = {length: ring(length) for length in (*LENGTHS, 3)}
-    for number in range(-2, rounds):  # two rounds to warm up
+
+    def take() -> dict[str, float]:
         found: dict[str, float] = {}
         for length in LENGTHS:
             took = {name: median_ms(partial(one.run, graphs[length]), RING_RUNS) / length for name, one in datacenters.items()}
@@ -32,10 +31,6 @@ def measure(datacenters: dict[str, Datacenter], rounds: int) -> dict[str, dict[s
         rates = {name: throughput(one, graphs[3], RUNS) for name, one in datacenters.items()}
         found |= {f"three-step runs/s, {name}": value for name, value in rates.items()}
         found[f"three-step runs/s, {second} / {first}"] = rates[second] / rates[first]
-        if number >= 0:
-            for name, value in found.items():
-                samples.setdefault(name, []).append(value)
-    return {
-        name: {"median": statistics.median(values), "lowest": min(values), "highest": max(values)}
-        for name, values in samples.items()
-    }
+        return found
+
+    return in_rounds(take, rounds)

@@ -27,15 +27,13 @@ from Services.fractos.run import is_for, state_of
 from Services.fractos.runs import Runs
 from Services.fractos.session import SESSION
 from Services.fractos.trace_context import valid
-from Services.fractos.transport.call_proof import PROOF, CallVerifier
+from Services.fractos.transport.call_proof import DESCRIBE_RUN, LIST_RUNS, PROOF, CallVerifier
 from Services.fractos.transport.local_stream import Method
 from Services.fractos.transport.status import translated_errors
 from Services.fractos.transport.streams import Outbox
 from Services.fractos.transport.unary import Metadata, capability_of, traceparent_of
 
 DRAIN_POLL_S = 0.01
-SERVICE = application_pb2.DESCRIPTOR.services_by_name["Application"].full_name
-LIST_RUNS, DESCRIBE_RUN = f"/{SERVICE}/ListRuns", f"/{SERVICE}/DescribeRun"
 
 Reply = Callable[[application_pb2.RunResult], None]
 

@@ -87,21 +87,19 @@ def recalled(record: RunRecord) -> application_pb2.RunDescription:
     """The same for a run that has ended, from the journal."""
     assert record.result is not None
     result = application_pb2.RunResult.FromString(record.result)
-    graph = fractos_pb2.Graph.FromString(record.graph)
-    info = application_pb2.RunInfo(
-        run_id=record.run_id,
-        name=graph.name,
-        state=state_of(result),
-        submitted_at=record.submitted_at,
-        deadline=record.deadline,
-        ended_at=result.ended_at,
-        steps=len(graph.steps),
-        attempt=record.attempt,
-        client=record.client,
-        topology=record.topology,
+    ended = EndedRun(
+        record.run_id,
+        record.graph,
+        record.submitted_at,
+        record.deadline,
+        result.ended_at,
+        record.attempt,
+        state_of(result),
+        record.client,
+        record.topology,
     )
     return _without_outputs(
-        application_pb2.RunDescription(info=info, graph=record.graph, result=result, attempts=result.attempts)
+        application_pb2.RunDescription(info=_recalled_info(ended), graph=record.graph, result=result, attempts=result.attempts)
     )
 
 

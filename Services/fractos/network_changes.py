@@ -22,11 +22,10 @@ from Services.fractos.directory.interface import Directory, Member
 from Services.fractos.errors import ConfigurationError, FractosError, UnavailableError
 from Services.fractos.keys import DATACENTER, load_or_make_key
 from Services.fractos.network_rules import NetworkRules, Rule, check, to_proto
-from Services.fractos.transport.call_proof import CallProver
+from Services.fractos.transport.call_proof import LAUNCHER, CallProver
 from Services.fractos.transport.grpc_channel import OPTIONS
 from Services.fractos.transport.network_service import SHAPE
 
-LAUNCHER = "launcher"  # who tells the nodes
 FIND_S = 5.0  # how long the directory may take
 TELL_S = 2.0  # how long a node may take
 PATIENCE_S = 10.0  # how long a node is told again that does not confirm, while it is listed

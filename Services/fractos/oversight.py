@@ -21,17 +21,14 @@ from Services.fractos.directory import open_directory
 from Services.fractos.directory.interface import Directory, Member
 from Services.fractos.errors import BY_STATUS, FractosError, UnavailableError
 from Services.fractos.keys import DATACENTER, load_key
-from Services.fractos.transport.call_proof import CallProver
+from Services.fractos.transport.call_proof import DESCRIBE, DESCRIBE_RUN, LAUNCHER, LIST_RUNS, WATCH, CallProver
 from Services.fractos.transport.grpc_channel import OPTIONS
 from Services.fractos.transport.status import from_grpc
 
-LAUNCHER = "launcher"  # who asks
 FIND_S = 5.0  # how long the directory may take
 ANSWER_S = 2.0  # how long a node may take
 # How a call ends whose node is not there, hangs, or stops.
 _GONE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
-_APPLICATION = f"/{application_pb2.DESCRIPTOR.services_by_name['Application'].full_name}"
-_NODE = f"/{fractos_pb2.DESCRIPTOR.services_by_name['Node'].full_name}"
 
 
 class Oversight:
@@ -57,7 +54,7 @@ class Oversight:
     async def describe(self, node: Member) -> fractos_pb2.NodeDescription:
         """What a node says of itself. Raises UnavailableError if it does not answer, or the error that it answers with."""
         stub = fractos_pb2_grpc.NodeStub(self._channel(node.address))
-        described = await self._ask(node, stub.Describe, f"{_NODE}/Describe", fractos_pb2.DescribeNodeRequest())
+        described = await self._ask(node, stub.Describe, DESCRIBE, fractos_pb2.DescribeNodeRequest())
         assert isinstance(described, fractos_pb2.NodeDescription)
         return described
 
@@ -69,7 +66,7 @@ class Oversight:
         """
         request = fractos_pb2.WatchNodeRequest(one_of=one_of)
         stub = fractos_pb2_grpc.NodeStub(self._channel(node.address))
-        call = stub.Watch(request, metadata=self._prover.metadata(node.address, f"{_NODE}/Watch", request))
+        call = stub.Watch(request, metadata=self._prover.metadata(node.address, WATCH, request))
         try:
             # Not with `async for`: then the call refers to itself and keeps the connection until garbage is collected.
             while (events := await call.read()) is not grpc.aio.EOF:
@@ -84,13 +81,13 @@ class Oversight:
     ) -> list[application_pb2.RunInfo]:
         """The newest runs of all clients. Raises UnavailableError if no application node answers, or what one answers with."""
         request = application_pb2.ListRunsRequest(limit=limit, state=state)
-        listed = await self._ask_owner("ListRuns", request)
+        listed = await self._ask_owner(LIST_RUNS, request)
         assert isinstance(listed, application_pb2.ListRunsResponse)
         return list(listed.runs)
 
     async def describe_run(self, run_id: bytes) -> application_pb2.RunDescription:
         """All that is known of a run but its outputs. Raises NotFoundError besides, and what `runs` raises."""
-        described = await self._ask_owner("DescribeRun", application_pb2.DescribeRunRequest(run_id=run_id))
+        described = await self._ask_owner(DESCRIBE_RUN, application_pb2.DescribeRunRequest(run_id=run_id))
         assert isinstance(described, application_pb2.RunDescription)
         return described
 
@@ -105,7 +102,7 @@ class Oversight:
             await channel.close()
         await self.directory.close()
 
-    async def _ask_owner(self, rpc: str, request: Message) -> Message:
+    async def _ask_owner(self, method: str, request: Message) -> Message:
         """Ask the application nodes in their order: the owner of the journal answers."""
         reasons = []
         for node in self.nodes():
@@ -113,7 +110,7 @@ class Oversight:
                 continue
             stub = application_pb2_grpc.ApplicationStub(self._channel(node.address))
             try:
-                return await self._ask(node, getattr(stub, rpc), f"{_APPLICATION}/{rpc}", request)
+                return await self._ask(node, getattr(stub, method.rpartition("/")[2]), method, request)
             except UnavailableError as error:
                 if self._only_looks and _is_silence(error):
                     raise

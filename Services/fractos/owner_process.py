@@ -127,9 +127,18 @@ def _started(pid: int) -> int | None:
     return None if after_name[0] in {"Z", "X"} else int(after_name[19])
 
 
-def _host() -> str:
+def boot_id() -> str:
+    """Which start of the machine this is; empty where that is not known."""
     try:
-        boot = (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot} {(_PROC / 'self/ns/pid').readlink()}"
+        return (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return ""
+
+
+def _host() -> str:
+    try:
+        namespace = (_PROC / "self/ns/pid").readlink()
+    except OSError:
+        return ""
+    boot = boot_id()
+    return f"{boot} {namespace}" if boot else ""

@@ -26,16 +26,15 @@ from pathlib import Path
 from typing import Literal
 
 from Services.fractos.errors import AbortedError, FractosError, ResourceExhaustedError
+from Services.fractos.owner_process import boot_id
 from Services.fractos.step import Step
 from Services.StorageNode.Node import names
 from Services.StorageNode.Node.faults import translated, translated_database
 from Services.StorageNode.Node.folders import opened
 
-try:
-    _BOOT_ID = Path("/proc/sys/kernel/random/boot_id").read_bytes()
-except OSError:
-    _BOOT_ID = b""  # not known: then each write of a file brings its temporary name to the disk
-BOOT = (zlib.crc32(_BOOT_ID) >> 1) + 1 if _BOOT_ID else 0  # which start of the machine this is; what user_version can hold
+# Which start of the machine this is, as `user_version` can hold it; 0: not known, and then each write brings its temporary name
+# to the disk.
+BOOT = (zlib.crc32(boot.encode()) >> 1) + 1 if (boot := boot_id()) else 0
 
 KEPT_S = 10.0  # beyond the run's deadline: each of two clocks may be 5 s from that of the node that set it
 MAX_ENTRIES = 1_000_000  # of some 300 bytes
@@ -203,19 +202,9 @@ class ChangeLog:
         )
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.executescript(_SCHEMA)
-        self._note_boot(self._connection)
+        _note_boot(self._connection)
         self._opened = _identity(self._path)
         return self._connection
-
-    def _note_boot(self, database: sqlite3.Connection) -> None:
-        """Drop what an earlier start of the machine left in doubt. In a database that knows of no start nothing is."""
-        (before,) = database.execute("PRAGMA user_version").fetchone()
-        if BOOT and before != BOOT:
-            database.execute("BEGIN IMMEDIATE")
-            if before:
-                database.execute("DELETE FROM changes WHERE temporary IS NOT NULL AND kind = 'write'")
-            database.execute(f"PRAGMA user_version = {BOOT}")
-            database.execute("COMMIT")
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
@@ -239,6 +228,17 @@ def other_inputs(entry: Entry) -> AbortedError:
         " step read has changed since; run the graph again",
         definite=False,
     )
+
+
+def _note_boot(database: sqlite3.Connection) -> None:
+    """Drop what an earlier start of the machine left in doubt. In a database that knows of no start nothing is."""
+    (before,) = database.execute("PRAGMA user_version").fetchone()
+    if BOOT and before != BOOT:
+        database.execute("BEGIN IMMEDIATE")
+        if before:
+            database.execute("DELETE FROM changes WHERE temporary IS NOT NULL AND kind = 'write'")
+        database.execute(f"PRAGMA user_version = {BOOT}")
+        database.execute("COMMIT")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

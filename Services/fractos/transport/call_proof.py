@@ -24,6 +24,10 @@ REMEMBERED_S = 2 * CLOCK_BOUND_S  # a sender's clock may be ahead by the bound, 
 MAX_REMEMBERED = 1 << 16
 
 _NONCE = re.compile(f"[0-9a-f]{{{2 * NONCE_BYTES}}}")
+LAUNCHER = "launcher"  # what `run_datacenter.py` calls itself
+# Methods that the launcher calls with a proof.
+DESCRIBE, WATCH = "/mockdc.fractos.v1.Node/Describe", "/mockdc.fractos.v1.Node/Watch"
+LIST_RUNS, DESCRIBE_RUN = "/mockdc.application.v1.Application/ListRuns", "/mockdc.application.v1.Application/DescribeRun"
 PROOF = "mockdc-proof"  # the key of the metadata without which nobody is checked
 _NAMES = ("datacenter", "node", "address", "time", "nonce")
 

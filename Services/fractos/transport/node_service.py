@@ -14,14 +14,12 @@ from protos import fractos_pb2, fractos_pb2_grpc
 from Services.fractos.controller import Controller
 from Services.fractos.errors import ResourceExhaustedError
 from Services.fractos.journal import FILE
-from Services.fractos.transport.call_proof import CallVerifier
+from Services.fractos.transport.call_proof import DESCRIBE, WATCH, CallVerifier
 from Services.fractos.transport.status import translated_errors
 from Services.fractos.transport.traffic import Counters
 from Services.fractos.watching import Watch
 
 WATCHERS = 16  # at a time
-SERVICE = fractos_pb2.DESCRIPTOR.services_by_name["Node"].full_name
-DESCRIBE, WATCH = f"/{SERVICE}/Describe", f"/{SERVICE}/Watch"
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
