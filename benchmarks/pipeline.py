@@ -31,6 +31,7 @@ import uvloop
 
 from Services import pictures
 from Services.ComputationalNodes.CNN.Node.alone import Predictor
+from Services.datacenter import interruption
 from Services.datacenter.bench import image
 from Services.datacenter.bench.context import temporary_model
 from Services.datacenter.bench.graphs import durations_ms
@@ -40,6 +41,7 @@ HEADER = struct.Struct("<IB")  # the length of a message, and how many processes
 NEXT = {"client": "application", "application": "storage", "storage": "cnn", "cnn": "storage"}
 AT_A_TIME = 25
 WARM_UP = 5
+READY_S = 120.0  # how long the processes may take, TensorFlow among them; then BrokenBarrierError
 Take = Callable[[int, bytes], None]
 Work = Callable[[int, bytes], bytes]
 
@@ -148,8 +150,8 @@ def pipeline(models: Path, folder: Path) -> Iterator[Callable[[], None]]:
     threading.Thread(target=loop.run_forever, daemon=True).start()
     ended: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     try:
-        ready.wait()
-        ready.wait()
+        for _ in ("all listen", "all are connected"):
+            ready.wait(READY_S)
         connecting = loop.create_unix_connection(
             lambda: Stream(lambda passed, content: ended.put(content)), str(folder / "application")
         )
@@ -195,6 +197,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--rounds", type=int, default=20, help="how many rounds to measure (default: %(default)s)")
     options = parser.parse_args()
+    interruption.listen()  # Ctrl-C and SIGTERM stop the datacenter and the processes, too
     found = measure(options.rounds)
     if options.json:
         print(json.dumps(found, indent=2))
